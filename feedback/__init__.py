@@ -1,0 +1,1 @@
+"""People and what they say: prompts, responses, queues, judgments, reviews and snapshots."""

@@ -1,0 +1,106 @@
+"""What people said, and what a curator said of it. Both are append-only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from feedback.models.append_only import AppendOnlyModel
+from feedback.models.people import Project, new_id
+from feedback.models.prompts import Response
+from feedback.models.queues import Assignment, Comparison, Guideline, Queue, QueuePolicy
+
+if TYPE_CHECKING:
+    import uuid
+
+    from django.contrib.auth.models import AnonymousUser
+
+    from feedback.models.people import User
+
+
+class JudgmentQuerySet(models.QuerySet["Judgment"]):
+    def current(self) -> JudgmentQuerySet:
+        """Latest revisions only."""
+        return self.filter(superseded_by__isnull=True)
+
+    def by_people(self) -> JudgmentQuerySet:
+        """Without those of simulated annotators."""
+        return self.filter(simulation_rule="")
+
+    def in_project(self, project: Project) -> JudgmentQuerySet:
+        return self.filter(queue__project=project)
+
+    def visible_to(self, person: User | AnonymousUser) -> JudgmentQuerySet:
+        """Judgments of projects that `person` belongs to; what a role may read is a predicate's business."""
+        return self.filter(queue__project__in=Project.objects.visible_to(person))
+
+
+class Judgment(AppendOnlyModel):
+    """One person's comparison of two responses, with everything needed to trust it later."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    assignment = models.ForeignKey(Assignment, on_delete=models.PROTECT, related_name="judgments")
+    comparison = models.ForeignKey(Comparison, on_delete=models.PROTECT, related_name="judgments")
+    queue = models.ForeignKey(Queue, on_delete=models.PROTECT, related_name="judgments")
+    annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="judgments")
+    submission_id = models.UUIDField(unique=True, help_text="Made by the client; the same submission stores one row.")
+    revision = models.PositiveIntegerField(default=1)
+    supersedes = models.OneToOneField(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="superseded_by"
+    )
+    preference = models.SmallIntegerField(
+        help_text="In response coordinates: negative = response a, positive = response b, 0 = tie; size = strength."
+    )
+    rationale = models.TextField(blank=True)
+    flags = models.JSONField(default=list, blank=True)
+    active_seconds = models.FloatField(help_text="Time with the comparison in view and the person not idle.")
+    shown_first = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="+")
+    guideline = models.ForeignKey(Guideline, on_delete=models.PROTECT, related_name="judgments")
+    policy = models.ForeignKey(QueuePolicy, on_delete=models.PROTECT, related_name="judgments")
+    propensity = models.FloatField(help_text="The comparison's, at the time of the claim.")
+    interface = models.CharField(max_length=20, help_text="Where it was made: page or api.")
+    simulation_rule = models.CharField(max_length=200, blank=True, help_text="Empty when a person judged.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = JudgmentQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["assignment", "revision"], name="judgment_one_per_revision"),
+            models.CheckConstraint(
+                condition=Q(preference__gte=-3, preference__lte=3), name="judgment_preference_in_range"
+            ),
+            models.CheckConstraint(condition=Q(active_seconds__gte=0), name="judgment_active_seconds_not_negative"),
+            models.CheckConstraint(
+                condition=Q(propensity__gt=0, propensity__lte=1), name="judgment_propensity_in_range"
+            ),
+        ]
+        indexes = [models.Index(fields=["queue", "-id"], name="judgment_by_queue")]
+
+    @property
+    def chosen_id(self) -> uuid.UUID | None:
+        """The preferred response; None for a tie."""
+        if self.preference == 0:
+            return None
+        return self.comparison.response_b_id if self.preference > 0 else self.comparison.response_a_id
+
+    @property
+    def is_simulated(self) -> bool:
+        return bool(self.simulation_rule)
+
+
+class Review(AppendOnlyModel):
+    """A curator accepted or rejected one judgment. The latest review of a judgment counts."""
+
+    judgment = models.ForeignKey(Judgment, on_delete=models.PROTECT, related_name="reviews")
+    accepted = models.BooleanField()
+    reason = models.TextField(blank=True)
+    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reviews")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]

@@ -1,0 +1,96 @@
+"""Who takes part: users, projects and the role a person has in each project."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import uuid
+from typing import TYPE_CHECKING
+
+import uuid_utils.compat
+from django.conf import settings
+from django.contrib.auth.models import AbstractUser
+from django.core.validators import MaxValueValidator
+from django.db import models
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+
+def new_id() -> uuid.UUID:
+    """Return a time-ordered UUID (version 7)."""
+    return uuid_utils.compat.uuid7()
+
+
+def new_salt() -> str:
+    return secrets.token_hex(16)
+
+
+class User(AbstractUser):
+    """A person who logs in, or a simulated annotator that is marked as one everywhere."""
+
+    simulation_rule = models.CharField(
+        max_length=200, blank=True, help_text="What a simulated annotator does; empty for a person."
+    )
+
+    @property
+    def is_simulated(self) -> bool:
+        return bool(self.simulation_rule)
+
+
+class Role(models.TextChoices):
+    ANNOTATOR = "annotator", "Annotator"
+    CURATOR = "curator", "Curator"
+    ML_STAFF = "ml_staff", "ML staff"
+    ADMIN = "admin", "Admin"
+
+
+class ProjectQuerySet(models.QuerySet["Project"]):
+    def visible_to(self, person: User | AnonymousUser) -> ProjectQuerySet:
+        """Projects in which `person` has any role; superusers see all."""
+        if not person.is_authenticated:
+            return self.none()
+        return self if person.is_superuser else self.filter(memberships__user=person).distinct()
+
+
+class Project(models.Model):
+    name = models.CharField(max_length=200)
+    slug = models.SlugField(unique=True)
+    description = models.TextField(blank=True)
+    salt = models.CharField(max_length=32, default=new_salt, editable=False)
+    evaluation_percent = models.PositiveSmallIntegerField(
+        default=20,
+        validators=[MaxValueValidator(90)],
+        help_text="Share of new prompts that is kept for evaluation and never trained on.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ProjectQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def pseudonym(self, person: User) -> str:
+        """Return the name under which `person`'s labels leave the project; the same for every snapshot of it."""
+        mark = hmac.new(self.salt.encode(), str(person.pk).encode(), hashlib.sha256).hexdigest()[:12]
+        return f"{'simulated' if person.is_simulated else 'annotator'}-{mark}"
+
+
+class Membership(models.Model):
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="memberships")
+    role = models.CharField(max_length=20, choices=Role.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "user", "role"], name="membership_one_per_role"),
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="membership_role_is_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} as {self.role} in {self.project}"

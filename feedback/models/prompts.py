@@ -1,0 +1,85 @@
+"""What models are asked, and what they answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models
+
+from feedback.contract import SPLITS, TRAIN
+from feedback.models.people import Project, new_id
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from feedback.models.people import User
+
+
+class PromptQuerySet(models.QuerySet["Prompt"]):
+    def visible_to(self, person: User | AnonymousUser) -> PromptQuerySet:
+        return self.filter(project__in=Project.objects.visible_to(person))
+
+
+class Prompt(models.Model):
+    """A chat that ends with the user's turn."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="prompts")
+    messages = models.JSONField(help_text="List of {role, content}, as feedback.contract.check_messages returns it.")
+    digest = models.CharField(max_length=64, editable=False)
+    cluster = models.CharField(
+        max_length=64, editable=False, help_text="Digest of the normalised text; near-duplicates share it."
+    )
+    split = models.CharField(max_length=20, default=TRAIN, help_text="Fixed at import by a salted hash of the cluster.")
+    source = models.CharField(max_length=200, blank=True)
+    licence = models.CharField(max_length=100, blank=True)
+    language = models.CharField(max_length=20, blank=True)
+    tags = models.JSONField(default=list, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = PromptQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "digest"], name="prompt_once_per_project"),
+            models.CheckConstraint(condition=models.Q(split__in=SPLITS), name="prompt_split_is_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.last_turn[:80]
+
+    @property
+    def last_turn(self) -> str:
+        return self.messages[-1]["content"]
+
+
+class Response(models.Model):
+    """A text that answers a prompt, and who wrote it."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="responses")
+    text = models.TextField(blank=True, help_text="May be empty: a model can answer with nothing.")
+    origin = models.CharField(
+        max_length=200,
+        help_text="Names the writing of this response, such as `<run id>:0`; landing it twice adds nothing.",
+    )
+    model_name = models.CharField(max_length=200, blank=True)
+    checkpoint_id = models.UUIDField(null=True, blank=True, help_text="training.Checkpoint that wrote it, if one did.")
+    run_id = models.UUIDField(null=True, blank=True, help_text="training.Run that sampled it, if one did.")
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="responses"
+    )
+    sampling = models.JSONField(default=dict, blank=True, help_text="Temperature, top_p, seed and the like.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["prompt", "origin"], name="response_once_per_origin"),
+        ]
+
+    def __str__(self) -> str:
+        return self.text[:80]

@@ -1,0 +1,52 @@
+"""Frozen datasets: the only human feedback that training ever sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models
+
+from feedback.models.append_only import AppendOnlyModel
+from feedback.models.judgments import Judgment
+from feedback.models.people import Project, new_id
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from feedback.models.people import User
+
+
+class SnapshotQuerySet(models.QuerySet["Snapshot"]):
+    def visible_to(self, person: User | AnonymousUser) -> SnapshotQuerySet:
+        return self.filter(project__in=Project.objects.visible_to(person))
+
+
+class Snapshot(AppendOnlyModel):
+    """Parquet files, a manifest and a card under a content hash; written once and checked on every read."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="snapshots")
+    name = models.CharField(max_length=200)
+    sha256 = models.CharField(max_length=64, help_text="Of manifest.json, which lists the sha256 of every other file.")
+    manifest = models.JSONField(help_text="The parsed manifest.json, without the list of judgments.")
+    judgments = models.ManyToManyField(Judgment, related_name="snapshots")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = SnapshotQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "name"], name="snapshot_name_once_per_project"),
+            models.UniqueConstraint(fields=["project", "sha256"], name="snapshot_content_once_per_project"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def directory(self) -> Path:
+        return Path(settings.DATA_DIR) / "snapshots" / self.sha256

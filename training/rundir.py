@@ -1,0 +1,212 @@
+"""What lies in a run directory. Standard library only: the worker and the trainer meet here and nowhere else.
+
+    run.json           RunSpec, written by the worker before the child starts, never changed
+    prompts.jsonl      PromptRow per line (sample and PPO runs)
+    progress.json      what the child is doing now, replaced atomically
+    metrics.jsonl      one JSON object per optimizer step: {"step": 1, "time": ..., "loss": ...}
+    samples.jsonl      SampleRow per line (sample runs)
+    checkpoints/       resumable state, one folder per saved step; the trainer's own business
+    model/             the finished adapter or reward model, with checkpoint.json (written by rename, so whole or absent)
+    outcome.json       Outcome, written last: its presence means that the child ended by itself
+    error.txt          a message for people, when the child gave up
+    log.txt            stdout and stderr of the child, every attempt
+    cancel             asks the child to stop after this step, keep a checkpoint and write its outcome
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+GUARD_FD = "CONCORD_GUARD_FD"
+"""Environment variable with the read end of a pipe that the worker holds open; end of file means the worker died."""
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model's weights come from: `base` (a directory or hub id), then LoRA adapters merged in this order.
+
+    For a reward model the last adapter carries the score head.
+    """
+
+    base: str
+    adapters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    run_id: str
+    kind: str
+    config: dict[str, Any]
+    policy: ModelSource | None = None
+    """The model to train, sample or evaluate; the reference is this model before training."""
+    reward: ModelSource | None = None
+    """The reward model of a PPO run, or the one to evaluate."""
+    snapshot: str = ""
+    """Directory of the snapshot; empty when the kind needs none."""
+    snapshot_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    status: str
+    """"succeeded" or "cancelled"."""
+    step: int = 0
+    model_sha256: str = ""
+    """Digest over the files of `model/`; empty when the kind leaves no model."""
+    template_digest: str = ""
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    """Figures about the result, each with its n, such as {"accuracy": 0.7, "n": 120, "low": 0.61, "high": 0.78}."""
+
+
+class BadRunDirectory(ValueError):
+    """A run directory lacks something or holds something unreadable; the message says what and where."""
+
+
+class RunDirectory:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.spec_path = self.path / "run.json"
+        self.prompts_path = self.path / "prompts.jsonl"
+        self.progress_path = self.path / "progress.json"
+        self.metrics_path = self.path / "metrics.jsonl"
+        self.samples_path = self.path / "samples.jsonl"
+        self.checkpoints_path = self.path / "checkpoints"
+        self.model_path = self.path / "model"
+        self.outcome_path = self.path / "outcome.json"
+        self.error_path = self.path / "error.txt"
+        self.log_path = self.path / "log.txt"
+        self.cancel_path = self.path / "cancel"
+
+    # Spec ---------------------------------------------------------------------------------------
+
+    def write_spec(self, spec: RunSpec) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.spec_path, dataclasses.asdict(spec))
+
+    def spec(self) -> RunSpec:
+        values = read_json(self.spec_path)
+        if values is None:
+            raise BadRunDirectory(f"{self.spec_path} is missing; a run directory starts with run.json")
+        try:
+            for name in ("policy", "reward"):
+                if values.get(name) is not None:
+                    source = values[name]
+                    values[name] = ModelSource(source["base"], tuple(source["adapters"]))
+            return RunSpec(**values)
+        except (TypeError, KeyError) as error:
+            raise BadRunDirectory(f"{self.spec_path} does not describe a run: {error}") from error
+
+    # Progress and metrics -------------------------------------------------------------------------
+
+    def write_progress(self, phase: str, done: int = 0, total: int = 0) -> None:
+        write_json(self.progress_path, {"phase": phase, "done": done, "total": total})
+
+    def progress(self) -> dict[str, Any]:
+        return read_json(self.progress_path) or {"phase": "", "done": 0, "total": 0}
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        """Append one step's metrics as one line; NaN and infinities become null."""
+        append_line(self.metrics_path, {name: finite(value) for name, value in row.items()})
+
+    def metrics(self) -> list[dict[str, Any]]:
+        return list(read_lines(self.metrics_path))
+
+    def forget_metrics_after(self, step: int) -> None:
+        """Drop the metrics of steps after `step`, which a resumed run will write again."""
+        keep_lines(self.metrics_path, [row for row in self.metrics() if row["step"] <= step])
+
+    # Ending ---------------------------------------------------------------------------------------
+
+    def cancel_requested(self) -> bool:
+        return self.cancel_path.exists()
+
+    def request_cancel(self) -> None:
+        self.cancel_path.touch()
+
+    def write_outcome(self, outcome: Outcome) -> None:
+        write_json(self.outcome_path, dataclasses.asdict(outcome))
+
+    def outcome(self) -> Outcome | None:
+        values = read_json(self.outcome_path)
+        return None if values is None else Outcome(**values)
+
+    def write_error(self, message: str) -> None:
+        write_bytes(self.error_path, message.encode())
+
+    def error(self) -> str:
+        return self.error_path.read_text(errors="replace") if self.error_path.exists() else ""
+
+
+# Files ------------------------------------------------------------------------------------------------
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` with `content` so that a crash leaves the old file or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_bytes(path, json.dumps(value, ensure_ascii=False).encode())
+
+
+def read_json(path: Path) -> Any:
+    """Return the parsed file, or None when there is none."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+
+
+def append_line(path: Path, row: Mapping[str, Any]) -> None:
+    with open(path, "ab") as file:
+        file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the whole lines of a JSONL file; a torn last line, left by a crash, is passed over."""
+    if not path.exists():
+        return
+    with open(path, "rb") as file:
+        for line in file:
+            if line.endswith(b"\n") and line.strip():
+                yield json.loads(line)
+
+
+def keep_lines(path: Path, rows: list[dict[str, Any]]) -> None:
+    write_bytes(path, b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows))
+
+
+def publish_directory(temporary: Path, final: Path) -> None:
+    """Move a finished directory into place in one step, replacing an earlier one."""
+    if final.exists():
+        shutil.rmtree(final)
+    os.replace(temporary, final)
+
+
+def directory_digest(path: Path) -> str:
+    """Return one sha256 over the names and contents of every file below `path`."""
+    total = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        with open(file, "rb") as content:
+            line = f"{file.relative_to(path).as_posix()} {hashlib.file_digest(content, 'sha256').hexdigest()}\n"
+        total.update(line.encode())
+    return total.hexdigest()
+
+
+def finite(value: Any) -> Any:
+    return None if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))) else value
