@@ -192,6 +192,22 @@ class Assignment(models.Model):
         related_name="+",
         help_text="The response on the left (on top on a phone), drawn by the server when the slot was claimed.",
     )
+    guideline = models.ForeignKey(
+        Guideline,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The version on the page when the slot was claimed.",
+    )
+    policy = models.ForeignKey(
+        QueuePolicy,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="The version under which the slot was claimed.",
+    )
 
     objects = AssignmentQuerySet.as_manager()
 
@@ -211,6 +227,8 @@ class Assignment(models.Model):
                     lease_token__isnull=False,
                     lease_expires_at__isnull=False,
                     shown_first__isnull=False,
+                    guideline__isnull=False,
+                    policy__isnull=False,
                 ),
                 name="assignment_holder_matches_state",
             ),
@@ -224,9 +242,19 @@ class Assignment(models.Model):
         ]
 
     @property
-    def shown_second_id(self) -> object:
+    def shown_responses(self) -> tuple[Response, Response]:
+        """The two responses in the order in which the holder sees them."""
         pair = self.comparison
-        return pair.response_b_id if self.shown_first_id == pair.response_a_id else pair.response_a_id
+        if self.shown_first_id == pair.response_a_id:
+            return pair.response_a, pair.response_b
+        return pair.response_b, pair.response_a
+
+    def turn(self, preference: int) -> int:
+        """Turn a preference from display order into response coordinates, or back; the turn is its own inverse.
+
+        In display order negative = the response shown first; in response coordinates negative = response a.
+        """
+        return preference if self.shown_first_id == self.comparison.response_a_id else -preference
 
 
 class Draft(models.Model):

@@ -1,0 +1,1 @@
+"""The site: settings, urls and base templates. Nothing imports this package."""

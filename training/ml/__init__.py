@@ -1,0 +1,1 @@
+"""Torch without Django: `python -m training.ml RUN_DIR` is the whole interface."""
