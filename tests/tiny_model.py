@@ -15,7 +15,7 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
-WORDS = (
+WORDS = (  # noqa: SIM905 (a list of forty quoted words reads worse)
     "the and you can is are not what how why good bad yes no water tea cup please thank answer question short long "
     "word write read tell give one two three time day night system user assistant number color red blue green"
 ).split()
