@@ -1,0 +1,99 @@
+# One command per thing a person does here. `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help run install test test-fast check demo screenshots clean system-packages
+
+PORT ?= 8000
+TORCH ?= cpu
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+CONSTRAINTS := $(if $(filter cuda,$(TORCH)),,-c constraints-cpu.txt)
+# What the installed environment was made from; a change in any of it installs again.
+WANTED = $(TORCH) $(shell cat pyproject.toml constraints-cpu.txt | cksum)
+# Training children and tests share the cores: threads that spin while they wait would stop each other.
+QUIET_CORES := OMP_WAIT_POLICY=PASSIVE TOKENIZERS_PARALLELISM=false
+OFFLINE := HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+run: install ## Start the site and a worker with the demo project; prints one URL and the demo logins
+	@$(PYTHON) manage.py seed_demo --migrate --fetch-base-model
+	@$(QUIET_CORES) exec $(PYTHON) manage.py up --port $(PORT)
+
+install: ## Make .venv and install everything (TORCH=cuda takes the registry's own torch build)
+	@if [ "$$(cat $(VENV)/.installed 2>/dev/null)" = "$(WANTED)" ]; then exit 0; fi; \
+	set -e; \
+	base=""; \
+	if [ ! -x $(PYTHON) ]; then \
+		for candidate in "$${BASE_PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11; do \
+			if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+				base="$$candidate"; break; \
+			fi; \
+		done; \
+		if [ -z "$$base" ]; then \
+			echo "Concord needs Python 3.11 or newer; 'python3' here is $$(python3 --version 2>&1 || echo missing)." >&2; \
+			echo "Install one and say where it is: make run BASE_PYTHON=/path/to/python3.12" >&2; \
+			exit 1; \
+		fi; \
+		echo "Making $(VENV) with $$($$base --version) ..."; \
+		rm -rf $(VENV); \
+		"$$base" -m venv $(VENV) || { \
+			rm -rf $(VENV); \
+			echo "Python has no working venv module; on Debian: apt-get install python3-venv" >&2; exit 1; }; \
+	fi; \
+	before="$$(cut -d ' ' -f 1 $(VENV)/.installed 2>/dev/null || true)"; \
+	if [ -n "$$before" ] && [ "$$before" != "$(TORCH)" ]; then \
+		echo "Changing torch from the $$before build to the $(TORCH) build ..."; \
+		$(PYTHON) -m pip uninstall -q -y torch; \
+	fi; \
+	echo "Installing Concord and its parts ($(TORCH) torch); the first time takes a few minutes ..."; \
+	rm -f $(VENV)/.installed; \
+	$(PYTHON) -m pip install -q --disable-pip-version-check $(CONSTRAINTS) -e '.[train,postgres,dev]' || { \
+		echo "The installation stopped; pip says above what is missing. Run the same command again to go on." >&2; \
+		exit 1; }; \
+	printf '%s' "$(WANTED)" > $(VENV)/.installed; \
+	echo "Installed."
+
+# What tests need from the system. Without root or apt the tests that need it are skipped and say so.
+system-packages:
+	@missing=""; \
+	command -v chromium >/dev/null 2>&1 || missing="chromium"; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+		echo "Installing what the tests need from the system: $$missing ..."; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		apt-get update -qq </dev/null && apt-get install -y -qq --no-install-recommends $$missing </dev/null >/dev/null; \
+	else \
+		echo "Not installed and not installable from here: $$missing. Tests that need it will be skipped."; \
+		echo "On Debian: sudo apt-get install $$missing"; \
+	fi
+
+test: install system-packages ## Run every test (under 8 minutes on 2 cores)
+	@$(OFFLINE) $(QUIET_CORES) OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile -q $(ARGS)
+
+test-fast: install ## Run the tests that need neither torch nor a browser (under 60 s)
+	@$(OFFLINE) $(PYTHON) -m pytest -n 2 --dist loadfile -q -m "not torch and not browser and not slow" $(ARGS)
+
+# A production environment, to see what `check --deploy` says of it. The key is of this one process only.
+PRODUCTION_ENV = CONCORD_MODE=production ALLOWED_HOSTS=concord.example CSRF_TRUSTED_ORIGINS=https://concord.example \
+	CONCORD_DATA_DIR="$$checked" SECRET_KEY="$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(50))')"
+
+check: install ## Lint, types, migrations, and the deployment checks
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy feedback training rlhf_site
+	@$(PYTHON) manage.py check
+	@$(PYTHON) manage.py makemigrations --check --dry-run
+	@checked="$$(mktemp -d)"; trap 'rm -rf "$$checked"' EXIT; \
+	$(PRODUCTION_ENV) $(PYTHON) manage.py check --deploy --fail-level WARNING
+
+demo: install ## One turn of the loop, headless, with simulated annotators (at most 15 minutes on 2 idle cores)
+	@$(QUIET_CORES) $(PYTHON) benchmarks/demo.py $(ARGS)
+
+screenshots: install system-packages ## Take the README's pictures from a running site into docs/images
+	@$(PYTHON) benchmarks/screenshots.py --selected docs/images $(ARGS)
+
+clean: ## Remove the environment and caches; your data in var/ stays
+	rm -rf $(VENV) concord.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
