@@ -89,10 +89,10 @@ check: install ## Lint, types, migrations, and the deployment checks
 	$(PRODUCTION_ENV) $(PYTHON) manage.py check --deploy --fail-level WARNING
 
 demo: install ## One turn of the loop, headless, with simulated annotators (at most 15 minutes on 2 idle cores)
-	@$(QUIET_CORES) $(PYTHON) benchmarks/demo.py $(ARGS)
+	@$(QUIET_CORES) $(PYTHON) -m benchmarks.demo $(ARGS)
 
 screenshots: install system-packages ## Take the README's pictures from a running site into docs/images
-	@$(PYTHON) benchmarks/screenshots.py --selected docs/images $(ARGS)
+	@$(PYTHON) -m benchmarks.screenshots --selected docs/images $(ARGS)
 
 clean: ## Remove the environment and caches; your data in var/ stays
 	rm -rf $(VENV) concord.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Put the demo project in place: people, prompts, a queue, the base model, and one sampling run that fills the queue."""
+"""Put the demo project in place: people, prompts, a queue, the base model, and one run that fills the queue."""
 
 from __future__ import annotations
 

@@ -1,0 +1,364 @@
+"""One turn of the loop, headless: `make demo`.
+
+Starts a site of its own (temporary database and data directory, a free port), then works from outside, as a client of
+the HTTP API: import prompts, sample from the base model, label by two simulated annotators, freeze a snapshot, train a
+reward model, PPO and DPO, evaluate on held-out labels, and sample from the new policy into a fresh queue.
+
+Prints what it does, then a table, then one JSON line. Every figure is read from the API of the running site; nothing is
+assumed. Any failure ends it with a message and exit status 1. The labels come from rules (feedback/simulation.py), so
+the figures show that the machinery works end to end; they say nothing about what people prefer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.own_site import OwnSite, SiteFailed, base_model
+from feedback.simulation import RULES, preference
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PROJECT = "demo"
+PROMPTS = ROOT / "feedback" / "demo" / "prompts.jsonl"
+GUIDELINES = ROOT / "feedback" / "demo" / "guidelines.md"
+PILOT = "pilot"
+NEW_QUEUE_PROMPTS = 12
+
+SAMPLE = {"temperatures": [0.3, 1.0], "max_new_tokens": 48, "batch_size": 8, "precision": "bfloat16"}
+REWARD = {"steps": 30, "batch_size": 4, "learning_rate": 3e-4, "lora_rank": 8, "lora_alpha": 16}
+DPO = {"steps": 12, "batch_size": 4, "learning_rate": 1e-4, "lora_rank": 8, "lora_alpha": 16}
+PPO = {"updates": 4, "batch_size": 8, "minibatch_size": 4, "ppo_epochs": 2, "max_new_tokens": 48, "lora_rank": 8,
+       "lora_alpha": 16}  # fmt: skip
+
+POLL_SECONDS = 1.0
+
+
+class DemoFailed(Exception):
+    """The turn could not be finished; the message says where and why."""
+
+
+@dataclass
+class Client:
+    """The API of the running site, for one token."""
+
+    http: httpx.Client
+    token: str = ""
+
+    def call(self, method: str, path: str, *, expect: tuple[int, ...] = (200, 201), **kwargs: Any) -> httpx.Response:
+        headers = {"Authorization": f"Token {self.token}"} if self.token else {}
+        answer = self.http.request(method, f"/api/v1/{path}", headers=headers, **kwargs)
+        if answer.status_code not in expect:
+            raise DemoFailed(f"{method} /api/v1/{path} answered {answer.status_code}: {answer.text[:800]}")
+        return answer
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self.call("GET", path, params=params).json()
+
+    def post(self, path: str, values: Any = None) -> Any:
+        return self.call("POST", path, json=values or {}).json()
+
+    def every(self, path: str, **params: Any) -> list[dict[str, Any]]:
+        """Return all rows of a paginated list."""
+        rows: list[dict[str, Any]] = []
+        while True:
+            page = self.get(path, limit=200, offset=len(rows), **params)
+            rows += page["results"]
+            if len(rows) >= page["count"] or not page["results"]:
+                return rows
+
+
+@dataclass
+class Annotator:
+    """A simulated annotator: claims, applies its rule to what it is shown, submits."""
+
+    client: Client
+    rule: str
+    seed: int
+    labels: int = 0
+    ties: int = 0
+    seconds: list[float] = field(default_factory=list)
+
+    def label_what_is_there(self, queue: str) -> int:
+        """Label until the queue offers nothing; return how many."""
+        done = 0
+        while True:
+            started = time.monotonic()
+            answer = self.client.call("POST", f"queues/{queue}/claim/", expect=(200, 204))
+            if answer.status_code == 204:
+                return done
+            task = answer.json()
+            first, second = (response["text"] for response in task["responses"])
+            value = preference(RULES[self.rule], task["prompt"]["messages"], first, second, seed=self.seed)
+            self.client.post(
+                f"assignments/{task['assignment']}/submit/",
+                {
+                    "lease_token": task["lease_token"],
+                    "submission_id": str(uuid.uuid4()),
+                    "preference": value,
+                    "rationale": "",
+                    "flags": [],
+                    "active_seconds": round(time.monotonic() - started, 3),
+                },
+            )
+            self.seconds.append(time.monotonic() - started)
+            self.labels += 1
+            self.ties += value == 0
+            done += 1
+
+
+def say(text: str) -> None:
+    print(f"[{time.monotonic() - STARTED:6.0f} s] {text}", flush=True)
+
+
+def wait_for_run(client: Client, run_id: str, *, while_waiting: Any = None) -> dict[str, Any]:
+    """Poll a run until it ends, saying when its phase changes; raise DemoFailed unless it succeeded."""
+    said = ""
+    while True:
+        run = client.get(f"runs/{run_id}/")
+        progress = run.get("progress") or {}
+        total = progress.get("total") or 0
+        tenth = f"{10 * progress.get('done', 0) // total * 10} %" if total else ""
+        now = f"{run['state']} {progress.get('phase', '')} {tenth}".strip()
+        if now != said:
+            say(f"  {run['kind']}: {now}")
+            said = now
+        if while_waiting is not None:
+            while_waiting()
+        if run["state"] == "succeeded":
+            return run
+        if run["state"] in ("failed", "cancelled"):
+            raise DemoFailed(f"The {run['kind']} run ended as {run['state']}: {run.get('error') or 'no message'}")
+        time.sleep(POLL_SECONDS)
+
+
+def train(client: Client, kind: str, config: dict[str, Any], **inputs: Any) -> dict[str, Any]:
+    """Start a run, wait for it, and return it with its `metrics`."""
+    say(f"Starting the {kind} run ...")
+    run = client.post(f"projects/{PROJECT}/runs/", {"kind": kind, "config": config, **inputs})
+    run = wait_for_run(client, run["id"])
+    run["metrics"] = metrics_of(client, run["id"])
+    return run
+
+
+def metrics_of(client: Client, run_id: str) -> list[dict[str, Any]]:
+    """Return every step's metrics; raises DemoFailed when a step is missing or there twice."""
+    page = client.get(f"runs/{run_id}/metrics/")
+    rows = page["results"] if isinstance(page, dict) else page
+    rows = [{**row.get("values", {}), **{k: v for k, v in row.items() if k != "values"}} for row in rows]
+    steps = [row["step"] for row in rows]
+    if steps != list(range(1, len(steps) + 1)):
+        raise DemoFailed(f"The steps of run {run_id} have a gap or a repeat: {steps}")
+    return rows
+
+
+def seconds_per_step(metrics: list[dict[str, Any]]) -> float | None:
+    """Return the mean wall time between the first and the last step; None for fewer than two steps."""
+    if len(metrics) < 2:
+        return None
+    return round((metrics[-1]["time"] - metrics[0]["time"]) / (len(metrics) - 1), 2)
+
+
+def ends(metrics: list[dict[str, Any]], name: str) -> list[float | None]:
+    """Return the first and the last step's value of one metric."""
+    if not metrics:
+        raise DemoFailed(f"A run left no metrics; {name} was expected")
+    if name not in metrics[0]:
+        raise DemoFailed(f"There is no metric {name}; there are {', '.join(sorted(metrics[0]))}")
+    return [metrics[0][name], metrics[-1][name]]
+
+
+def checkpoint_of(client: Client, run: dict[str, Any]) -> dict[str, Any]:
+    found = [c for c in client.every(f"projects/{PROJECT}/checkpoints/") if c.get("run") == run["id"]]
+    if len(found) != 1:
+        raise DemoFailed(f"The {run['kind']} run left {len(found)} checkpoints; one was expected")
+    return client.get(f"checkpoints/{found[0]['id']}/")
+
+
+def turn(client: Client, http: httpx.Client, prompts: Path) -> dict[str, Any]:
+    """Make one turn of the loop and return what the JSON line says."""
+    say("Importing prompts ...")
+    with open(prompts, "rb") as file:
+        report = client.call("POST", f"projects/{PROJECT}/prompts/import/", files={"file": (prompts.name, file)}).json()
+    with open(prompts, "rb") as file:
+        again = client.call("POST", f"projects/{PROJECT}/prompts/import/", files={"file": (prompts.name, file)}).json()
+    if again["added"]:
+        raise DemoFailed(f"Importing the same file again added {again['added']} prompts; it must add none")
+    say(f"  {report['added']} prompts; the same file again added {again['added']}")
+
+    bases = [c for c in client.every(f"projects/{PROJECT}/checkpoints/") if c["kind"] == "base"]
+    if not bases:
+        raise DemoFailed("The project has no base model")
+    base = bases[0]
+
+    annotators = []
+    for seed, rule in enumerate(RULES):
+        made = client.post(f"projects/{PROJECT}/simulated-annotators/", {"username": f"simulated-{rule}", "rule": rule})
+        annotators.append(Annotator(Client(http, made["token"]), rule, seed))
+    queue = client.post(
+        f"projects/{PROJECT}/queues/",
+        {"name": "First answers", "guideline": GUIDELINES.read_text(encoding="utf-8"), "overlap": len(annotators)},
+    )
+
+    say(f"Sampling from {base['name']}; the simulated annotators label what has landed ...")
+    sampling_started = time.monotonic()
+    run = client.post(
+        f"projects/{PROJECT}/runs/",
+        {"kind": "sample", "config": SAMPLE, "policy": base["id"], "queue": queue["id"]},
+    )
+
+    def label() -> int:
+        return sum(annotator.label_what_is_there(queue["id"]) for annotator in annotators)
+
+    wait_for_run(client, run["id"], while_waiting=label)
+    sampling_seconds = time.monotonic() - sampling_started
+    while label():
+        pass
+    labels, ties = sum(a.labels for a in annotators), sum(a.ties for a in annotators)
+    if labels == 0:
+        raise DemoFailed("Sampling succeeded, but the queue offered nothing to label")
+    say(f"  {labels} labels, {ties} of them ties, by {len(annotators)} simulated annotators")
+
+    say("Freezing a snapshot ...")
+    client.call("POST", f"projects/{PROJECT}/snapshots/", json={"name": "People only"}, expect=(400, 409, 422))
+    say("  without include_simulated it is refused, as it must be: no person has labelled here")
+    snapshot = client.post(f"projects/{PROJECT}/snapshots/", {"name": "Round 1", "include_simulated": True})
+    archive = client.call("GET", f"snapshots/{snapshot['id']}/download/").content
+    say(f"  sha256 {snapshot['sha256']}; its zip has {len(archive)} bytes")
+
+    reward = train(client, "reward", REWARD, policy=base["id"], snapshot=snapshot["id"])
+    reward_checkpoint = checkpoint_of(client, reward)
+    ppo = train(client, "ppo", PPO, policy=base["id"], reward=reward_checkpoint["id"])
+    ppo_checkpoint = checkpoint_of(client, ppo)
+    dpo = train(client, "dpo", DPO, policy=base["id"], snapshot=snapshot["id"])
+    dpo_checkpoint = checkpoint_of(client, dpo)
+    judged_reward = train(client, "evaluate", {}, reward=reward_checkpoint["id"], snapshot=snapshot["id"])
+    judged_dpo = train(client, "evaluate", {}, policy=dpo_checkpoint["id"], snapshot=snapshot["id"])
+
+    say("Sampling from the new PPO policy into a fresh queue ...")
+    fresh = client.post(
+        f"projects/{PROJECT}/queues/", {"name": "Round 2", "guideline": GUIDELINES.read_text(encoding="utf-8")}
+    )
+    ids = [prompt["id"] for prompt in client.every(f"projects/{PROJECT}/prompts/")][:NEW_QUEUE_PROMPTS]
+    new_sample = train(client, "sample", SAMPLE, policy=ppo_checkpoint["id"], queue=fresh["id"], prompts=ids)
+    comparisons = client.get(f"queues/{fresh['id']}/")["progress"]["comparisons"]
+    if not comparisons:
+        raise DemoFailed("The new policy's responses made no comparison in the fresh queue")
+
+    lineage = ppo_checkpoint["lineage"]
+    return {
+        "base_model": base["name"],
+        "prompts": report["added"],
+        "labels": labels,
+        "ties": ties,
+        "simulated": True,
+        "snapshot": {"sha256": snapshot["sha256"], "rows": rows_of(snapshot)},
+        "reward_model": {**held_out(judged_reward), "loss": ends(reward["metrics"], "loss")},
+        "ppo": {
+            "updates": len(ppo["metrics"]),
+            "score_mean": ends(ppo["metrics"], "score_mean"),
+            "kl": ends(ppo["metrics"], "kl"),
+        },
+        "dpo": {
+            **held_out(judged_dpo),
+            "train_accuracy": ends(dpo["metrics"], "rewards_accuracy"),
+            "loss": ends(dpo["metrics"], "loss"),
+        },
+        "new_queue": {"comparisons": comparisons, "run": new_sample["id"]},
+        "lineage": {
+            "checkpoint": ppo_checkpoint["id"],
+            "run": ppo["id"],
+            "snapshot_sha256": lineage["snapshot"]["sha256"],
+            "judgments": lineage["judgments"],
+        },
+        "seconds_per_step": {
+            "reward": seconds_per_step(reward["metrics"]),
+            "ppo": seconds_per_step(ppo["metrics"]),
+            "dpo": seconds_per_step(dpo["metrics"]),
+            "response": round(sampling_seconds / (report["added"] * len(SAMPLE["temperatures"])), 2),
+        },
+    }
+
+
+def held_out(run: dict[str, Any]) -> dict[str, Any]:
+    """Return the accuracy on held-out labels with its n and interval, as the evaluate run found it."""
+    found = (run.get("outcome") or {}).get("evaluation") or {}
+    if "n" not in found:
+        raise DemoFailed(f"The evaluate run says nothing about held-out labels: {run.get('outcome')}")
+    return {"accuracy": found.get("accuracy"), "n": found["n"], "low": found.get("low"), "high": found.get("high")}
+
+
+def rows_of(snapshot: dict[str, Any]) -> Any:
+    return (snapshot.get("manifest") or {}).get("rows")
+
+
+def table(result: dict[str, Any]) -> str:
+    def number(value: Any) -> str:
+        return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+    reward, ppo, dpo = result["reward_model"], result["ppo"], result["dpo"]
+    rows = [
+        ("base model", result["base_model"]),
+        ("prompts", result["prompts"]),
+        ("labels (simulated)", f"{result['labels']}, ties {result['ties']}"),
+        ("reward model, held out", f"accuracy {number(reward['accuracy'])}, n = {reward['n']}"),
+        ("reward model, loss", f"{number(reward['loss'][0])} -> {number(reward['loss'][1])}"),
+        ("PPO mean score", f"{number(ppo['score_mean'][0])} -> {number(ppo['score_mean'][1])}"),
+        ("PPO KL to reference", f"{number(ppo['kl'][0])} -> {number(ppo['kl'][1])}"),
+        ("DPO, held out", f"accuracy {number(dpo['accuracy'])}, n = {dpo['n']}"),
+        ("DPO loss", f"{number(dpo['loss'][0])} -> {number(dpo['loss'][1])}"),
+        ("comparisons in the new queue", result["new_queue"]["comparisons"]),
+        ("lineage", f"policy -> snapshot {result['lineage']['snapshot_sha256'][:12]} -> "
+                    f"{result['lineage']['judgments']} judgments"),
+        *((f"seconds per {name} {'' if name == 'response' else 'step'}".strip(), number(value))
+          for name, value in result["seconds_per_step"].items()),
+        ("total seconds", number(result["seconds"])),
+    ]  # fmt: skip
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--prompts", type=Path, default=PROMPTS, help="Prompts to import instead of the demo's.")
+    parser.add_argument("--keep", action="store_true", help="Keep the temporary data directory and say where it is.")
+    options = parser.parse_args()
+    try:
+        model = base_model(say)
+        with OwnSite(base_model=model, keep=options.keep, say=say) as site:
+            site.manage("migrate", "--verbosity", "0", "--no-input")
+            password = uuid.uuid4().hex
+            site.manage("createsuperuser", "--no-input", "--username", PILOT, "--email", "", password=password)
+            site.manage("create_project", "Demo", "--slug", PROJECT, "--evaluation-percent", "25")
+            site.start()
+            with httpx.Client(base_url=site.url, timeout=60) as http:
+                client = Client(http)
+                client.token = client.post("token/", {"username": PILOT, "password": password})["token"]
+                try:
+                    result = turn(client, http, options.prompts)
+                except (DemoFailed, httpx.HTTPError) as error:
+                    raise DemoFailed(f"{error}\n--- end of the site's log ---\n{site.log_tail()}") from error
+        result["seconds"] = round(time.monotonic() - STARTED, 1)
+    except (DemoFailed, SiteFailed) as error:
+        print(f"The demo failed: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Interrupted; the site has been stopped.", file=sys.stderr)
+        return 130
+    print()
+    print(table(result))
+    print(json.dumps(result))
+    return 0
+
+
+STARTED = time.monotonic()
+if __name__ == "__main__":
+    sys.exit(main())
