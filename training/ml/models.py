@@ -1,0 +1,157 @@
+"""Loading a model from its source, wrapping it for training, and publishing what training made.
+
+A policy is a base model with LoRA adapters merged in, in order. A reward model is the same backbone with one more
+adapter that carries a scalar `score` head. Nothing here depends on the pad token: lengths and masks say what is real.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from torch import nn
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from training.ml import CannotRun
+from training.ml.chat import check_chat_model, template_digest
+from training.rundir import ModelSource, RunDirectory, directory_digest, publish_directory, write_json
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class MissingModel(CannotRun):
+    """A directory that should hold a model or an adapter is not there or holds something else."""
+
+
+def pick_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def check_source(source: ModelSource | None, role: str) -> ModelSource:
+    """Return `source` when its base and adapters can be loaded; raises MissingModel that names the directory."""
+    if source is None:
+        raise MissingModel(f"the run names no {role}")
+    base = Path(source.base)
+    if (base.is_absolute() or base.exists()) and not (base / "config.json").is_file():
+        raise MissingModel(f"the {role}'s base model {base} is not a model directory: it has no config.json")
+    for adapter in source.adapters:
+        if not (Path(adapter) / "adapter_config.json").is_file():
+            raise MissingModel(f"the {role}'s adapter {adapter} is gone: it has no adapter_config.json")
+    return source
+
+
+def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
+    """Load the base model's tokenizer, with a chat template and a pad token other than the end token."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source.base)
+    except (OSError, ValueError) as error:
+        raise MissingModel(f"no tokenizer can be read from {source.base}: {error}") from error
+    check_chat_model(tokenizer, source.base)
+    return tokenizer
+
+
+def load_base(base: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    try:
+        return AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    except (OSError, ValueError) as error:
+        raise MissingModel(f"no language model can be read from {base}: {error}") from error
+
+
+def merge_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
+    """Return `model` with a saved adapter added to its weights (and its saved modules put in place)."""
+    try:
+        return PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise MissingModel(f"the adapter in {adapter} does not fit its base model: {error}") from error
+
+
+def load_policy(
+    source: ModelSource, tokenizer: PreTrainedTokenizerBase, dtype: torch.dtype = torch.float32
+) -> PreTrainedModel:
+    """Load a causal language model with every adapter merged in."""
+    model = load_base(source.base, dtype)
+    for adapter in source.adapters:
+        model = merge_adapter(model, adapter)
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
+def with_score_head(policy: PreTrainedModel, seed: int) -> PreTrainedModel:
+    """Return a one-label sequence classifier on the backbone of `policy`, its head drawn with std 1/sqrt(d + 1)."""
+    with torch.device("meta"):
+        model = AutoModelForSequenceClassification.from_config(policy.config, num_labels=1)
+    setattr(model, model.base_model_prefix, backbone(policy))
+    width = policy.config.get_text_config().hidden_size
+    head = nn.Linear(width, 1, bias=False, dtype=policy.dtype)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        head.weight.normal_(0.0, (width + 1) ** -0.5, generator=generator)
+    model.score = head
+    model.config.name_or_path = policy.config.name_or_path
+    return model
+
+
+def load_reward_model(source: ModelSource, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """Load a reward model: the last adapter carries the score head."""
+    if not source.adapters:
+        raise MissingModel(f"{source.base} is a base model, not a reward model: it has no adapter with a score head")
+    policy = load_policy(ModelSource(source.base, source.adapters[:-1]), tokenizer)
+    return merge_adapter(with_score_head(policy, seed=0), source.adapters[-1])
+
+
+def backbone(model: PreTrainedModel) -> nn.Module:
+    """Return the part of `model` that ends in hidden states."""
+    return getattr(model, model.base_model_prefix)
+
+
+def lora_config(rank: int, alpha: int, task: TaskType) -> LoraConfig:
+    return LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type=task,
+        modules_to_save=["score"] if task == TaskType.SEQ_CLS else None,
+    )
+
+
+def with_adapter(model: PreTrainedModel, *, rank: int, alpha: int, task: TaskType, seed: int) -> PeftModel:
+    """Wrap `model` with a fresh LoRA adapter on every linear layer; at first it changes no output."""
+    torch.manual_seed(seed)
+    return get_peft_model(model, lora_config(rank, alpha, task))
+
+
+def publish_model(
+    run: RunDirectory,
+    model: PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    kind: str,
+    source: ModelSource,
+    step: int,
+) -> str:
+    """Write the adapter named "default" and checkpoint.json to `model/`, whole or not at all; return its sha256."""
+    temporary = run.path / ".model.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    model.save_pretrained(temporary, selected_adapters=["default"], save_embedding_layers=False)
+    (temporary / "README.md").unlink(missing_ok=True)
+    write_json(
+        temporary / "checkpoint.json",
+        {
+            "kind": kind,
+            "base": source.base,
+            "adapters": list(source.adapters),
+            "template_digest": template_digest(tokenizer),
+            "step": step,
+        },
+    )
+    publish_directory(temporary, run.model_path)
+    return directory_digest(run.model_path)
