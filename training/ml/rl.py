@@ -71,7 +71,7 @@ def entropy_from_logits(logits: Tensor) -> Tensor:
 
 
 def kl_per_token(logprobs: Tensor, reference_logprobs: Tensor, mask: Tensor) -> Tensor:
-    """Return log p(token) - log p_ref(token), [B, T], 0 under False: the k1 estimate whose sum estimates KL(p, p_ref)."""
+    """Return log p(token) - log p_ref(token), [B, T], 0 under False: the k1 estimate; its sum estimates the KL."""
     check_mask(mask, logprobs, reference_logprobs)
     return torch.where(mask, logprobs - reference_logprobs, 0.0)
 

@@ -1,0 +1,107 @@
+"""Carry out the run in a directory: `python -m training.ml RUN_DIR`.
+
+Ends with 0 and outcome.json, or with 1 and error.txt, a message for people. A run whose outcome is there already ends
+at once. When the worker that started this process dies, the guard ends the whole process group.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+
+from training.configs import BadConfig, parse_config
+from training.ml import CannotRun
+from training.rundir import GUARD_FD, BadRunDirectory, Outcome, RunDirectory, RunSpec
+
+
+def watch_guard(descriptor: int) -> None:
+    """Wait until the other end of the pipe closes, then kill this process and those it started."""
+    try:
+        while os.read(descriptor, 1024):
+            pass
+    except OSError:
+        pass  # a broken pipe says the same as a closed one
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def start_guard() -> None:
+    """Start the guard when the worker left one end of a pipe in CONCORD_GUARD_FD."""
+    value = os.environ.pop(GUARD_FD, "")
+    if value:
+        threading.Thread(target=watch_guard, args=(int(value),), daemon=True, name="guard").start()
+
+
+def prepare_environment(run: RunDirectory, spec: RunSpec) -> None:
+    """Set what torch and its companions read while they are imported; what the worker set stays."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_DATASETS_CACHE", str(run.path / "datasets-cache"))
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses several devices in one process
+    source = spec.policy or spec.reward
+    if source is not None and Path(source.base).exists():
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def carry_out(run: RunDirectory) -> Outcome:
+    """Run what run.json describes and return its outcome; raises what went wrong."""
+    spec = run.read_spec()
+    config = parse_config(spec.kind, spec.config)
+    prepare_environment(run, spec)
+    run.write_progress("loading torch")
+    match spec.kind:
+        case "sample":
+            from training.ml.sampling import run_sample as run_kind
+        case "reward":
+            from training.ml.reward import run_reward as run_kind
+        case "dpo":
+            from training.ml.dpo import run_dpo as run_kind
+        case "ppo":
+            from training.ml.ppo import run_ppo as run_kind
+        case "evaluate":
+            from training.ml.evaluate import run_evaluate as run_kind
+        case _:
+            raise BadConfig("kind", f"{spec.kind!r} is not a kind of run")
+    return run_kind(run, spec, config)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m training.ml RUN_DIR\n")
+        return 2
+    start_guard()
+    run = RunDirectory(arguments[0])
+    if run.outcome() is not None:
+        return 0
+    if not run.path.is_dir():
+        sys.stderr.write(f"{run.path} is not a directory\n")
+        return 2
+    run.error_path.unlink(missing_ok=True)
+    try:
+        run.write_outcome(carry_out(run))
+    except (BadConfig, BadRunDirectory, CannotRun) as error:
+        run.write_error(str(error))
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except Exception as error:  # the process ends here: whatever it was, people must read it on the run's page
+        traceback.print_exc()
+        if out_of_memory(error):
+            run.write_error("Out of memory. Lower the batch size or the longest sequence, and run again.")
+        else:
+            run.write_error(f"Unexpected {type(error).__name__}: {error}. The log has the details.")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

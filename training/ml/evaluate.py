@@ -1,0 +1,112 @@
+"""How often a model prefers what people preferred, on labels that it never saw."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from feedback.contract import EVALUATION
+from training.configs import EvaluateConfig
+from training.ml import CannotRun
+from training.ml.chat import template_digest
+from training.ml.models import (
+    backbone,
+    check_source,
+    load_base,
+    load_reward_model,
+    load_tokenizer,
+    merge_adapter,
+    pick_device,
+)
+from training.ml.preferences import PreferenceTokens, read_split, refuse_rows_too_long, tokenize
+from training.ml.sequences import sequence_logprobs, sequence_scores
+from training.rundir import Outcome, RunDirectory, RunSpec
+
+Z_95 = 1.959963984540054
+
+
+def wilson_interval(successes: float, n: int, z: float = Z_95) -> tuple[float, float]:
+    """Return Wilson's score interval for a share of `successes` in `n` > 0 (E. B. Wilson, 1927)."""
+    share = successes / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def accuracy(margins: Sequence[float]) -> dict[str, Any]:
+    """Return {"accuracy", "n", "low", "high"} of the margins chosen - rejected; a margin of 0 counts half."""
+    n = len(margins)
+    if n == 0:
+        return {"accuracy": None, "n": 0, "low": None, "high": None}
+    right = sum(1.0 if margin > 0 else 0.5 if margin == 0 else 0.0 for margin in margins)
+    low, high = wilson_interval(right, n)
+    return {"accuracy": right / n, "n": n, "low": low, "high": high}
+
+
+def reward_margins(
+    trunk: nn.Module, head: nn.Module, rows: Sequence[PreferenceTokens], pad_id: int, batch_size: int
+) -> list[float]:
+    """Return score(chosen) - score(rejected) of each row."""
+    sequences = [[*row.prompt, *response] for row in rows for response in (row.chosen, row.rejected)]
+    scores = sequence_scores(trunk, head, sequences, pad_id, 2 * batch_size)
+    return [chosen - rejected for chosen, rejected in zip(scores[::2], scores[1::2], strict=True)]
+
+
+def logprob_margins(
+    model: PreTrainedModel, rows: Sequence[PreferenceTokens], pad_id: int, batch_size: int
+) -> list[float]:
+    """Return log p(chosen) - log p(rejected) of each row."""
+    prompts = [row.prompt for row in rows for _ in range(2)]
+    responses = [response for row in rows for response in (row.chosen, row.rejected)]
+    sums = sequence_logprobs(model, prompts, responses, pad_id, 2 * batch_size)
+    return [chosen - rejected for chosen, rejected in zip(sums[::2], sums[1::2], strict=True)]
+
+
+def implicit_accuracy(policy_margins: Sequence[float], reference_margins: Sequence[float]) -> dict[str, Any]:
+    """Return the accuracy of the reward that a policy implies: its log-probabilities over its reference's (DPO)."""
+    return accuracy([new - old for new, old in zip(policy_margins, reference_margins, strict=True)])
+
+
+def run_evaluate(run: RunDirectory, spec: RunSpec, config: EvaluateConfig) -> Outcome:
+    """Evaluate the run's reward model, or else its policy against its base, on the snapshot's evaluation split."""
+    if spec.reward is None and spec.policy is None:
+        raise CannotRun("an evaluate run needs a reward model or a policy")
+    source = check_source(spec.reward or spec.policy, "model to evaluate")
+    if not source.adapters:
+        raise CannotRun(f"{source.base} is a base model; there is nothing to evaluate it against")
+    tokenizer = load_tokenizer(source)
+    rows = tokenize(read_split(spec, EVALUATION), tokenizer, EVALUATION)
+    refuse_rows_too_long(rows, config.max_length)
+    run.write_progress("loading the model")
+    pad_id = tokenizer.pad_token_id
+    if spec.reward is not None:
+        model = load_reward_model(source, tokenizer).to(pick_device()).eval()
+        run.write_progress("scoring", 0, len(rows))
+        figures = accuracy(reward_margins(backbone(model), model.score, rows, pad_id, config.batch_size))
+    else:
+        figures = policy_accuracy(run, source.base, source.adapters, tokenizer, rows, config)
+    run.write_progress("done", len(rows), len(rows))
+    return Outcome(status="succeeded", step=len(rows), template_digest=template_digest(tokenizer), evaluation=figures)
+
+
+def policy_accuracy(
+    run: RunDirectory,
+    base: str,
+    adapters: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[PreferenceTokens],
+    config: EvaluateConfig,
+) -> dict[str, Any]:
+    """Return the accuracy of the implicit reward of base + adapters over the base alone; one model in memory."""
+    pad_id = tokenizer.pad_token_id
+    model = load_base(base).to(pick_device()).eval()
+    run.write_progress("scoring with the base", 0, 2 * len(rows))
+    reference = logprob_margins(model, rows, pad_id, config.batch_size)
+    for adapter in adapters:
+        model = merge_adapter(model, adapter)
+    run.write_progress("scoring with the policy", len(rows), 2 * len(rows))
+    return implicit_accuracy(logprob_margins(model.eval(), rows, pad_id, config.batch_size), reference)

@@ -1,0 +1,119 @@
+"""What the runs that go through TRL share: arguments, metrics, progress, cancel, checkpoints and resume.
+
+TRL and transformers do not write checkpoints atomically, and take the highest number for the last one. So a checkpoint
+counts only once the trainer has said that it is saved: this module then leaves a mark in it, and resumes from marked
+ones alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from training.configs import TrainingConfig
+from training.rundir import RunDirectory, write_bytes
+
+MARK = "concord-complete"
+
+
+def trainer_arguments(run: RunDirectory, config: TrainingConfig) -> dict[str, Any]:
+    """Return the arguments that every TRL config takes, from the run's config."""
+    return {
+        "output_dir": str(run.checkpoints_path),
+        "max_steps": config.steps,
+        "per_device_train_batch_size": config.batch_size,
+        "gradient_accumulation_steps": config.gradient_accumulation,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": "linear",
+        "max_length": None,  # lengths are checked, and refused, before TRL sees a row
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "bf16": config.precision == "bfloat16",
+        "use_cpu": not torch.cuda.is_available(),
+        "gradient_checkpointing": False,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "save_strategy": "steps",
+        "save_steps": config.checkpoint_every,
+        "save_total_limit": 2,  # the one being written, and the last that is whole
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+    }
+
+
+def complete_checkpoints(run: RunDirectory) -> list[Path]:
+    """Return the checkpoints that were saved whole, oldest first."""
+    marked = [path.parent for path in run.checkpoints_path.glob(f"checkpoint-*/{MARK}")]
+    return sorted(marked, key=checkpoint_step)
+
+
+def checkpoint_step(path: Path) -> int:
+    return int(path.name.rsplit("-", 1)[1])
+
+
+class FollowRun(TrainerCallback):
+    """Write each step's metrics, say how far the run is, and obey its cancel file."""
+
+    def __init__(self, run: RunDirectory, names: dict[str, str], total: int) -> None:
+        self.run = run
+        self.names = names
+        self.total = total
+        self.cancelled = False
+        self.started = time.monotonic()
+
+    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.started = time.monotonic()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self.run.cancel_requested():
+            self.cancelled = True
+            control.should_save = True
+            control.should_training_stop = True
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        if not logs or "loss" not in logs:  # the summary at the end of training is not a step
+            return
+        row: dict[str, Any] = {"step": state.global_step, "time": time.time()}
+        row.update({ours: float(logs[theirs]) for theirs, ours in self.names.items() if theirs in logs})
+        row["seconds"] = time.monotonic() - self.started
+        self.run.append_metrics(row)
+        self.run.write_progress("training", state.global_step, self.total)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        os.sync()
+        write_bytes(folder / MARK, b"")
+
+
+def train(run: RunDirectory, trainer: Trainer, names: dict[str, str], config: TrainingConfig) -> tuple[str, int]:
+    """Train, or go on training after the last whole checkpoint; return the Outcome's (status, step).
+
+    `names` maps TRL's metric names to ours.
+    """
+    follow = FollowRun(run, names, config.steps)
+    trainer.add_callback(follow)
+    whole = complete_checkpoints(run)
+    for folder in run.checkpoints_path.glob("checkpoint-*"):
+        if folder not in whole:
+            shutil.rmtree(folder)
+    last = whole[-1] if whole else None
+    done = checkpoint_step(last) if last else 0
+    run.forget_metrics_after(done)
+    run.write_progress("training", done, config.steps)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    cancelled = follow.cancelled and trainer.state.global_step < config.steps
+    return ("cancelled" if cancelled else "succeeded"), trainer.state.global_step
