@@ -214,6 +214,8 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "People's judgments become better language models, and every step between is on record.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 # Training

@@ -6,9 +6,12 @@ from rlhf_site import views
 urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.health, name="health"),
+    path("projects/new/", views.project_new, name="project-new"),
+    path("p/<slug:project>/", views.project_page, name="project"),
+    path("p/<slug:project>/loop/", views.project_loop, name="project-loop"),
     path("", include("feedback.urls")),
     path("", include("training.urls")),
     path("api/v1/", include("rlhf_site.api_urls")),
-    path("accounts/", include("allauth.account.urls")),
+    path("accounts/", include("rlhf_site.accounts")),
     path("admin/", admin.site.urls),
 ]

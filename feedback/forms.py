@@ -1,0 +1,228 @@
+"""Shape of what people type into the pages of this side. What is allowed is decided by the verbs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.template.defaultfilters import filesizeformat
+
+from feedback.contract import SPLITS
+from feedback.models import Judgment, Project, Prompt, Queue, Review, Role, Snapshot, User
+
+GUIDELINE_LIMIT = 50_000
+
+FIRST_GUIDELINE = """\
+# What to compare
+
+Read the prompt, then both responses. Choose the one that would help the person who asked more.
+
+1. **Right before nice.** A response with a false statement loses against one without.
+2. **Does what was asked.** Length, form and language as the prompt wants them.
+3. **Clear.** No repetition, no filler.
+
+## How strongly
+
+- **Slightly better**: you had to look twice.
+- **Better**: you can name the reason.
+- **Much better**: the other one fails.
+
+Use **tie** only when you would be content with either.
+"""
+
+
+class ImportForm(forms.Form):
+    file = forms.FileField(
+        label="File",
+        help_text="JSONL, JSON, CSV, Parquet or Arrow, or a .zip of a Hugging Face dataset directory (save_to_disk).",
+        widget=forms.ClearableFileInput(attrs={"accept": ".jsonl,.ndjson,.json,.csv,.tsv,.parquet,.arrow,.zip"}),
+    )
+    source = forms.CharField(max_length=200, required=False, help_text="Where the prompts come from.")
+    licence = forms.CharField(max_length=100, required=False, help_text="For example CC-BY-4.0.")
+    language = forms.CharField(max_length=20, required=False, help_text="For example en.")
+    tags = forms.CharField(max_length=400, required=False, help_text="Separated by commas.")
+
+    def clean_file(self) -> UploadedFile:
+        upload: UploadedFile = self.cleaned_data["file"]
+        if (upload.size or 0) > settings.IMPORT_MAX_BYTES:
+            raise forms.ValidationError(
+                f"The file has {filesizeformat(upload.size)}; at most {filesizeformat(settings.IMPORT_MAX_BYTES)} "
+                "can be imported at once. Split it, or use `manage.py import_prompts`."
+            )
+        return upload
+
+    def clean_tags(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(tag.strip() for tag in self.cleaned_data["tags"].split(",") if tag.strip()))
+
+
+class PromptFilter(forms.Form):
+    q = forms.CharField(label="Search", required=False, max_length=200)
+    split = forms.ChoiceField(choices=[("", "Any"), *((name, name.capitalize()) for name in SPLITS)], required=False)
+    responses = forms.ChoiceField(
+        choices=[("", "Any"), ("none", "No response yet"), ("pair", "Two or more")], required=False
+    )
+
+    def select(self, prompts: QuerySet[Prompt]) -> QuerySet[Prompt]:
+        """Narrow prompts that are annotated with `response_count`."""
+        if not self.is_valid():
+            return prompts
+        asked = self.cleaned_data
+        if asked["q"]:
+            # SQLite stores JSON with escapes, PostgreSQL as the characters themselves.
+            escaped = json.dumps(asked["q"])[1:-1]
+            prompts = prompts.filter(
+                Q(messages__icontains=asked["q"]) | Q(messages__icontains=escaped) | Q(tags__icontains=escaped)
+            )
+        if asked["split"]:
+            prompts = prompts.filter(split=asked["split"])
+        if asked["responses"]:
+            prompts = prompts.filter(
+                **({"response_count": 0} if asked["responses"] == "none" else {"response_count__gte": 2})
+            )
+        return prompts
+
+
+class GuidelineForm(forms.Form):
+    guideline = forms.CharField(
+        label="Guidelines",
+        max_length=GUIDELINE_LIMIT,
+        strip=False,
+        help_text="Markdown. Annotators see them beside every comparison; each judgment remembers its version.",
+        widget=forms.Textarea(attrs={"rows": 18, "class": "code-input"}),
+    )
+
+
+class PolicyForm(forms.Form):
+    overlap = forms.IntegerField(
+        label="Judgments per comparison", min_value=1, max_value=20, initial=1, help_text="By different people."
+    )
+    lease_minutes = forms.IntegerField(
+        label="Lease in minutes",
+        min_value=1,
+        max_value=24 * 60,
+        initial=30,
+        help_text="So long a claimed comparison is kept for one person.",
+    )
+    allow_tie = forms.BooleanField(label="Allow ties", required=False, initial=True)
+    require_rationale = forms.BooleanField(label="Require a rationale", required=False)
+
+
+class QueueForm(PolicyForm, GuidelineForm):
+    name = forms.CharField(max_length=200)
+    field_order = ["name", "guideline", "overlap", "lease_minutes", "allow_tie", "require_rationale"]
+
+
+class FillForm(forms.Form):
+    pairs = forms.IntegerField(label="Pairs per prompt", min_value=1, max_value=10, initial=1)
+
+
+class QueueStateForm(forms.Form):
+    state = forms.ChoiceField(choices=Queue.State.choices)
+
+
+class JudgmentFilter(forms.Form):
+    REVIEW = [("", "Any"), ("none", "Not reviewed"), ("accepted", "Accepted"), ("rejected", "Rejected")]
+
+    queue = forms.ModelChoiceField(Queue.objects.none(), required=False, empty_label="Any")
+    snapshot = forms.ModelChoiceField(Snapshot.objects.none(), required=False, empty_label="Any")
+    annotator = forms.ModelChoiceField(User.objects.none(), required=False, empty_label="Anyone")
+    simulated = forms.ChoiceField(
+        label="Made by",
+        choices=[("", "Anyone"), ("no", "People"), ("yes", "Simulated annotators")],
+        required=False,
+    )
+    review = forms.ChoiceField(choices=REVIEW, required=False)
+
+    def __init__(self, data: Any, *, project: Project, names: Any) -> None:
+        """`names` turns an annotator into the name that the reader may see."""
+        super().__init__(data)
+        self.fields["queue"].queryset = project.queues.all()
+        self.fields["snapshot"].queryset = project.snapshots.all()
+        people = User.objects.filter(judgments__queue__project=project).distinct().order_by("username")
+        self.fields["annotator"].queryset = people
+        self.fields["annotator"].label_from_instance = names
+
+    def select(self, judgments: QuerySet[Judgment]) -> QuerySet[Judgment]:
+        """Narrow `judgments` and annotate each with `review_accepted`, the latest review's word or None."""
+        latest = Review.objects.filter(judgment=OuterRef("pk")).order_by("-id").values("accepted")[:1]
+        judgments = judgments.annotate(review_accepted=Subquery(latest))
+        asked = self.cleaned_data if self.is_valid() else {}
+        if asked.get("queue"):
+            judgments = judgments.filter(queue=asked["queue"])
+        if asked.get("snapshot"):
+            judgments = judgments.filter(snapshots=asked["snapshot"])
+        if asked.get("annotator"):
+            judgments = judgments.filter(annotator=asked["annotator"])
+        if asked.get("simulated"):
+            judgments = (
+                judgments.filter(simulation_rule="")
+                if asked["simulated"] == "no"
+                else judgments.exclude(simulation_rule="")
+            )
+        if asked.get("review"):
+            wanted = {"none": None, "accepted": True, "rejected": False}[asked["review"]]
+            judgments = judgments.filter(
+                **({"review_accepted__isnull": True} if wanted is None else {"review_accepted": wanted})
+            )
+        return judgments
+
+    @property
+    def is_narrow(self) -> bool:
+        return self.is_valid() and any(self.cleaned_data.values())
+
+
+class ReviewForm(forms.Form):
+    verdict = forms.ChoiceField(choices=[("accept", "Accept"), ("reject", "Reject")])
+    reason = forms.CharField(
+        max_length=2000,
+        required=False,
+        help_text="Needed to reject. The annotator's work is judged by it, so say what is wrong.",
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+
+
+class FreezeForm(forms.Form):
+    name = forms.CharField(max_length=200)
+    queues = forms.ModelMultipleChoiceField(
+        Queue.objects.none(),
+        required=False,
+        help_text="None chosen means all of them.",
+        widget=forms.CheckboxSelectMultiple,
+    )
+    include_simulated = forms.BooleanField(
+        label="Include the judgments of simulated annotators",
+        required=False,
+        help_text="They follow a rule, not a person's opinion. Left out unless you ask; marked in the files if you do.",
+    )
+
+    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["queues"].queryset = project.queues.all()
+
+
+class MemberForm(forms.Form):
+    username = forms.CharField(max_length=150, help_text="Of an account that exists.")
+    role = forms.ChoiceField(choices=Role.choices)
+
+    def clean_username(self) -> str:
+        name = self.cleaned_data["username"].strip()
+        self.user = User.objects.filter(username=name, is_active=True).first()
+        if self.user is None:
+            raise forms.ValidationError(f"No active account is called {name!r}.")
+        return name
+
+
+class ProjectForm(forms.Form):
+    name = forms.CharField(max_length=200)
+    description = forms.CharField(max_length=2000, required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    evaluation_percent = forms.IntegerField(
+        label="Kept for evaluation, in percent",
+        min_value=0,
+        max_value=90,
+        initial=20,
+        help_text="This share of new prompts is never trained on. Near-duplicates always land on the same side.",
+    )

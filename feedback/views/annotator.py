@@ -1,0 +1,3 @@
+"""Pages of the annotator."""
+
+urlpatterns: list = []

@@ -1,0 +1,115 @@
+"""Pages of judgments: find them, read one with its provenance, accept or reject it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models import Exists, OuterRef
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from feedback.access import project_or_404
+from feedback.forms import JudgmentFilter, ReviewForm
+from feedback.models import Judgment, Project, Review, User
+from feedback.reviewing import review_judgment
+
+PAGE = 50
+PARTS = (
+    "queue",
+    "annotator",
+    "assignment",
+    "guideline",
+    "policy",
+    "comparison__prompt",
+    "comparison__response_a",
+    "comparison__response_b",
+)
+
+
+@require_safe
+@login_required
+def judgment_list(request: HttpRequest, project: str) -> HttpResponse:
+    within = project_or_404(request.user, project, "feedback.read_judgments")
+    name_of = names_for(request.user, within)
+    filters = JudgmentFilter(request.GET, project=within, names=name_of)
+    found = filters.select(judgments_of(within).select_related("queue", "annotator", "comparison__prompt"))
+    page_obj = Paginator(found, PAGE).get_page(request.GET.get("page"))
+    context = {
+        "project": within,
+        "filters": filters,
+        "page_obj": page_obj,
+        "rows": [(judgment, name_of(judgment.annotator)) for judgment in page_obj],
+        "next_to_review": next_to_review(within) if request.user.has_perm("feedback.review", within) else None,
+    }
+    return render(request, "feedback/judgments.html", context)
+
+
+@require_safe
+@login_required
+def judgment_detail(request: HttpRequest, project: str, judgment: str) -> HttpResponse:
+    within = project_or_404(request.user, project, "feedback.read_judgments")
+    found = get_object_or_404(Judgment.objects.in_project(within).select_related(*PARTS), pk=judgment)
+    return render(request, "feedback/judgment.html", judgment_context(request, within, found, ReviewForm()))
+
+
+@require_POST
+@login_required
+def judgment_review(request: HttpRequest, project: str, judgment: str) -> HttpResponse:
+    within = project_or_404(request.user, project, "feedback.review")
+    found = get_object_or_404(Judgment.objects.in_project(within).select_related(*PARTS), pk=judgment)
+    form = ReviewForm(request.POST)
+    if form.is_valid() and form.cleaned_data["verdict"] == "reject" and not form.cleaned_data["reason"].strip():
+        form.add_error("reason", "Say why it is rejected.")
+    if not form.is_valid():
+        context = judgment_context(request, within, found, form)
+        return render(request, "feedback/judgment.html", context, status=422)
+    accepted = form.cleaned_data["verdict"] == "accept"
+    review_judgment(judgment=found, reviewer=request.user, accepted=accepted, reason=form.cleaned_data["reason"])
+    following = next_to_review(within) if "next" in request.POST else None
+    messages.success(request, f"{'Accepted' if accepted else 'Rejected'}.{' Here is the next one.' if following else ''}")
+    return redirect("judgment", within.slug, following.pk if following else found.pk)
+
+
+def judgments_of(project: Project):
+    """Return the judgments that count now, those of people and of simulated annotators."""
+    return Judgment.objects.in_project(project).current()
+
+
+def next_to_review(project: Project) -> Judgment | None:
+    """Return the oldest judgment of a person that nobody has reviewed."""
+    reviewed = Review.objects.filter(judgment=OuterRef("pk"))
+    return judgments_of(project).by_people().exclude(Exists(reviewed)).order_by("id").first()
+
+
+def names_for(reader: User, project: Project) -> Callable[[User], str]:
+    """Return how `reader` sees annotators: those who review them by name, others by pseudonym."""
+    if reader.has_perm("feedback.review", project):
+        return lambda annotator: annotator.username
+    return project.pseudonym
+
+
+def judgment_context(request: HttpRequest, project: Project, judgment: Judgment, form: ReviewForm) -> dict:
+    pair = judgment.comparison
+    name_of = names_for(request.user, project)
+    others = judgments_of(project).filter(comparison=pair).exclude(assignment=judgment.assignment)
+    revisions = Judgment.objects.filter(assignment=judgment.assignment).order_by("-revision")
+    return {
+        "project": project,
+        "judgment": judgment,
+        "annotator_name": name_of(judgment.annotator),
+        "sides": [
+            {"letter": "A", "response": pair.response_a, "chosen": judgment.preference < 0},
+            {"letter": "B", "response": pair.response_b, "chosen": judgment.preference > 0},
+        ],
+        "revisions": revisions,
+        "is_current": revisions.first() == judgment,
+        "reviews": judgment.reviews.select_related("reviewer"),
+        "snapshots": judgment.snapshots.all(),
+        "others": [(other, name_of(other.annotator)) for other in others.select_related("annotator")],
+        "form": form,
+        "may_review": request.user.has_perm("feedback.review", project),
+    }

@@ -1,0 +1,91 @@
+"""Pages of prompts and of the responses to them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.files.uploadedfile import UploadedFile
+from django.core.paginator import Paginator
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from feedback.access import project_or_404
+from feedback.forms import ImportForm, PromptFilter
+from feedback.models import Project
+from feedback.prompt_import import ImportRefused, ImportReport, import_prompts
+
+PAGE = 50
+
+
+@require_safe
+@login_required
+def prompt_list(request: HttpRequest, project: str) -> HttpResponse:
+    within = project_or_404(request.user, project, "feedback.manage_prompts")
+    filters = PromptFilter(request.GET)
+    found = filters.select(within.prompts.annotate(response_count=Count("responses")).order_by("-id"))
+    context = {
+        "project": within,
+        "filters": filters,
+        "page_obj": Paginator(found, PAGE).get_page(request.GET.get("page")),
+        "any": within.prompts.exists(),
+    }
+    return render(request, "feedback/prompts.html", context)
+
+
+@require_safe
+@login_required
+def prompt_detail(request: HttpRequest, project: str, prompt: str) -> HttpResponse:
+    within = project_or_404(request.user, project, "feedback.manage_prompts")
+    found = get_object_or_404(within.prompts, pk=prompt)
+    comparisons = (
+        found.comparisons.select_related("queue")
+        .annotate(judgment_count=Count("judgments__annotator", distinct=True))
+        .order_by("-id")
+    )
+    context = {
+        "project": within,
+        "prompt": found,
+        "responses": found.responses.select_related("person"),
+        "comparisons": comparisons[:PAGE],
+    }
+    return render(request, "feedback/prompt.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def prompts_import(request: HttpRequest, project: str) -> HttpResponse:
+    within = project_or_404(request.user, project, "feedback.manage_prompts")
+    form = ImportForm(request.POST or None, request.FILES or None)
+    context = {"project": within, "form": form}
+    if request.method != "POST":
+        return render(request, "feedback/prompts_import.html", context)
+    if not form.is_valid():
+        return render(request, "feedback/prompts_import.html", context, status=422)
+    try:
+        report = import_upload(within, form.cleaned_data.pop("file"), form.cleaned_data)
+    except ImportRefused as refusal:
+        return render(request, "feedback/prompts_import.html", {**context, "refusal": refusal}, status=422)
+    messages.success(request, report_in_words(report))
+    return redirect("prompts", within.slug)
+
+
+def import_upload(project: Project, upload: UploadedFile, about: dict) -> ImportReport:
+    """Hand the uploaded bytes to the import as a file on disk, which is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="concord-import-") as folder:
+        path = Path(folder) / f"upload{Path(upload.name or '').suffix.lower()}"
+        with path.open("wb") as file:
+            for chunk in upload.chunks():
+                file.write(chunk)
+        return import_prompts(project=project, path=path, filename=upload.name or path.name, **about)
+
+
+def report_in_words(report: ImportReport) -> str:
+    if not report.added:
+        return f"Nothing new: all {report.read} prompts of this file were already there."
+    words = f"Imported {report.added} {'prompt' if report.added == 1 else 'prompts'}."
+    return f"{words} {report.already_there} were already there." if report.already_there else words

@@ -1,0 +1,89 @@
+"""What base.html and the shared includes need: the header with its tabs, form widgets, small words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms, template
+from django.forms import BoundField
+from django.middleware.csrf import get_token
+from django.template.context import Context
+from django.urls import reverse
+from django.utils.safestring import SafeString
+
+from feedback.models import Project, Role
+
+register = template.Library()
+
+
+@dataclass(frozen=True)
+class Tab:
+    label: str
+    url: str
+    current: bool
+
+
+TABS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
+    ("Overview", "project", ("project",), "feedback.view_project"),
+    ("Prompts", "prompts", ("prompt",), "feedback.manage_prompts"),
+    ("Queues", "queues", ("queue",), "feedback.read_queues"),
+    ("Judgments", "judgments", ("judgment",), "feedback.read_judgments"),
+    ("Snapshots", "snapshots", ("snapshot",), "feedback.read_snapshots"),
+    ("Runs", "runs", ("run", "run-"), "training.read"),
+    ("Checkpoints", "checkpoints", ("checkpoint",), "training.read"),
+    ("Members", "members", ("member",), "feedback.read_queues"),
+)
+"""Label, URL name, prefixes of the URL names that lie under it, permission."""
+
+
+def tabs_of(project: Project, person: Any, current: str) -> list[Tab]:
+    """Return the tabs that `person`'s roles in `project` open; `current` is the URL name of the page."""
+    return [
+        Tab(label, reverse(name, args=[project.slug]), current == name or current.startswith(prefixes))
+        for label, name, prefixes, permission in TABS
+        if person.has_perm(permission, project)
+    ]
+
+
+@register.inclusion_tag("_site_header.html", takes_context=True)
+def site_header(context: Context, project: Project | str | None = None) -> dict[str, Any]:
+    """Render the header: brand, project switcher, account menu and, inside a project, its tabs."""
+    request = context.get("request")
+    person = getattr(request, "user", None)
+    if request is None or person is None or not person.is_authenticated:
+        return {"person": None}
+    inside = project if isinstance(project, Project) else None
+    match = request.resolver_match
+    held = inside.memberships.filter(user=person).values_list("role", flat=True) if inside else ()
+    return {
+        "person": person,
+        "project": inside,
+        "projects": Project.objects.visible_to(person),
+        "roles": [Role(role).label for role in held],
+        "tabs": tabs_of(inside, person, match.url_name or "" if match else "") if inside else [],
+        "csrf_token": get_token(request),
+    }
+
+
+@register.filter
+def styled(field: BoundField) -> SafeString:
+    """Render a form field's widget with the house's classes."""
+    widget = field.field.widget
+    if isinstance(widget, forms.CheckboxSelectMultiple | forms.RadioSelect):
+        css = "form-check-input"
+    elif isinstance(widget, forms.CheckboxInput):
+        css = "form-check-input"
+    elif isinstance(widget, forms.Select):
+        css = "form-select"
+    else:
+        css = "form-control"
+    if field.errors:
+        css += " is-invalid"
+    own = widget.attrs.get("class", "")
+    return field.as_widget(attrs={"class": f"{css} {own}".strip()})
+
+
+@register.filter
+def is_checkbox(field: BoundField) -> bool:
+    return isinstance(field.field.widget, forms.CheckboxInput)
