@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
+from django.utils import timezone
 
 from feedback.models.append_only import AppendOnlyModel
 from feedback.models.people import Project, new_id
@@ -29,6 +30,15 @@ class JudgmentQuerySet(models.QuerySet["Judgment"]):
     def by_people(self) -> JudgmentQuerySet:
         """Without those of simulated annotators."""
         return self.filter(simulation_rule="")
+
+    def with_review(self) -> JudgmentQuerySet:
+        """Annotate `review_accepted`: what the latest review says, None without a review."""
+        latest = Review.objects.filter(judgment=OuterRef("pk")).order_by("-id").values("accepted")[:1]
+        return self.annotate(review_accepted=Subquery(latest))
+
+    def not_rejected(self) -> JudgmentQuerySet:
+        """Without those whose latest review rejects them."""
+        return self.with_review().filter(Q(review_accepted=True) | Q(review_accepted__isnull=True))
 
     def in_project(self, project: Project) -> JudgmentQuerySet:
         return self.filter(queue__project=project)
@@ -63,7 +73,7 @@ class Judgment(AppendOnlyModel):
     propensity = models.FloatField(help_text="The comparison's, at the time of the claim.")
     interface = models.CharField(max_length=20, help_text="Where it was made: page or api.")
     simulation_rule = models.CharField(max_length=200, blank=True, help_text="Empty when a person judged.")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = JudgmentQuerySet.as_manager()
 

@@ -241,6 +241,12 @@ class Assignment(models.Model):
             ),
         ]
 
+    def is_claimable(self, now: datetime) -> bool:
+        """As AssignmentQuerySet.claimable, of one slot that is at hand."""
+        if self.state == self.State.LEASED:
+            return self.lease_expires_at is not None and self.lease_expires_at <= now
+        return self.state == self.State.OPEN
+
     @property
     def shown_responses(self) -> tuple[Response, Response]:
         """The two responses in the order in which the holder sees them."""

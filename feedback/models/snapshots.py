@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 from feedback.models.append_only import AppendOnlyModel
 from feedback.models.judgments import Judgment
@@ -33,7 +34,7 @@ class Snapshot(AppendOnlyModel):
     manifest = models.JSONField(help_text="The parsed manifest.json, without the list of judgments.")
     judgments = models.ManyToManyField(Judgment, related_name="snapshots")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = SnapshotQuerySet.as_manager()
 

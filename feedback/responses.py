@@ -1,0 +1,41 @@
+"""Store what a model or a person answered."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from feedback.models import Prompt, Response, User
+
+
+def storable(text: str) -> str:
+    """Return `text` with what no database keeps (NUL, half of a surrogate pair) turned into replacement characters."""
+    return text.replace("\x00", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def add_response(
+    *,
+    prompt: Prompt,
+    text: str,
+    origin: str,
+    model_name: str = "",
+    checkpoint_id: uuid.UUID | None = None,
+    run_id: uuid.UUID | None = None,
+    person: User | None = None,
+    sampling: Mapping[str, Any] | None = None,
+) -> Response:
+    """Store a response and who wrote it. The same `origin` for the same prompt again returns the stored one."""
+    response, _ = Response.objects.get_or_create(
+        prompt=prompt,
+        origin=origin,
+        defaults={
+            "text": storable(text),
+            "model_name": model_name,
+            "checkpoint_id": checkpoint_id,
+            "run_id": run_id,
+            "person": person,
+            "sampling": dict(sampling or {}),
+        },
+    )
+    return response
