@@ -77,7 +77,7 @@ def form(text: str, sensible_words: float) -> float:
     """Score what both rules value: an ending, a sensible length, nothing said twice. An empty text scores lowest."""
     count = len(words(text))
     if count == 0:
-        return -4.0
+        return -10.0
     length = -abs(math.log(count / sensible_words))
     return 1.2 * ends_properly(text) + 0.8 * length - 4.0 * repetition(text)
 
