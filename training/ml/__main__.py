@@ -51,7 +51,7 @@ def prepare_environment(run: RunDirectory, spec: RunSpec) -> None:
 
 def carry_out(run: RunDirectory) -> Outcome:
     """Run what run.json describes and return its outcome; raises what went wrong."""
-    spec = run.read_spec()
+    spec = run.spec()
     config = parse_config(spec.kind, spec.config)
     prepare_environment(run, spec)
     run.write_progress("loading torch")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from datasets import Dataset
 from peft import PeftModel, TaskType
 from trl import DPOConfig as TRLDPOConfig
@@ -16,7 +17,7 @@ from trl import DPOTrainer
 from training.configs import DPOConfig
 from training.ml.chat import template_digest
 from training.ml.evaluate import implicit_accuracy, logprob_margins
-from training.ml.models import check_source, load_policy, load_tokenizer, publish_model, with_adapter
+from training.ml.models import check_source, load_policy, load_tokenizer, lora_config, publish_model
 from training.ml.preferences import PreferenceTokens, read_preferences, require_train_rows
 from training.ml.trl_runs import train, trainer_arguments
 from training.rundir import Outcome, RunDirectory, RunSpec
@@ -61,14 +62,10 @@ def run_dpo(run: RunDirectory, spec: RunSpec, config: DPOConfig) -> Outcome:
     rows, held_out = read_preferences(spec, tokenizer, config.max_length)
     require_train_rows(rows)
     run.write_progress("loading the model", 0, config.steps)
+    torch.manual_seed(config.seed)
     trainer = TokenizedDPOTrainer(
-        model=with_adapter(
-            load_policy(source, tokenizer),
-            rank=config.lora_rank,
-            alpha=config.lora_alpha,
-            task=TaskType.CAUSAL_LM,
-            seed=config.seed,
-        ),
+        model=load_policy(source, tokenizer),
+        peft_config=lora_config(config.lora_rank, config.lora_alpha, TaskType.CAUSAL_LM),
         args=TRLDPOConfig(**trainer_arguments(run, config), beta=config.beta),
         train_dataset=dataset(rows),
         processing_class=tokenizer,

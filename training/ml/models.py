@@ -6,11 +6,12 @@ adapter that carries a scalar `score` head. Nothing here depends on the pad toke
 
 from __future__ import annotations
 
+import copy
 import shutil
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft import LoraConfig, PeftModel, TaskType
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
@@ -86,8 +87,10 @@ def load_policy(
 
 def with_score_head(policy: PreTrainedModel, seed: int) -> PreTrainedModel:
     """Return a one-label sequence classifier on the backbone of `policy`, its head drawn with std 1/sqrt(d + 1)."""
+    config = copy.deepcopy(policy.config)
+    config.num_labels = 1
     with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(policy.config, num_labels=1)
+        model = AutoModelForSequenceClassification.from_config(config)
     setattr(model, model.base_model_prefix, backbone(policy))
     width = policy.config.get_text_config().hidden_size
     head = nn.Linear(width, 1, bias=False, dtype=policy.dtype)
@@ -95,7 +98,6 @@ def with_score_head(policy: PreTrainedModel, seed: int) -> PreTrainedModel:
     with torch.no_grad():
         head.weight.normal_(0.0, (width + 1) ** -0.5, generator=generator)
     model.score = head
-    model.config.name_or_path = policy.config.name_or_path
     return model
 
 
@@ -113,6 +115,7 @@ def backbone(model: PreTrainedModel) -> nn.Module:
 
 
 def lora_config(rank: int, alpha: int, task: TaskType) -> LoraConfig:
+    """Return an adapter on every linear layer but the output's; a fresh one changes no output at first."""
     return LoraConfig(
         r=rank,
         lora_alpha=alpha,
@@ -121,12 +124,6 @@ def lora_config(rank: int, alpha: int, task: TaskType) -> LoraConfig:
         task_type=task,
         modules_to_save=["score"] if task == TaskType.SEQ_CLS else None,
     )
-
-
-def with_adapter(model: PreTrainedModel, *, rank: int, alpha: int, task: TaskType, seed: int) -> PeftModel:
-    """Wrap `model` with a fresh LoRA adapter on every linear layer; at first it changes no output."""
-    torch.manual_seed(seed)
-    return get_peft_model(model, lora_config(rank, alpha, task))
 
 
 def publish_model(

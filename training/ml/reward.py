@@ -5,6 +5,7 @@ The rows go in as token ids, so that the model reads exactly what sampling and P
 
 from __future__ import annotations
 
+import torch
 from datasets import Dataset
 from peft import TaskType
 from trl import RewardConfig as TRLRewardConfig
@@ -18,8 +19,8 @@ from training.ml.models import (
     check_source,
     load_policy,
     load_tokenizer,
+    lora_config,
     publish_model,
-    with_adapter,
     with_score_head,
 )
 from training.ml.preferences import PreferenceTokens, read_preferences, require_train_rows
@@ -55,10 +56,10 @@ def run_reward(run: RunDirectory, spec: RunSpec, config: RewardConfig) -> Outcom
     run.write_progress("loading the model", 0, config.steps)
     model = with_score_head(load_policy(source, tokenizer), config.seed)
     model.config.pad_token_id = tokenizer.pad_token_id
+    torch.manual_seed(config.seed)
     trainer = RewardTrainer(
-        model=with_adapter(
-            model, rank=config.lora_rank, alpha=config.lora_alpha, task=TaskType.SEQ_CLS, seed=config.seed
-        ),
+        model=model,
+        peft_config=lora_config(config.lora_rank, config.lora_alpha, TaskType.SEQ_CLS),
         args=TRLRewardConfig(
             **trainer_arguments(run, config), center_rewards_coefficient=config.center_rewards_coefficient
         ),

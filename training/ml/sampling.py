@@ -1,0 +1,174 @@
+"""Write responses to prompts, in batches, such that a run that is cut off and resumed leaves the same rows.
+
+Every response has a seed of its own, made from the run's seed, the prompt and the response's index, and every batch
+holds the same prompts in every attempt; so no response depends on what was written before it. Batches go prompt by
+prompt, all temperatures of one before the next, so that whole sets of responses land early.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from feedback.contract import PromptRow, SampleRow
+from training.configs import SampleConfig
+from training.ml import CannotRun
+from training.ml.chat import prompt_ids, refuse_too_long, template_digest
+from training.ml.models import DTYPES, check_source, load_policy, load_tokenizer, pick_device
+from training.rundir import Outcome, RunDirectory, RunSpec, append_line, keep_lines, read_lines
+
+
+class NoPrompts(CannotRun):
+    """The run's prompts.jsonl is missing or empty."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """The index-th response to a prompt."""
+
+    prompt_id: str
+    index: int
+    temperature: float
+    seed: int
+    ids: list[int]
+
+
+def response_seed(seed: int, prompt_id: str, index: int) -> int:
+    """Return the 31-bit seed of one response."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{prompt_id}:{index}".encode()).digest()[:4], "big") >> 1
+
+
+def plan_batches(prompts: Sequence[PromptRow], ids: Sequence[list[int]], config: SampleConfig) -> Iterator[list[Job]]:
+    """Yield every batch of the run, always the same for the same prompts and config."""
+    for start in range(0, len(prompts), config.batch_size):
+        for place, temperature in enumerate(config.temperatures):
+            for number in range(config.responses_per_temperature):
+                index = place * config.responses_per_temperature + number
+                yield [
+                    Job(
+                        prompt_id=prompts[row]["prompt_id"],
+                        index=index,
+                        temperature=float(temperature),
+                        seed=response_seed(config.seed, prompts[row]["prompt_id"], index),
+                        ids=ids[row],
+                    )
+                    for row in range(start, min(start + config.batch_size, len(prompts)))
+                ]
+
+
+class SeededSampling(LogitsProcessor):
+    """Add Gumbel noise from each row's own generator: the greedy choice is then a draw from the distribution."""
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Return log-probabilities plus noise; [B, V] in and out."""
+        assert scores.shape[0] == len(self.generators), f"{scores.shape[0]} rows for {len(self.generators)} seeds"
+        noise = torch.stack(
+            [torch.empty(scores.shape[1]).exponential_(generator=generator) for generator in self.generators]
+        )
+        return scores.float().log_softmax(-1) - noise.log().to(scores.device)
+
+
+def sampling_processors(jobs: Sequence[Job], top_p: float) -> LogitsProcessorList:
+    """Return what turns greedy decoding into sampling at the jobs' one temperature; nothing at temperature 0."""
+    temperature = jobs[0].temperature
+    processors = LogitsProcessorList()
+    if temperature > 0:
+        processors.append(TemperatureLogitsWarper(temperature))
+        if top_p < 1.0:
+            processors.append(TopPLogitsWarper(top_p))
+        processors.append(SeededSampling([job.seed for job in jobs]))
+    return processors
+
+
+@torch.inference_mode()
+def generate(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, jobs: Sequence[Job], config: SampleConfig
+) -> list[SampleRow]:
+    """Write one response per job; the jobs share their temperature."""
+    width = max(len(job.ids) for job in jobs)
+    pad_id, end_id = tokenizer.pad_token_id, tokenizer.eos_token_id
+    ids = torch.tensor([[*[pad_id] * (width - len(job.ids)), *job.ids] for job in jobs], device=model.device)
+    attention = torch.tensor([[0] * (width - len(job.ids)) + [1] * len(job.ids) for job in jobs], device=model.device)
+    written = model.generate(
+        input_ids=ids,
+        attention_mask=attention,
+        max_new_tokens=config.max_new_tokens,
+        min_new_tokens=1,  # an empty response is nothing to compare
+        do_sample=False,
+        logits_processor=sampling_processors(jobs, config.top_p),
+        pad_token_id=pad_id,
+        eos_token_id=end_id,
+    )[:, width:].tolist()
+    rows: list[SampleRow] = []
+    for job, tokens in zip(jobs, written, strict=True):
+        finished = end_id in tokens
+        tokens = tokens[: tokens.index(end_id)] if finished else tokens
+        text = tokenizer.decode(tokens, skip_special_tokens=True).replace("\x00", "\ufffd")  # databases refuse NUL
+        rows.append(
+            {
+                "prompt_id": job.prompt_id,
+                "index": job.index,
+                "text": text,
+                "temperature": job.temperature,
+                "top_p": config.top_p,
+                "max_new_tokens": config.max_new_tokens,
+                "seed": job.seed,
+                "finished": finished,
+            }
+        )
+    return rows
+
+
+def read_prompts(run: RunDirectory) -> list[PromptRow]:
+    prompts: list[PromptRow] = list(read_lines(run.prompts_path))
+    if not prompts:
+        raise NoPrompts(f"{run.prompts_path.name} holds no prompt; choose at least one")
+    return prompts
+
+
+def run_sample(run: RunDirectory, spec: RunSpec, config: SampleConfig) -> Outcome:
+    """Append a row to samples.jsonl for every prompt, temperature and number that is not there yet."""
+    source = check_source(spec.policy, "policy to sample from")
+    tokenizer = load_tokenizer(source)
+    prompts = read_prompts(run)
+    ids = [prompt_ids(tokenizer, row["messages"]) for row in prompts]
+    run.write_progress("loading the model")
+    model = load_policy(source, tokenizer, DTYPES[config.precision]).to(pick_device()).eval()
+    refuse_too_long(
+        [len(one) + config.max_new_tokens for one in ids],
+        model.config.get_text_config().max_position_embeddings,
+        "the model's window",
+        [f"prompt {row['prompt_id']} with its response" for row in prompts],
+    )
+
+    kept = list(read_lines(run.samples_path))
+    keep_lines(run.samples_path, kept)  # drops a line torn by a crash
+    there = {(row["prompt_id"], row["index"]) for row in kept}
+    total = len(prompts) * len(config.temperatures) * config.responses_per_temperature
+    run.write_progress("sampling", len(there), total)
+    for jobs in plan_batches(prompts, ids, config):
+        if all((job.prompt_id, job.index) in there for job in jobs):
+            continue
+        if run.cancel_requested():
+            return Outcome("cancelled", len(there), template_digest=template_digest(tokenizer))
+        for row in generate(model, tokenizer, jobs, config):
+            if (row["prompt_id"], row["index"]) not in there:
+                append_line(run.samples_path, row)
+                there.add((row["prompt_id"], row["index"]))
+        run.write_progress("sampling", len(there), total)
+    return Outcome("succeeded", len(there), template_digest=template_digest(tokenizer))
