@@ -31,13 +31,37 @@ PROJECT = "demo"
 PROMPTS = ROOT / "feedback" / "demo" / "prompts.jsonl"
 GUIDELINES = ROOT / "feedback" / "demo" / "guidelines.md"
 PILOT = "pilot"
-NEW_QUEUE_PROMPTS = 12
 
-SAMPLE = {"temperatures": [0.3, 1.0], "max_new_tokens": 48, "batch_size": 8, "precision": "bfloat16"}
-REWARD = {"steps": 30, "batch_size": 4, "learning_rate": 3e-4, "lora_rank": 8, "lora_alpha": 16}
-DPO = {"steps": 12, "batch_size": 4, "learning_rate": 1e-4, "lora_rank": 8, "lora_alpha": 16}
-PPO = {"updates": 4, "batch_size": 8, "minibatch_size": 4, "ppo_epochs": 2, "max_new_tokens": 48, "lora_rank": 8,
-       "lora_alpha": 16}  # fmt: skip
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything: the default fits 15 minutes on two idle cores with SmolLM2-135M."""
+
+    prompts: int | None = None
+    """How many prompts to sample first; None for all."""
+    new_prompts: int = 12
+    """How many prompts the new policy answers."""
+    sample: dict[str, Any] = field(
+        default_factory=lambda: {"temperatures": [0.3, 1.0], "max_new_tokens": 48, "batch_size": 8}
+    )
+    reward: dict[str, Any] = field(
+        default_factory=lambda: {"steps": 30, "batch_size": 4, "learning_rate": 3e-4, "lora_rank": 8, "lora_alpha": 16}
+    )
+    dpo: dict[str, Any] = field(
+        default_factory=lambda: {"steps": 12, "batch_size": 4, "learning_rate": 1e-4, "lora_rank": 8, "lora_alpha": 16}
+    )
+    ppo: dict[str, Any] = field(
+        default_factory=lambda: {
+            "updates": 4,
+            "batch_size": 8,
+            "minibatch_size": 4,
+            "ppo_epochs": 2,
+            "max_new_tokens": 48,
+            "lora_rank": 8,
+            "lora_alpha": 16,
+        }
+    )
+
 
 POLL_SECONDS = 1.0
 
@@ -87,14 +111,14 @@ class Annotator:
     ties: int = 0
     seconds: list[float] = field(default_factory=list)
 
-    def label_what_is_there(self, queue: str) -> int:
-        """Label until the queue offers nothing; return how many."""
+    def label(self, queue: str, at_most: int | None = None) -> int:
+        """Label until the queue offers nothing, or `at_most` are done; return how many."""
         done = 0
-        while True:
+        while at_most is None or done < at_most:
             started = time.monotonic()
             answer = self.client.call("POST", f"queues/{queue}/claim/", expect=(200, 204))
             if answer.status_code == 204:
-                return done
+                break
             task = answer.json()
             first, second = (response["text"] for response in task["responses"])
             value = preference(RULES[self.rule], task["prompt"]["messages"], first, second, seed=self.seed)
@@ -113,6 +137,7 @@ class Annotator:
             self.labels += 1
             self.ties += value == 0
             done += 1
+        return done
 
 
 def say(text: str) -> None:
@@ -183,7 +208,7 @@ def checkpoint_of(client: Client, run: dict[str, Any]) -> dict[str, Any]:
     return client.get(f"checkpoints/{found[0]['id']}/")
 
 
-def turn(client: Client, http: httpx.Client, prompts: Path) -> dict[str, Any]:
+def turn(client: Client, http: httpx.Client, prompts: Path, sizes: Sizes) -> dict[str, Any]:
     """Make one turn of the loop and return what the JSON line says."""
     say("Importing prompts ...")
     with open(prompts, "rb") as file:
@@ -205,18 +230,20 @@ def turn(client: Client, http: httpx.Client, prompts: Path) -> dict[str, Any]:
         annotators.append(Annotator(Client(http, made["token"]), rule, seed))
     queue = client.post(
         f"projects/{PROJECT}/queues/",
-        {"name": "First answers", "guideline": GUIDELINES.read_text(encoding="utf-8"), "overlap": len(annotators)},
+        {"name": "Round 1", "guideline": GUIDELINES.read_text(encoding="utf-8"), "overlap": len(annotators)},
     )
 
-    say(f"Sampling from {base['name']}; the simulated annotators label what has landed ...")
+    ids = [prompt["id"] for prompt in client.every(f"projects/{PROJECT}/prompts/")]
+    asked = ids[: sizes.prompts]
+    say(f"Sampling {len(asked)} prompts from {base['name']}; the simulated annotators label what has landed ...")
     sampling_started = time.monotonic()
     run = client.post(
         f"projects/{PROJECT}/runs/",
-        {"kind": "sample", "config": SAMPLE, "policy": base["id"], "queue": queue["id"]},
+        {"kind": "sample", "config": sizes.sample, "policy": base["id"], "queue": queue["id"], "prompts": asked},
     )
 
     def label() -> int:
-        return sum(annotator.label_what_is_there(queue["id"]) for annotator in annotators)
+        return sum(annotator.label(queue["id"]) for annotator in annotators)
 
     wait_for_run(client, run["id"], while_waiting=label)
     sampling_seconds = time.monotonic() - sampling_started
@@ -234,11 +261,11 @@ def turn(client: Client, http: httpx.Client, prompts: Path) -> dict[str, Any]:
     archive = client.call("GET", f"snapshots/{snapshot['id']}/download/").content
     say(f"  sha256 {snapshot['sha256']}; its zip has {len(archive)} bytes")
 
-    reward = train(client, "reward", REWARD, policy=base["id"], snapshot=snapshot["id"])
+    reward = train(client, "reward", sizes.reward, policy=base["id"], snapshot=snapshot["id"])
     reward_checkpoint = checkpoint_of(client, reward)
-    ppo = train(client, "ppo", PPO, policy=base["id"], reward=reward_checkpoint["id"])
+    ppo = train(client, "ppo", sizes.ppo, policy=base["id"], reward=reward_checkpoint["id"])
     ppo_checkpoint = checkpoint_of(client, ppo)
-    dpo = train(client, "dpo", DPO, policy=base["id"], snapshot=snapshot["id"])
+    dpo = train(client, "dpo", sizes.dpo, policy=base["id"], snapshot=snapshot["id"])
     dpo_checkpoint = checkpoint_of(client, dpo)
     judged_reward = train(client, "evaluate", {}, reward=reward_checkpoint["id"], snapshot=snapshot["id"])
     judged_dpo = train(client, "evaluate", {}, policy=dpo_checkpoint["id"], snapshot=snapshot["id"])
@@ -247,8 +274,7 @@ def turn(client: Client, http: httpx.Client, prompts: Path) -> dict[str, Any]:
     fresh = client.post(
         f"projects/{PROJECT}/queues/", {"name": "Round 2", "guideline": GUIDELINES.read_text(encoding="utf-8")}
     )
-    ids = [prompt["id"] for prompt in client.every(f"projects/{PROJECT}/prompts/")][:NEW_QUEUE_PROMPTS]
-    new_sample = train(client, "sample", SAMPLE, policy=ppo_checkpoint["id"], queue=fresh["id"], prompts=ids)
+    new_sample = train(client, "sample", sizes.sample, policy=ppo_checkpoint["id"], queue=fresh["id"], prompts=ids)
     comparisons = client.get(f"queues/{fresh['id']}/")["progress"]["comparisons"]
     if not comparisons:
         raise DemoFailed("The new policy's responses made no comparison in the fresh queue")
@@ -256,7 +282,7 @@ def turn(client: Client, http: httpx.Client, prompts: Path) -> dict[str, Any]:
     lineage = ppo_checkpoint["lineage"]
     return {
         "base_model": base["name"],
-        "prompts": report["added"],
+        "prompts": len(asked),
         "labels": labels,
         "ties": ties,
         "simulated": True,
@@ -283,7 +309,7 @@ def turn(client: Client, http: httpx.Client, prompts: Path) -> dict[str, Any]:
             "reward": seconds_per_step(reward["metrics"]),
             "ppo": seconds_per_step(ppo["metrics"]),
             "dpo": seconds_per_step(dpo["metrics"]),
-            "response": round(sampling_seconds / (report["added"] * len(SAMPLE["temperatures"])), 2),
+            "response": round(sampling_seconds / (len(asked) * len(sizes.sample["temperatures"])), 2),
         },
     }
 
@@ -343,7 +369,7 @@ def main() -> int:
                 client = Client(http)
                 client.token = client.post("token/", {"username": PILOT, "password": password})["token"]
                 try:
-                    result = turn(client, http, options.prompts)
+                    result = turn(client, http, options.prompts, Sizes())
                 except (DemoFailed, httpx.HTTPError) as error:
                     raise DemoFailed(f"{error}\n--- end of the site's log ---\n{site.log_tail()}") from error
         result["seconds"] = round(time.monotonic() - STARTED, 1)

@@ -11,12 +11,12 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
-from feedback.people import add_member, create_project
 from feedback.prompt_import import import_prompts
-from feedback.queues import open_queue
 
 import feedback
 from feedback.models import Project, Queue, Role, User
+from feedback.people import add_member, create_project
+from feedback.queues import open_queue
 from training.base_models import MISSING_MODEL, find_base_model, register_base_model
 from training.models import Run
 from training.runs import start_run
@@ -50,6 +50,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--migrate", action="store_true", help="Bring the database up to date first.")
         parser.add_argument("--fetch-base-model", action="store_true", help="Fetch the base model first if missing.")
+        parser.add_argument("--without-run", action="store_true", help="Leave the queue empty: start no sampling.")
         parser.add_argument("--force", action="store_true", help="Seed in production mode, with public passwords.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -65,7 +66,8 @@ class Command(BaseCommand):
         people = seed_people()
         project = seed_project(people)
         queue = seed_queue(project, people)
-        self.seed_run(project, queue, people)
+        if not options["without_run"]:
+            self.seed_run(project, queue, people)
         self.stdout.write("Demo logins (user / password):")
         for login in DEMO_LOGINS:
             self.stdout.write(f"  {login.role.label:<10} {login.username} / {login.password}")
