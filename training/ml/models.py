@@ -17,13 +17,14 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from training.ml import CannotRun
 from training.ml.chat import check_chat_model, template_digest
-from training.rundir import ModelSource, RunDirectory, directory_digest, publish_directory, write_json
+from training.rundir import ModelSource, RunDirectory, directory_digest, publish_directory, read_json, write_json
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -82,6 +83,12 @@ def load_policy(
     for adapter in source.adapters:
         model = merge_adapter(model, adapter)
     model.config.pad_token_id = tokenizer.pad_token_id
+    # Some models bring sampling habits of their own (penalties, top k) that would bend what a run asks for.
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     return model
 
 
@@ -140,6 +147,9 @@ def publish_model(
     shutil.rmtree(temporary, ignore_errors=True)
     model.save_pretrained(temporary, selected_adapters=["default"], save_embedding_layers=False)
     (temporary / "README.md").unlink(missing_ok=True)
+    adapter_config = read_json(temporary / "adapter_config.json")
+    adapter_config["target_modules"] = sorted(adapter_config["target_modules"])  # a set: same run, same sha256
+    write_json(temporary / "adapter_config.json", adapter_config)
     write_json(
         temporary / "checkpoint.json",
         {

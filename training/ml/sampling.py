@@ -83,55 +83,79 @@ class SeededSampling(LogitsProcessor):
         return scores.float().log_softmax(-1) - noise.log().to(scores.device)
 
 
-def sampling_processors(jobs: Sequence[Job], top_p: float) -> LogitsProcessorList:
-    """Return what turns greedy decoding into sampling at the jobs' one temperature; nothing at temperature 0."""
-    temperature = jobs[0].temperature
+def sampling_processors(seeds: Sequence[int], temperature: float, top_p: float) -> LogitsProcessorList:
+    """Return what turns greedy decoding into sampling; nothing at temperature 0."""
     processors = LogitsProcessorList()
     if temperature > 0:
         processors.append(TemperatureLogitsWarper(temperature))
         if top_p < 1.0:
             processors.append(TopPLogitsWarper(top_p))
-        processors.append(SeededSampling([job.seed for job in jobs]))
+        processors.append(SeededSampling(seeds))
     return processors
 
 
-@torch.inference_mode()
-def generate(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, jobs: Sequence[Job], config: SampleConfig
-) -> list[SampleRow]:
-    """Write one response per job; the jobs share their temperature."""
-    width = max(len(job.ids) for job in jobs)
+@torch.no_grad()
+def generate_tokens(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    *,
+    temperature: float,
+    top_p: float,
+    max_new_tokens: int,
+    min_new_tokens: int = 0,
+) -> list[list[int]]:
+    """Return the ids that follow each prompt, up to and including the end token (missing when cut off)."""
+    width = max(map(len, prompts))
     pad_id, end_id = tokenizer.pad_token_id, tokenizer.eos_token_id
-    ids = torch.tensor([[*[pad_id] * (width - len(job.ids)), *job.ids] for job in jobs], device=model.device)
-    attention = torch.tensor([[0] * (width - len(job.ids)) + [1] * len(job.ids) for job in jobs], device=model.device)
+    ids = torch.tensor([[*[pad_id] * (width - len(p)), *p] for p in prompts], device=model.device)
+    attention = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)
     written = model.generate(
         input_ids=ids,
         attention_mask=attention,
-        max_new_tokens=config.max_new_tokens,
-        min_new_tokens=1,  # an empty response is nothing to compare
+        max_new_tokens=max_new_tokens,
+        min_new_tokens=min_new_tokens,
         do_sample=False,
-        logits_processor=sampling_processors(jobs, config.top_p),
+        logits_processor=sampling_processors(seeds, temperature, top_p),
         pad_token_id=pad_id,
         eos_token_id=end_id,
     )[:, width:].tolist()
-    rows: list[SampleRow] = []
-    for job, tokens in zip(jobs, written, strict=True):
-        finished = end_id in tokens
-        tokens = tokens[: tokens.index(end_id)] if finished else tokens
-        text = tokenizer.decode(tokens, skip_special_tokens=True).replace("\x00", "\ufffd")  # databases refuse NUL
-        rows.append(
-            {
-                "prompt_id": job.prompt_id,
-                "index": job.index,
-                "text": text,
-                "temperature": job.temperature,
-                "top_p": config.top_p,
-                "max_new_tokens": config.max_new_tokens,
-                "seed": job.seed,
-                "finished": finished,
-            }
-        )
-    return rows
+    return [row[: row.index(end_id) + 1] if end_id in row else row for row in written]
+
+
+def readable(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> str:
+    """Return the text of a response; databases refuse NUL, so it becomes the replacement character."""
+    return tokenizer.decode(tokens, skip_special_tokens=True).replace("\x00", "\ufffd")
+
+
+def write_responses(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, jobs: Sequence[Job], config: SampleConfig
+) -> list[SampleRow]:
+    """Write one response per job; the jobs share their temperature."""
+    written = generate_tokens(
+        model,
+        tokenizer,
+        [job.ids for job in jobs],
+        [job.seed for job in jobs],
+        temperature=jobs[0].temperature,
+        top_p=config.top_p,
+        max_new_tokens=config.max_new_tokens,
+        min_new_tokens=1,  # an empty response is nothing to compare
+    )
+    return [
+        {
+            "prompt_id": job.prompt_id,
+            "index": job.index,
+            "text": readable(tokenizer, tokens),
+            "temperature": job.temperature,
+            "top_p": config.top_p,
+            "max_new_tokens": config.max_new_tokens,
+            "seed": job.seed,
+            "finished": tokens[-1] == tokenizer.eos_token_id,
+        }
+        for job, tokens in zip(jobs, written, strict=True)
+    ]
 
 
 def read_prompts(run: RunDirectory) -> list[PromptRow]:
@@ -166,7 +190,7 @@ def run_sample(run: RunDirectory, spec: RunSpec, config: SampleConfig) -> Outcom
             continue
         if run.cancel_requested():
             return Outcome("cancelled", len(there), template_digest=template_digest(tokenizer))
-        for row in generate(model, tokenizer, jobs, config):
+        for row in write_responses(model, tokenizer, jobs, config):
             if (row["prompt_id"], row["index"]) not in there:
                 append_line(run.samples_path, row)
                 there.add((row["prompt_id"], row["index"]))
