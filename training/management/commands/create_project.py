@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
-from feedback.people import add_member, create_project
 
-from feedback.models import Project, Role, User
+from feedback.models import Role, User
+from feedback.people import MemberRefused, ProjectRefused, add_member, create_project
 from training.base_models import MISSING_MODEL, find_base_model, register_base_model
 
 
@@ -34,21 +34,19 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not 0 <= options["evaluation_percent"] <= 90:
-            raise CommandError(f"--evaluation-percent is {options['evaluation_percent']}; it must be from 0 to 90")
         members = [parse_member(text) for text in options["member"]]
-        slug = options["slug"]
-        if slug and Project.objects.filter(slug=slug).exists():
-            raise CommandError(f"There is a project {slug!r} already; choose another --slug")
-        with transaction.atomic():
-            project = create_project(
-                name=options["name"],
-                slug=slug,
-                description=options["description"],
-                evaluation_percent=options["evaluation_percent"],
-            )
-            for person, role in members:
-                add_member(project=project, user=person, role=role)
+        try:
+            with transaction.atomic():
+                project = create_project(
+                    name=options["name"],
+                    slug=options["slug"],
+                    description=options["description"],
+                    evaluation_percent=options["evaluation_percent"],
+                )
+                for person, role in members:
+                    add_member(project=project, user=person, role=role)
+        except (ProjectRefused, MemberRefused) as error:
+            raise CommandError(str(error)) from error
         self.stdout.write(f"Made project {project.name!r} at /p/{project.slug}/ with {len(members)} roles.")
         if find_base_model() is None:
             self.stderr.write(f"{MISSING_MODEL}\nThe project has no base model until then; labeling works without it.")
