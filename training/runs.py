@@ -1,0 +1,181 @@
+"""What people do with runs: start one, cancel one. Carrying them out is `training.worker`'s work."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+
+from feedback.contract import EVALUATION, TRAIN
+from feedback.models import Project, Queue, Snapshot, User
+from training.configs import config_values, parse_config
+from training.lineage import CheckpointGone, ancestors, model_source
+from training.models import Checkpoint, Run
+
+
+class RunRefused(ValueError):
+    """A run was asked for that cannot be carried out; `field` says which input is wrong."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+class RunEnded(Exception):
+    """The run is over; there is nothing left to cancel."""
+
+
+INPUTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    # kind: (what it needs, what it may have besides)
+    "sample": (frozenset({"policy", "queue"}), frozenset({"prompt_ids"})),
+    "reward": (frozenset({"policy", "snapshot"}), frozenset()),
+    "dpo": (frozenset({"policy", "snapshot"}), frozenset()),
+    "ppo": (frozenset({"policy", "reward"}), frozenset({"prompt_ids"})),
+    "evaluate": (frozenset({"snapshot"}), frozenset({"policy", "reward"})),
+}
+
+
+@transaction.atomic
+def start_run(
+    *,
+    project: Project,
+    kind: str,
+    config: Mapping[str, Any],
+    created_by: User,
+    name: str = "",
+    policy: Checkpoint | None = None,
+    reward: Checkpoint | None = None,
+    snapshot: Snapshot | None = None,
+    queue: Queue | None = None,
+    prompt_ids: Iterable[uuid.UUID | str] = (),
+) -> Run:
+    """Queue a run for the next free worker. Raises BadConfig or RunRefused, and then nothing is queued.
+
+    A sample run without `prompt_ids` samples every prompt of the project; a PPO run rolls out on the train split's.
+    """
+    checked = parse_config(kind, config)
+    prompts = [str(one) for one in dict.fromkeys(prompt_ids)]
+    given = {"policy": policy, "reward": reward, "snapshot": snapshot, "queue": queue, "prompt_ids": prompts}
+    check_inputs(kind, given)
+    for field in ("policy", "reward", "snapshot", "queue"):
+        one = given[field]
+        if one is not None and one.project_id != project.pk:
+            raise RunRefused(field, f"{one} belongs to another project")
+    if policy is not None:
+        check_policy(kind, policy)
+    if reward is not None:
+        check_reward_model(kind, reward, policy)
+    if snapshot is not None:
+        check_snapshot(kind, snapshot)
+    if queue is not None and queue.state == Queue.State.CLOSED:
+        raise RunRefused("queue", f"{queue} is closed; open it again or choose another")
+    if kind in ("sample", "ppo"):
+        check_prompts(kind, project, prompts)
+    if len(name) > 200:
+        raise RunRefused("name", f"{len(name)} characters are too many; the most is 200")
+    return Run.objects.create(
+        project=project,
+        kind=kind,
+        name=name.strip() or next_name(project, kind),
+        config=config_values(checked),
+        policy=policy,
+        reward=reward,
+        snapshot=snapshot,
+        queue=queue,
+        prompt_ids=prompts,
+        created_by=created_by,
+    )
+
+
+def next_name(project: Project, kind: str) -> str:
+    return f"{Run.Kind(kind).label} {Run.objects.filter(project=project, kind=kind).count() + 1}"
+
+
+def check_inputs(kind: str, given: Mapping[str, Any]) -> None:
+    """Refuse an input that the kind lacks, and one that it would ignore."""
+    needed, allowed = INPUTS[kind]
+    label = Run.Kind(kind).label
+    for field in ("policy", "reward", "snapshot", "queue", "prompt_ids"):
+        if field in needed and not given[field]:
+            raise RunRefused(field, f"a run of kind {label!r} needs one")
+        if given[field] and field not in needed | allowed:
+            raise RunRefused(field, f"a run of kind {label!r} does not use one; leave it out")
+    if kind == "evaluate" and (given["policy"] is None) == (given["reward"] is None):
+        raise RunRefused("policy", "choose either a reward model or a trained policy to evaluate")
+
+
+def check_files(field: str, checkpoint: Checkpoint) -> None:
+    try:
+        model_source(checkpoint)
+    except CheckpointGone as error:
+        raise RunRefused(field, str(error)) from error
+
+
+def check_policy(kind: str, policy: Checkpoint) -> None:
+    if policy.kind == Checkpoint.Kind.REWARD:
+        raise RunRefused("policy", f"{policy} is a reward model; it scores text but cannot write any")
+    if kind == "evaluate" and policy.kind == Checkpoint.Kind.BASE:
+        raise RunRefused("policy", f"{policy} is a base model; an implicit reward needs a trained policy")
+    check_files("policy", policy)
+
+
+def check_reward_model(kind: str, reward: Checkpoint, policy: Checkpoint | None) -> None:
+    if reward.kind != Checkpoint.Kind.REWARD:
+        raise RunRefused("reward", f"{reward} is not a reward model; train one on a snapshot first")
+    check_files("reward", reward)
+    if kind != "ppo" or policy is None:
+        return
+    if reward.snapshot_id is None:
+        raise RunRefused("reward", f"{reward} names no snapshot, so nobody could tell what the policy learned from")
+    bases = [([one, *ancestors(one)])[-1] for one in (policy, reward)]
+    if bases[0].path != bases[1].path:
+        raise RunRefused(
+            "reward",
+            f"{reward} stands on {bases[1]} and the policy on {bases[0]}; they read different tokens. "
+            "Train a reward model on the policy's base",
+        )
+    if policy.template_digest and reward.template_digest and policy.template_digest != reward.template_digest:
+        raise RunRefused("reward", f"{reward} was trained with another chat template than {policy}")
+
+
+def check_snapshot(kind: str, snapshot: Snapshot) -> None:
+    split = EVALUATION if kind == "evaluate" else TRAIN
+    if not snapshot.judgments.filter(comparison__prompt__split=split).exists():
+        raise RunRefused("snapshot", f"{snapshot} has no row in its {split} split; label more and freeze another")
+    if not (snapshot.directory / "manifest.json").is_file():
+        raise RunRefused("snapshot", f"the files of {snapshot} are gone: {snapshot.directory} has no manifest.json")
+
+
+def check_prompts(kind: str, project: Project, prompt_ids: list[str]) -> None:
+    prompts = project.prompts.all()
+    if prompt_ids:
+        try:
+            wanted = [uuid.UUID(one) for one in prompt_ids]
+        except ValueError as error:
+            raise RunRefused("prompt_ids", "not every prompt id is a UUID") from error
+        prompts = prompts.filter(pk__in=wanted)
+        if prompts.count() != len(set(wanted)):
+            raise RunRefused("prompt_ids", "not every prompt is one of this project")
+    if kind == "ppo":
+        if not prompts.filter(split=TRAIN).exists():
+            raise RunRefused("prompt_ids", "PPO learns on the train split only, and there is no such prompt")
+    elif not prompts.exists():
+        raise RunRefused("prompt_ids", "the project has no prompts; import some first")
+
+
+def cancel_run(*, run: Run, now: datetime) -> Run:
+    """Cancel `run`: at once while it waits, else its worker is asked and leaves a checkpoint. Raises RunEnded.
+
+    A second request changes nothing.
+    """
+    waiting = Run.objects.filter(pk=run.pk, state=Run.State.QUEUED, attempt=0)
+    running = Run.objects.filter(pk=run.pk, state__in=Run.UNFINISHED)
+    if not waiting.update(state=Run.State.CANCELLED, cancel_requested_at=now, finished_at=now):
+        running.filter(cancel_requested_at__isnull=True).update(cancel_requested_at=now)
+        if not running.exists():
+            raise RunEnded(f"{run} is over: {Run.objects.get(pk=run.pk).get_state_display().lower()}")
+    return Run.objects.get(pk=run.pk)
