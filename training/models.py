@@ -159,6 +159,7 @@ class Run(models.Model):
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     lease_owner = models.CharField(max_length=100, blank=True)
     attempt = models.PositiveIntegerField(default=0, help_text="Counts claims; fences a worker that lost its lease.")
+    crashes = models.PositiveIntegerField(default=0, help_text="Attempts that ended without saying why.")
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     progress = models.JSONField(default=dict, blank=True, help_text="{phase, done, total} as the trainer last said.")
     outcome = models.JSONField(default=dict, blank=True)
