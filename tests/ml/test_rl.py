@@ -1,0 +1,158 @@
+"""The tensor functions of PPO against values worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from training.ml import rl
+
+pytestmark = pytest.mark.torch
+
+MASK = torch.tensor([[True, True, True], [True, True, False]])
+JUNK = 1e9
+
+
+def spoil(values: torch.Tensor, mask: torch.Tensor, junk: float = JUNK) -> torch.Tensor:
+    return torch.where(mask, values, junk)
+
+
+def test_masked_mean_reads_only_what_counts():
+    values = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, JUNK]])
+    assert rl.masked_mean(values, MASK) == 3.0
+    assert rl.masked_sum(spoil(values, MASK, math.nan), MASK) == 15.0
+
+
+def test_masked_mean_refuses_an_empty_mask():
+    with pytest.raises(AssertionError, match="no token"):
+        rl.masked_mean(torch.ones(1, 2), torch.zeros(1, 2, dtype=torch.bool))
+
+
+def test_masks_must_be_boolean_and_of_the_same_shape():
+    with pytest.raises(AssertionError, match="bool"):
+        rl.masked_sum(torch.ones(1, 2), torch.ones(1, 2))
+    with pytest.raises(AssertionError, match="expected"):
+        rl.masked_sum(torch.ones(1, 3), torch.ones(1, 2, dtype=torch.bool))
+
+
+def test_whitened_values_have_mean_zero_and_variance_one():
+    values = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, JUNK]])
+    white = rl.whiten(values, MASK)
+    # mean 3, unbiased variance 10 / 4
+    expected = (torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]) - 3) / math.sqrt(2.5)
+    torch.testing.assert_close(white[MASK], expected)
+    assert white[1, 2] == 0
+
+
+def test_a_single_token_is_only_shifted():
+    assert rl.whiten(torch.tensor([[5.0, JUNK]]), torch.tensor([[True, False]])).tolist() == [[0.0, 0.0]]
+
+
+def test_logprobs_are_those_of_the_chosen_tokens():
+    logits = torch.tensor([[[0.0, math.log(3.0)], [math.log(9.0), 0.0]]])
+    found = rl.logprobs_from_logits(logits, torch.tensor([[1, 1]]))
+    torch.testing.assert_close(found, torch.tensor([[math.log(0.75), math.log(0.1)]]))
+
+
+def test_entropy_of_a_fair_coin_is_ln_2():
+    torch.testing.assert_close(rl.entropy_from_logits(torch.zeros(1, 1, 2)), torch.tensor([[math.log(2.0)]]))
+
+
+def test_the_score_lands_on_the_last_token_and_kl_on_every_token():
+    kl = torch.tensor([[0.1, 0.2, 0.3], [0.4, 0.5, JUNK]])
+    rewards = rl.token_rewards(torch.tensor([10.0, 20.0]), kl, MASK, kl_coef=2.0)
+    torch.testing.assert_close(rewards, torch.tensor([[-0.2, -0.4, 9.4], [-0.8, 19.0, 0.0]]))
+
+
+def test_a_rollout_without_a_token_cannot_carry_a_score():
+    mask = torch.tensor([[False, False]])
+    with pytest.raises(AssertionError, match="without a response token"):
+        rl.token_rewards(torch.tensor([1.0]), torch.zeros(1, 2), mask, 0.1)
+
+
+def test_advantages_are_those_computed_by_hand():
+    rewards = torch.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, JUNK]])
+    values = torch.tensor([[0.5, 1.0, 1.5], [0.5, 1.0, JUNK]])
+    advantages, returns = rl.generalized_advantages(rewards, values, MASK, gamma=0.9, lam=0.5)
+    # row 0: deltas 1 + .9*1 - .5 = 1.4; 2 + .9*1.5 - 1 = 2.35; 3 - 1.5 = 1.5; each added to .45 of the next
+    # row 1: deltas 1.4; 2 - 1 = 1 (the episode is over)
+    expected = torch.tensor([[1.4 + 0.45 * (2.35 + 0.45 * 1.5), 2.35 + 0.45 * 1.5, 1.5], [1.4 + 0.45, 1.0, 0.0]])
+    torch.testing.assert_close(advantages, expected)
+    torch.testing.assert_close(returns, torch.where(MASK, expected + torch.where(MASK, values, 0.0), 0.0))
+
+
+def test_with_lambda_one_the_returns_are_the_discounted_rewards():
+    rewards, values = torch.tensor([[1.0, 2.0, 4.0]]), torch.tensor([[7.0, -3.0, 11.0]])
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    _, returns = rl.generalized_advantages(rewards, values, mask, gamma=0.5, lam=1.0)
+    torch.testing.assert_close(returns, torch.tensor([[1 + 1 + 1.0, 2 + 2.0, 4.0]]))
+
+
+def test_a_mask_with_a_hole_is_refused():
+    mask = torch.tensor([[True, False, True]])
+    with pytest.raises(AssertionError, match="right-padded"):
+        rl.generalized_advantages(torch.zeros(1, 3), torch.zeros(1, 3), mask, 1.0, 1.0)
+
+
+def test_policy_loss_is_clipped_on_the_side_that_gains():
+    mask = torch.ones(1, 4, dtype=torch.bool)
+    logprobs = torch.tensor([[2.0, 0.5, 2.0, 0.5]]).log()
+    old = torch.zeros(1, 4)
+    advantages = torch.tensor([[1.0, 1.0, -1.0, -1.0]])
+    loss, ratio, clipped = rl.clipped_policy_loss(logprobs, old, advantages, mask, clip_range=0.2)
+    torch.testing.assert_close(ratio, torch.tensor([[2.0, 0.5, 2.0, 0.5]]))
+    torch.testing.assert_close(loss, torch.tensor([[-1.2, -0.5, 2.0, 0.8]]))
+    assert clipped.tolist() == [[True, False, False, True]]
+
+
+def test_value_loss_takes_the_worse_of_free_and_clipped():
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    values, old, returns = torch.tensor([[1.0, 1.0]]), torch.tensor([[0.0, 0.9]]), torch.tensor([[1.0, 2.0]])
+    loss = rl.clipped_value_loss(values, old, returns, mask, clip_range=0.2)
+    torch.testing.assert_close(loss, torch.tensor([[0.5 * 0.8**2, 0.5 * 1.0]]))
+
+
+def test_approximate_kl_is_half_the_squared_log_ratio():
+    found = rl.approx_kl(torch.tensor([[0.2, JUNK]]), torch.tensor([[0.0, 0.0]]), torch.tensor([[True, False]]))
+    torch.testing.assert_close(found, torch.tensor([[0.02, 0.0]]))
+
+
+@pytest.mark.parametrize("junk", [JUNK, -JUNK, math.inf, math.nan])
+def test_whatever_fills_the_padding_changes_nothing(junk: float):
+    generator = torch.Generator().manual_seed(3)
+    draw = [torch.randn(2, 3, generator=generator) for _ in range(6)]
+    scores = torch.tensor([1.0, -1.0])
+
+    def everything(logprobs, old, reference, values, old_values, rewards):
+        kl = rl.kl_per_token(logprobs, reference, MASK)
+        advantages, returns = rl.generalized_advantages(rewards, values, MASK, 0.99, 0.95)
+        loss, ratio, clipped = rl.clipped_policy_loss(logprobs, old, rl.whiten(advantages, MASK), MASK, 0.2)
+        return [
+            kl,
+            rl.token_rewards(scores, kl, MASK, 0.05),
+            advantages,
+            returns,
+            loss,
+            ratio,
+            clipped,
+            rl.clipped_value_loss(values, old_values, returns, MASK, 0.2),
+            rl.approx_kl(logprobs, old, MASK),
+            rl.masked_mean(logprobs, MASK),
+        ]
+
+    clean = everything(*draw)
+    dirty = everything(*(spoil(values, MASK, junk) for values in draw))
+    for before, after in zip(clean, dirty, strict=True):
+        assert torch.equal(before, after)
+
+
+def test_no_gradient_flows_from_the_padding():
+    logprobs = torch.tensor([[0.1, JUNK]], requires_grad=True)
+    mask = torch.tensor([[True, False]])
+    loss, *_ = rl.clipped_policy_loss(logprobs, torch.zeros(1, 2), torch.ones(1, 2), mask, 0.2)
+    rl.masked_mean(loss, mask).backward()
+    assert logprobs.grad is not None
+    assert logprobs.grad[0, 1] == 0
+    assert bool(torch.isfinite(logprobs.grad).all())
