@@ -46,11 +46,13 @@ install: ## Make .venv and install everything (TORCH=cuda takes the registry's o
 		echo "Changing torch from the $$before build to the $(TORCH) build ..."; \
 		$(PYTHON) -m pip uninstall -q -y torch; \
 	fi; \
-	echo "Installing Concord and its parts ($(TORCH) torch); the first time takes a few minutes ..."; \
 	rm -f $(VENV)/.installed; \
-	$(PYTHON) -m pip install -q --disable-pip-version-check $(CONSTRAINTS) -e '.[train,postgres,dev]' || { \
-		echo "The installation stopped; pip says above what is missing. Run the same command again to go on." >&2; \
-		exit 1; }; \
+	pip="$(PYTHON) -m pip install -q --disable-pip-version-check $(CONSTRAINTS)"; \
+	stopped() { echo "The installation stopped; pip says above why. The same command goes on from there." >&2; exit 1; }; \
+	echo "Installing torch ($(TORCH) build), the largest part ..."; \
+	$$pip 'torch>=2.6' || stopped; \
+	echo "Installing Concord and everything else; a minute or two ..."; \
+	$$pip -e '.[train,postgres,dev]' || stopped; \
 	printf '%s' "$(WANTED)" > $(VENV)/.installed; \
 	echo "Installed."
 
