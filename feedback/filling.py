@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, Exists, OuterRef
 
-from feedback.models import Queue
+from feedback.models import Comparison, Queue
+from feedback.models.prompts import PromptQuerySet
 from feedback.queues import enqueue_prompt
 
 
@@ -17,13 +18,19 @@ class Filled:
     comparisons: int
 
 
+def fillable_prompts(queue: Queue) -> PromptQuerySet:
+    """Return the project's prompts with two or more responses and no comparison in `queue` yet."""
+    there = Comparison.objects.filter(queue=queue, prompt=OuterRef("pk"))
+    counted = queue.project.prompts.annotate(response_count=Count("responses"))
+    return counted.filter(~Exists(there), response_count__gte=2)
+
+
 @transaction.atomic
 def fill_from_responses(*, queue: Queue, pairs: int = 1) -> Filled:
-    """Add `pairs` comparisons of every prompt of the project with two or more responses; a second call adds nothing."""
-    prompts = queue.project.prompts.annotate(response_count=Count("responses")).filter(response_count__gte=2)
-    known = queue.comparisons.count()
-    seen = 0
-    for prompt in prompts.prefetch_related("responses").iterator(chunk_size=200):
-        enqueue_prompt(queue=queue, prompt=prompt, responses=list(prompt.responses.all()), pairs=pairs)
-        seen += 1
-    return Filled(prompts=seen, comparisons=queue.comparisons.count() - known)
+    """Add up to `pairs` comparisons of every fillable prompt; a second call adds nothing."""
+    prompts = comparisons = 0
+    for prompt in fillable_prompts(queue).prefetch_related("responses"):
+        drawn = enqueue_prompt(queue=queue, prompt=prompt, responses=prompt.responses.all(), pairs=pairs)
+        prompts += bool(drawn)
+        comparisons += len(drawn)
+    return Filled(prompts=prompts, comparisons=comparisons)

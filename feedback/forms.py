@@ -8,13 +8,13 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import Q, QuerySet
 from django.template.defaultfilters import filesizeformat
 
 from feedback.contract import SPLITS
-from feedback.models import Judgment, Project, Prompt, Queue, Review, Role, Snapshot, User
-
-GUIDELINE_LIMIT = 50_000
+from feedback.models import Project, Prompt, Queue, Role, Snapshot, User
+from feedback.models.judgments import JudgmentQuerySet
+from feedback.queues import GUIDELINE_LENGTH_LIMIT
 
 FIRST_GUIDELINE = """\
 # What to compare
@@ -89,7 +89,7 @@ class PromptFilter(forms.Form):
 class GuidelineForm(forms.Form):
     guideline = forms.CharField(
         label="Guidelines",
-        max_length=GUIDELINE_LIMIT,
+        max_length=GUIDELINE_LENGTH_LIMIT,
         strip=False,
         help_text="Markdown. Annotators see them beside every comparison; each judgment remembers its version.",
         widget=forms.Textarea(attrs={"rows": 18, "class": "code-input"}),
@@ -146,10 +146,9 @@ class JudgmentFilter(forms.Form):
         self.fields["annotator"].queryset = people
         self.fields["annotator"].label_from_instance = names
 
-    def select(self, judgments: QuerySet[Judgment]) -> QuerySet[Judgment]:
+    def select(self, judgments: JudgmentQuerySet) -> JudgmentQuerySet:
         """Narrow `judgments` and annotate each with `review_accepted`, the latest review's word or None."""
-        latest = Review.objects.filter(judgment=OuterRef("pk")).order_by("-id").values("accepted")[:1]
-        judgments = judgments.annotate(review_accepted=Subquery(latest))
+        judgments = judgments.with_review()
         asked = self.cleaned_data if self.is_valid() else {}
         if asked.get("queue"):
             judgments = judgments.filter(queue=asked["queue"])

@@ -12,10 +12,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from feedback.access import project_or_404
+from feedback.access import may, project_or_404
 from feedback.forms import JudgmentFilter, ReviewForm
 from feedback.models import Judgment, Project, Review, User
-from feedback.reviewing import review_judgment
+from feedback.reviewing import ReviewRefused, review_judgment
 
 PAGE = 50
 PARTS = (
@@ -43,7 +43,7 @@ def judgment_list(request: HttpRequest, project: str) -> HttpResponse:
         "filters": filters,
         "page_obj": page_obj,
         "rows": [(judgment, name_of(judgment.annotator)) for judgment in page_obj],
-        "next_to_review": next_to_review(within) if request.user.has_perm("feedback.review", within) else None,
+        "next_to_review": next_to_review(within) if may(request.user, "feedback.review", within) else None,
     }
     return render(request, "feedback/judgments.html", context)
 
@@ -62,15 +62,21 @@ def judgment_review(request: HttpRequest, project: str, judgment: str) -> HttpRe
     within = project_or_404(request.user, project, "feedback.review")
     found = get_object_or_404(Judgment.objects.in_project(within).select_related(*PARTS), pk=judgment)
     form = ReviewForm(request.POST)
-    if form.is_valid() and form.cleaned_data["verdict"] == "reject" and not form.cleaned_data["reason"].strip():
-        form.add_error("reason", "Say why it is rejected.")
-    if not form.is_valid():
+    status = 422
+    if form.is_valid():
+        accepted, reason = form.cleaned_data["verdict"] == "accept", form.cleaned_data["reason"]
+        try:
+            review_judgment(judgment=found, reviewer=request.user, accepted=accepted, reason=reason)
+        except ReviewRefused as refusal:
+            form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
+            status = 409 if refusal.field == "judgment" else 422
+    if form.errors:
         context = judgment_context(request, within, found, form)
-        return render(request, "feedback/judgment.html", context, status=422)
-    accepted = form.cleaned_data["verdict"] == "accept"
-    review_judgment(judgment=found, reviewer=request.user, accepted=accepted, reason=form.cleaned_data["reason"])
+        return render(request, "feedback/judgment.html", context, status=status)
     following = next_to_review(within) if "next" in request.POST else None
-    messages.success(request, f"{'Accepted' if accepted else 'Rejected'}.{' Here is the next one.' if following else ''}")
+    messages.success(
+        request, f"{'Accepted' if accepted else 'Rejected'}.{' Here is the next one.' if following else ''}"
+    )
     return redirect("judgment", within.slug, following.pk if following else found.pk)
 
 
@@ -87,7 +93,7 @@ def next_to_review(project: Project) -> Judgment | None:
 
 def names_for(reader: User, project: Project) -> Callable[[User], str]:
     """Return how `reader` sees annotators: those who review them by name, others by pseudonym."""
-    if reader.has_perm("feedback.review", project):
+    if may(reader, "feedback.review", project):
         return lambda annotator: annotator.username
     return project.pseudonym
 
@@ -111,5 +117,5 @@ def judgment_context(request: HttpRequest, project: Project, judgment: Judgment,
         "snapshots": judgment.snapshots.all(),
         "others": [(other, name_of(other.annotator)) for other in others.select_related("annotator")],
         "form": form,
-        "may_review": request.user.has_perm("feedback.review", project),
+        "may_review": may(request.user, "feedback.review", project),
     }

@@ -8,10 +8,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from feedback.access import project_or_404
+from feedback.access import may, project_or_404
 from feedback.forms import MemberForm
 from feedback.models import Project, Role
-from feedback.people import add_member, remove_member
+from feedback.people import MemberRefused, add_member, remove_member
 
 
 @require_safe
@@ -29,7 +29,11 @@ def member_add(request: HttpRequest, project: str) -> HttpResponse:
     if not form.is_valid():
         return render(request, "feedback/members.html", members_context(request, within, form), status=422)
     role = Role(form.cleaned_data["role"])
-    add_member(project=within, user=form.user, role=role)
+    try:
+        add_member(project=within, user=form.user, role=role)
+    except MemberRefused as refusal:
+        form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
+        return render(request, "feedback/members.html", members_context(request, within, form), status=422)
     messages.success(request, f"{form.user.username} is {role.label} in this project.")
     return redirect("members", within.slug)
 
@@ -59,5 +63,5 @@ def members_context(request: HttpRequest, project: Project, form: MemberForm) ->
         "project": project,
         "people": people.items(),
         "form": form,
-        "may_manage": request.user.has_perm("feedback.manage_people", project),
+        "may_manage": may(request.user, "feedback.manage_people", project),
     }

@@ -11,11 +11,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from feedback.access import project_or_404
-from feedback.filling import fill_from_responses
+from feedback.access import may, project_or_404
+from feedback.filling import fill_from_responses, fillable_prompts
 from feedback.forms import (
     FIRST_GUIDELINE,
-    GUIDELINE_LIMIT,
     FillForm,
     GuidelineForm,
     PolicyForm,
@@ -23,7 +22,15 @@ from feedback.forms import (
     QueueStateForm,
 )
 from feedback.models import Assignment, Project, Queue, User
-from feedback.queues import QueueRefused, change_guideline, change_policy, open_queue, queue_progress, set_queue_state
+from feedback.queues import (
+    GUIDELINE_LENGTH_LIMIT,
+    QueueRefused,
+    change_guideline,
+    change_policy,
+    open_queue,
+    queue_progress,
+    set_queue_state,
+)
 from feedback.views.judgments import names_for
 
 PAGE = 50
@@ -64,7 +71,6 @@ def queue_open(request: HttpRequest, project: str) -> HttpResponse:
 @login_required
 def queue_detail(request: HttpRequest, project: str, queue: str) -> HttpResponse:
     within, found = queue_or_404(request, project, queue, "feedback.read_queues")
-    pairable = within.prompts.annotate(response_count=Count("responses")).filter(response_count__gte=2)
     context = {
         **progress_context(request.user, within, found),
         "guideline": found.guideline,
@@ -72,7 +78,8 @@ def queue_detail(request: HttpRequest, project: str, queue: str) -> HttpResponse
         "policy": found.policy,
         "policies": found.policies.select_related("created_by").order_by("-number"),
         "fill_form": FillForm(),
-        "pairable": pairable.exclude(comparisons__queue=found).count(),
+        "may_manage": may(request.user, "feedback.manage_queues", within),
+        "pairable": fillable_prompts(found).count(),
     }
     return render(request, "feedback/queue.html", context)
 
@@ -95,11 +102,14 @@ def queue_guidelines(request: HttpRequest, project: str, queue: str) -> HttpResp
         return render(request, "feedback/queue_guidelines.html", context)
     if not form.is_valid():
         return render(request, "feedback/queue_guidelines.html", context, status=422)
-    text = form.cleaned_data["guideline"].replace("\r\n", "\n")
-    if text == current.text:
+    try:
+        version = change_guideline(queue=found, text=form.cleaned_data["guideline"], changed_by=request.user)
+    except QueueRefused as refusal:
+        form.add_error("guideline", refusal.message)
+        return render(request, "feedback/queue_guidelines.html", context, status=422)
+    if version == current:
         messages.info(request, "The text is unchanged, so there is no new version.")
     else:
-        version = change_guideline(queue=found, text=text, changed_by=request.user)
         messages.success(request, f"Guidelines version {version.number} is what annotators read from now on.")
     return redirect("queue", within.slug, found.pk)
 
@@ -120,7 +130,10 @@ def queue_policy(request: HttpRequest, project: str, queue: str) -> HttpResponse
     except QueueRefused as refusal:
         form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
         return render(request, "feedback/queue_policy.html", context, status=422)
-    messages.success(request, f"Policy version {version.number} holds for every claim from now on.")
+    if version == current:
+        messages.info(request, "The rules are unchanged, so there is no new version.")
+    else:
+        messages.success(request, f"Policy version {version.number} holds for every claim from now on.")
     return redirect("queue", within.slug, found.pk)
 
 
@@ -138,7 +151,7 @@ def queue_fill(request: HttpRequest, project: str, queue: str) -> HttpResponse:
     else:
         messages.info(
             request,
-            f"Nothing to add: {filled.prompts} prompts have two or more responses, and their pairs are in the queue.",
+            "Nothing to add: every prompt with two or more responses is in the queue already.",
         )
     return redirect("queue", within.slug, found.pk)
 
@@ -150,10 +163,7 @@ def queue_state(request: HttpRequest, project: str, queue: str) -> HttpResponse:
     form = QueueStateForm(request.POST)
     if not form.is_valid():
         return HttpResponse("state must be open, paused or closed", status=422, content_type="text/plain")
-    try:
-        set_queue_state(queue=found, state=form.cleaned_data["state"])
-    except QueueRefused as refusal:
-        messages.error(request, refusal.message)
+    set_queue_state(queue=found, state=form.cleaned_data["state"])
     return redirect("queue", within.slug, found.pk)
 
 
@@ -162,7 +172,7 @@ def queue_state(request: HttpRequest, project: str, queue: str) -> HttpResponse:
 def guideline_preview(request: HttpRequest, project: str) -> HttpResponse:
     """Show how annotators will see the text; writes nothing."""
     within = project_or_404(request.user, project, "feedback.manage_queues")
-    text = request.POST.get("guideline", "")[:GUIDELINE_LIMIT]
+    text = request.POST.get("guideline", "")[:GUIDELINE_LENGTH_LIMIT]
     template = "feedback/_guideline_preview.html" if request.htmx else "feedback/guideline_preview.html"
     return render(request, template, {"project": within, "text": text})
 

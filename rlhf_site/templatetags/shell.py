@@ -12,6 +12,7 @@ from django.template.context import Context
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
+from feedback.access import may
 from feedback.models import Project, Role
 
 register = template.Library()
@@ -42,7 +43,7 @@ def tabs_of(project: Project, person: Any, current: str) -> list[Tab]:
     return [
         Tab(label, reverse(name, args=[project.slug]), current == name or current.startswith(prefixes))
         for label, name, prefixes, permission in TABS
-        if person.has_perm(permission, project)
+        if may(person, permission, project)
     ]
 
 
@@ -70,9 +71,7 @@ def site_header(context: Context, project: Project | str | None = None) -> dict[
 def styled(field: BoundField) -> SafeString:
     """Render a form field's widget with the house's classes."""
     widget = field.field.widget
-    if isinstance(widget, forms.CheckboxSelectMultiple | forms.RadioSelect):
-        css = "form-check-input"
-    elif isinstance(widget, forms.CheckboxInput):
+    if isinstance(widget, forms.CheckboxSelectMultiple | forms.RadioSelect | forms.CheckboxInput):
         css = "form-check-input"
     elif isinstance(widget, forms.Select):
         css = "form-select"

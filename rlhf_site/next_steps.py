@@ -1,0 +1,207 @@
+"""What a person should do next in a project, worked out from where things stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Exists, OuterRef
+from django.urls import reverse
+
+from feedback.access import roles_of
+from feedback.claims import held_slot, next_slots
+from feedback.models import Assignment, Judgment, Project, Queue, Response, Review, Role, User
+from training.models import Checkpoint, Run, Worker
+
+WORKER_SILENT_AFTER = timedelta(minutes=1)
+RECENT = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Step:
+    title: str
+    detail: str
+    url: str = ""
+    action: str = ""
+    tone: str = ""
+    """`warn` or `bad` for what stands in the way, `live` for what goes on by itself."""
+
+
+def next_steps(*, project: Project, person: User, now: datetime) -> list[Step]:
+    """Return the steps open to `person`'s roles, the most useful first; never empty for a member."""
+    roles = roles_of(person, project)
+    steps: list[Step] = []
+    if Role.ANNOTATOR in roles:
+        steps += annotator_steps(project, person, now)
+    if roles & {Role.CURATOR, Role.ADMIN} or person.is_superuser:
+        steps += curator_steps(project)
+    if roles & {Role.ML_STAFF, Role.ADMIN} or person.is_superuser:
+        steps += training_steps(project, now)
+    if Role.ADMIN in roles and project.memberships.values("user").distinct().count() == 1:
+        members = reverse("members", args=[project.slug])
+        steps.append(Step("Invite people", "You are the only member so far.", members, "Members"))
+    return steps or [Step("All done for now", "Nothing waits for you here. Come back later.")]
+
+
+def annotator_steps(project: Project, person: User, now: datetime) -> Iterator[Step]:
+    queues = project.queues.exclude(state=Queue.State.CLOSED).order_by("id")
+    waiting_elsewhere = 0
+    for queue in queues:
+        url = reverse("label", args=[queue.pk])
+        held = held_slot(queue=queue, annotator=person, now=now)
+        if held is not None:
+            left = max(1, int((held.lease_expires_at - now).total_seconds() // 60))
+            yield Step(
+                f"Go on in {queue.name}", f"A comparison is kept for you for another {left} min.", url, "Continue"
+            )
+            continue
+        if queue.state != Queue.State.OPEN:
+            continue
+        waiting = next_slots(queue=queue, annotator=person, now=now).values("comparison").distinct().count()
+        waiting_elsewhere += waiting
+        if waiting:
+            yield Step(
+                f"{plural(waiting, 'comparison')} {'waits' if waiting == 1 else 'wait'} in {queue.name}",
+                "Read the prompt and two responses, say which one is better.",
+                url,
+                "Start labeling",
+            )
+    rejected = own_rejected(project, person)
+    if rejected is not None:
+        yield Step(
+            f"A judgment of yours in {rejected.queue.name} was rejected",
+            rejected.reviews.first().reason,
+            reverse("label-revise", args=[rejected.queue_id, rejected.pk]),
+            "Look again",
+            "warn",
+        )
+
+
+def own_rejected(project: Project, person: User) -> Judgment | None:
+    """Return the person's newest judgment that stands rejected and is not revised yet."""
+    mine = person.judgments.in_project(project).current().with_review().filter(review_accepted=False)
+    return mine.exclude(queue__state=Queue.State.CLOSED).select_related("queue").first()
+
+
+def curator_steps(project: Project) -> Iterator[Step]:
+    def url(name: str, *rest: object) -> str:
+        return reverse(name, args=[project.slug, *rest])
+
+    if not project.prompts.exists():
+        yield Step("Import prompts", "The loop starts with what models are asked.", url("prompts-import"), "Import")
+        return
+    queues = project.queues.exclude(state=Queue.State.CLOSED).annotate(slots=Count("assignments")).order_by("id")
+    if not queues:
+        yield Step("Open a queue", "Write the guidelines; annotators work from it.", url("queue-open"), "Open a queue")
+    for queue in queues:
+        if queue.state == Queue.State.PAUSED:
+            yield Step(f"{queue.name} is paused", "Annotators cannot claim from it.", url("queue", queue.pk), "Look")
+        elif not queue.slots:
+            yield Step(
+                f"{queue.name} is empty",
+                "Fill it from responses, or sample new ones into it.",
+                url("queue", queue.pk),
+                "Fill",
+            )
+    yield from judgment_steps(project)
+
+
+def judgment_steps(project: Project) -> Iterator[Step]:
+    current = Judgment.objects.in_project(project).current()
+    by_people = current.by_people()
+    first = by_people.exclude(Exists(Review.objects.filter(judgment=OuterRef("pk")))).order_by("id")
+    unread = first.count()
+    if unread:
+        yield Step(
+            f"{plural(unread, 'judgment')} not reviewed",
+            "Read what people preferred and why; accept or reject.",
+            reverse("judgment", args=[project.slug, first.first().pk]),
+            "Review",
+        )
+    fresh = by_people.not_rejected().exclude(preference=0).filter(snapshots__isnull=True).count()
+    if fresh:
+        yield Step(
+            f"{plural(fresh, 'decisive judgment')} in no snapshot yet",
+            "A snapshot is the only human feedback that training sees.",
+            reverse("snapshot-freeze", args=[project.slug]),
+            "Freeze a snapshot",
+        )
+    elif current.exists() and not project.snapshots.exists() and not by_people.exists():
+        yield Step(
+            "Only simulated judgments so far",
+            "They stay out of snapshots unless you ask for them.",
+            reverse("snapshot-freeze", args=[project.slug]),
+            "Freeze a snapshot",
+        )
+
+
+def training_steps(project: Project, now: datetime) -> Iterator[Step]:
+    def url(name: str, *rest: object) -> str:
+        return reverse(name, args=[project.slug, *rest])
+
+    active = list(project.runs.unfinished().order_by("id")[:5])
+    if active and not Worker.objects.filter(last_seen_at__gt=now - WORKER_SILENT_AFTER).exists():
+        yield Step(
+            "No worker is alive", "Runs wait until one is started: manage.py worker.", url("runs"), "Runs", "bad"
+        )
+    for run in active:
+        yield Step(f"{run.name}", run.get_state_display(), url("run", run.pk), "Watch", "live")
+    failed = project.runs.filter(state=Run.State.FAILED, finished_at__gt=now - RECENT).first()
+    if failed is not None:
+        reason = failed.error.strip().splitlines()[-1:] or [""]
+        yield Step(f"{failed.name} failed", reason[0][:200], url("run", failed.pk), "See why", "bad")
+    yield from sampling_steps(project)
+    yield from learning_steps(project)
+
+
+def sampling_steps(project: Project) -> Iterator[Step]:
+    if not project.prompts.exists() or project.runs.unfinished().filter(kind=Run.Kind.SAMPLE).exists():
+        return
+    start = reverse("run-start", args=[project.slug, Run.Kind.SAMPLE])
+    if not Response.objects.filter(prompt__project=project).exists():
+        yield Step("Sample responses", "Prompts are there, and nothing answers them yet.", start, "Sample")
+        return
+    sampled = Run.objects.filter(kind=Run.Kind.SAMPLE, policy=OuterRef("pk"))
+    fresh = project.checkpoints.filter(kind=Checkpoint.Kind.POLICY).exclude(Exists(sampled)).first()
+    if fresh is not None:
+        yield Step(
+            f"{fresh.name} has not spoken yet",
+            "Sample from it into a queue, and people compare it.",
+            f"{start}?policy={fresh.pk}",
+            "Sample",
+        )
+
+
+def learning_steps(project: Project) -> Iterator[Step]:
+    """Follow the newest snapshot: a reward model from it, then policies."""
+    snapshot = project.snapshots.first()
+    if snapshot is None:
+        waiting = Assignment.objects.filter(queue__project=project).exclude(state=Assignment.State.DONE).count()
+        if waiting:
+            yield Step(
+                "Waiting for people's judgments",
+                f"{plural(waiting, 'slot')} open; training starts from a frozen snapshot.",
+                reverse("queues", args=[project.slug]),
+                "Queues",
+            )
+        return
+    tried = set(snapshot.runs.exclude(state__in=[Run.State.FAILED, Run.State.CANCELLED]).values_list("kind", flat=True))
+    reward = project.checkpoints.reward_models().filter(snapshot=snapshot).first()
+    if reward is not None and reward.runs_as_reward.filter(kind=Run.Kind.PPO).exists():
+        tried.add(Run.Kind.PPO)
+    offers = [
+        (Run.Kind.REWARD, f"Train a reward model on {snapshot.name}", f"snapshot={snapshot.pk}", True),
+        (Run.Kind.DPO, f"Train a policy on {snapshot.name} with DPO", f"snapshot={snapshot.pk}", True),
+        (Run.Kind.PPO, "Train a policy with PPO", f"reward={reward.pk if reward else ''}", reward is not None),
+    ]
+    for kind, title, query, possible in offers:
+        if possible and kind not in tried:
+            detail = (
+                f"Against the reward model {reward.name}." if kind == Run.Kind.PPO else "The newest frozen feedback."
+            )
+            yield Step(title, detail, f"{reverse('run-start', args=[project.slug, kind])}?{query}", "Start")
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
