@@ -151,3 +151,43 @@ def child() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in ("time", "seconds")} for row in rows]
+
+
+def finished_run(path: Path, kind: str, config: dict[str, Any], **fields: Any) -> RunDirectory:
+    run = make_run_directory(path, kind, config, **fields)
+    assert in_this_process(run) == 0, run.error()
+    return run
+
+
+@pytest.fixture(scope="session")
+def reward_run(tmp_path_factory: pytest.TempPathFactory, tiny: ModelSource, snapshot: tuple[str, str]) -> RunDirectory:
+    return finished_run(
+        tmp_path_factory.mktemp("runs") / "reward",
+        "reward",
+        {"steps": 20, "learning_rate": 5e-3},
+        policy=tiny,
+        snapshot=snapshot[0],
+        snapshot_sha256=snapshot[1],
+    )
+
+
+@pytest.fixture(scope="session")
+def reward_model(tiny: ModelSource, reward_run: RunDirectory) -> ModelSource:
+    return ModelSource(tiny.base, (str(reward_run.model_path),))
+
+
+@pytest.fixture(scope="session")
+def dpo_run(tmp_path_factory: pytest.TempPathFactory, tiny: ModelSource, snapshot: tuple[str, str]) -> RunDirectory:
+    return finished_run(
+        tmp_path_factory.mktemp("runs") / "dpo",
+        "dpo",
+        {"steps": 6, "learning_rate": 5e-3, "checkpoint_every": 4},
+        policy=tiny,
+        snapshot=snapshot[0],
+        snapshot_sha256=snapshot[1],
+    )
+
+
+@pytest.fixture(scope="session")
+def dpo_model(tiny: ModelSource, dpo_run: RunDirectory) -> ModelSource:
+    return ModelSource(tiny.base, (str(dpo_run.model_path),))
