@@ -79,6 +79,7 @@ def queue_detail(request: HttpRequest, project: str, queue: str) -> HttpResponse
         "policies": found.policies.select_related("created_by").order_by("-number"),
         "fill_form": FillForm(),
         "may_manage": may(request.user, "feedback.manage_queues", within),
+        "may_sample": may(request.user, "training.run", within),
         "pairable": fillable_prompts(found).count(),
     }
     return render(request, "feedback/queue.html", context)

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import FileResponse, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.text import slugify
 from django.views.decorators.http import require_http_methods, require_safe
 
-from feedback.access import project_or_404
+from feedback.access import may, project_or_404
 from feedback.contract import EVALUATION, TRAIN
 from feedback.forms import FreezeForm
-from feedback.models import Project
+from feedback.models import Project, Snapshot
 from feedback.snapshots import (
     SnapshotDamaged,
     SnapshotRefused,
-    eligible_judgments,
+    considered_judgments,
     freeze_snapshot,
     snapshot_zip,
     verify_snapshot,
@@ -36,8 +35,12 @@ PAGE = 50
 def snapshot_list(request: HttpRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.read_snapshots")
     snapshots = within.snapshots.select_related("created_by")
-    page_obj = Paginator(snapshots, PAGE).get_page(request.GET.get("page"))
-    return render(request, "feedback/snapshots.html", {"project": within, "page_obj": page_obj})
+    context = {
+        "project": within,
+        "page_obj": Paginator(snapshots, PAGE).get_page(request.GET.get("page")),
+        "may_freeze": may(request.user, "feedback.freeze", within),
+    }
+    return render(request, "feedback/snapshots.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -66,7 +69,7 @@ def snapshot_freeze(request: HttpRequest, project: str) -> HttpResponse:
         )
     except SnapshotRefused as refusal:
         form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
-        return render(request, "feedback/snapshot_freeze.html", context, status=422)
+        return render(request, "feedback/snapshot_freeze.html", {**context, "existing": refusal.existing}, status=422)
     messages.success(request, f"Snapshot “{snapshot.name}” is frozen.")
     return redirect("snapshot", within.slug, snapshot.pk)
 
@@ -85,6 +88,11 @@ def snapshot_detail(request: HttpRequest, project: str, snapshot: str) -> HttpRe
         "project": within,
         "snapshot": found,
         "manifest": found.manifest,
+        "files": [
+            (name, found.manifest["bytes"].get(name, 0), sha256) for name, sha256 in found.manifest["files"].items()
+        ],
+        "folder": f"{within.slug}-{found.sha256[:12]}",
+        "card": card_text(found),
         "damage": damage,
         "judgment_count": found.judgments.count(),
     }
@@ -102,25 +110,32 @@ def snapshot_download(request: HttpRequest, project: str, snapshot: str) -> Http
         messages.error(request, str(broken))
         return redirect("snapshot", within.slug, found.pk)
     name = f"{slugify(found.name) or 'snapshot'}-{found.sha256[:8]}.zip"
-    if isinstance(archive, str | Path):
-        return FileResponse(Path(archive).open("rb"), as_attachment=True, filename=name)
     response = StreamingHttpResponse(archive, content_type="application/zip")
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 
 
-def freeze_counts(project: Project, chosen: dict) -> dict[str, int]:
-    """Count what a freeze with these choices would take, and what it would leave out."""
-    queues = list(chosen.get("queues") or ()) or None
-    simulated = bool(chosen.get("include_simulated"))
-    rows = eligible_judgments(project=project, queues=queues, include_simulated=simulated)
-    splits = Counter(rows.values_list("comparison__prompt__split", flat=True))
+def card_text(snapshot: Snapshot) -> str:
+    """Return the dataset card without its YAML header; empty when the file is gone."""
+    path = snapshot.directory / "README.md"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return text.split("---\n", 2)[-1]
+
+
+def freeze_counts(project: Project, chosen: dict) -> dict:
+    """Count what a freeze with these choices would take, and what it would leave out and why."""
+    considered = considered_judgments(
+        project=project,
+        queues=list(chosen.get("queues") or ()) or None,
+        include_simulated=bool(chosen.get("include_simulated")),
+    )
+    left_out = Counter(considered.values_list("left_out", flat=True))
+    taken = considered.filter(left_out="")
+    splits = Counter(taken.values_list("comparison__prompt__split", flat=True))
     return {
-        "rows": sum(splits.values()),
+        "rows": left_out.pop("", 0),
         "train": splits[TRAIN],
         "evaluation": splits[EVALUATION],
-        "annotators": rows.values("annotator").distinct().count(),
-        "simulated_left_out": 0
-        if simulated
-        else eligible_judgments(project=project, queues=queues, include_simulated=True).count() - sum(splits.values()),
+        "annotators": taken.order_by().values("annotator").distinct().count(),
+        "left_out": dict(left_out),
     }

@@ -11,8 +11,10 @@ from django.middleware.csrf import get_token
 from django.template.context import Context
 from django.urls import reverse
 from django.utils.safestring import SafeString
+from feedback.markdown import render
 
 from feedback.access import may
+from feedback.contract import PREFERENCE_LIMIT
 from feedback.models import Project, Role
 
 register = template.Library()
@@ -86,3 +88,33 @@ def styled(field: BoundField) -> SafeString:
 @register.filter
 def is_checkbox(field: BoundField) -> bool:
     return isinstance(field.field.widget, forms.CheckboxInput)
+
+
+@register.filter
+def markdown(text: str) -> SafeString:
+    """Render people's and models' Markdown as safe HTML."""
+    return render(text)
+
+
+@dataclass(frozen=True)
+class Mark:
+    value: int
+    on: bool
+
+
+@register.inclusion_tag("_preference.html")
+def preference(value: int) -> dict[str, Any]:
+    """Show a preference in response coordinates as seven marks from A to B, with its words."""
+    return {
+        "marks": [Mark(step, step == value) for step in range(-PREFERENCE_LIMIT, PREFERENCE_LIMIT + 1)],
+        "words": preference_words(value),
+        "value": value,
+    }
+
+
+@register.filter
+def preference_words(value: int) -> str:
+    if value == 0:
+        return "Tie"
+    strength = ("slightly better", "better", "much better")[abs(value) - 1]
+    return f"{'A' if value < 0 else 'B'} {strength}"
