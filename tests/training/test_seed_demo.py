@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from django.core.management import CommandError, call_command
-from pytest_django.fixtures import Settings
+
+if TYPE_CHECKING:
+    from pytest_django.fixtures import Settings
 
 from feedback.models import Membership, Project, Prompt, Queue, User
 from training.management.commands.seed_demo import DEMO_LOGINS, PROJECT_SLUG, QUEUE_NAME
