@@ -1,0 +1,259 @@
+"""Bring what a child wrote into the database: metrics and responses while it runs, its outcome at the end.
+
+Everything here may be done twice: a step is one row, a response has one origin, a run has one checkpoint. Every
+transaction starts by renewing the lease, so a worker that has lost it lands nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+from feedback.models import Project, Prompt, Response
+from feedback.queues import enqueue_prompt
+from feedback.responses import add_response
+from training.leases import Lease, end_run, renew_lease
+from training.models import Checkpoint, Run, RunMetric
+from training.rundir import Outcome, RunDirectory, directory_digest, read_json
+
+logger = logging.getLogger(__name__)
+
+METRICS_AT_ONCE = 1000
+SAMPLES_AT_ONCE = 64
+"""Rows per transaction: few enough that nobody waits long for SQLite's one write lock."""
+
+LEAVES: dict[str, str] = {
+    "reward": Checkpoint.Kind.REWARD,
+    "dpo": Checkpoint.Kind.POLICY,
+    "ppo": Checkpoint.Kind.POLICY,
+}
+"""The kind of checkpoint that each kind of run leaves."""
+
+
+class BadOutcome(Exception):
+    """What the child left does not fit what it said; the message is for people."""
+
+
+# Files that grow --------------------------------------------------------------------------------------
+
+
+@dataclass
+class Piece:
+    """Some whole lines of a file, and where they end."""
+
+    rows: list[dict[str, Any]]
+    end: int
+    inode: int
+    is_new: bool
+    """The file is not the one that was read before, or has been cut; `rows` start at its beginning."""
+
+
+class Tail:
+    """Reads a JSONL file while it grows, is replaced, or is not there yet."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.offset = 0
+        self.inode = 0
+
+    def next(self, limit: int) -> Piece:
+        """Return the whole lines that follow, at most `limit`; the place is kept by `accept` only."""
+        try:
+            file = open(self.path, "rb")  # noqa: SIM115 (closed below)
+        except FileNotFoundError:
+            return Piece([], 0, 0, self.inode != 0)
+        with file:
+            stat = os.fstat(file.fileno())
+            is_new = stat.st_ino != self.inode or stat.st_size < self.offset
+            end = 0 if is_new else self.offset
+            file.seek(end)
+            rows: list[dict[str, Any]] = []
+            while len(rows) < limit and (line := file.readline()).endswith(b"\n"):
+                end += len(line)
+                if line.strip():
+                    try:
+                        rows.append(json.loads(line))
+                    except ValueError:
+                        logger.warning("%s has an unreadable line before byte %d; passed over", self.path, end)
+            return Piece(rows, end, stat.st_ino, is_new)
+
+    def accept(self, piece: Piece) -> None:
+        self.offset, self.inode = piece.end, piece.inode
+
+
+# While the run runs -----------------------------------------------------------------------------------
+
+
+def land_metrics(lease: Lease, tail: Tail) -> int:
+    """Copy new lines of metrics.jsonl to the run's metrics; returns how many. Raises LeaseLost.
+
+    A child that resumes rewrites the file without the steps after its checkpoint; those are dropped here, too, until
+    it takes them again.
+    """
+    landed = 0
+    while True:
+        piece = tail.next(METRICS_AT_ONCE)
+        if not piece.rows and not piece.is_new:
+            return landed
+        by_step = {row["step"]: row for row in piece.rows}
+        with transaction.atomic():
+            renew_lease(lease)
+            if piece.is_new:
+                last = last_step(tail.path)
+                RunMetric.objects.filter(run_id=lease.run_id, step__gt=last).delete()
+            RunMetric.objects.bulk_create(
+                [
+                    RunMetric(
+                        run_id=lease.run_id,
+                        step=step,
+                        values={name: value for name, value in row.items() if name != "step"},
+                    )
+                    for step, row in by_step.items()
+                ],
+                update_conflicts=True,
+                unique_fields=["run", "step"],
+                update_fields=["values"],
+            )
+        tail.accept(piece)
+        landed += len(piece.rows)
+
+
+def last_step(path: Path) -> int:
+    """Return the highest step in the file; -1 when it holds none."""
+    tail, last = Tail(path), -1
+    while (piece := tail.next(METRICS_AT_ONCE)).rows:
+        last = max(last, *(row["step"] for row in piece.rows))
+        tail.accept(piece)
+    return last
+
+
+def land_samples(run: Run, lease: Lease, tail: Tail) -> int:
+    """Store new lines of samples.jsonl as responses, and queue each prompt whose set is whole. Raises LeaseLost.
+
+    Returns how many lines were read.
+    """
+    landed = 0
+    while True:
+        piece = tail.next(SAMPLES_AT_ONCE)
+        if not piece.rows:
+            return landed
+        prompts = Prompt.objects.filter(project_id=run.project_id).in_bulk({row["prompt_id"] for row in piece.rows})
+        with transaction.atomic():
+            renew_lease(lease)
+            for row in piece.rows:
+                land_response(run, prompts_by_text(prompts)[row["prompt_id"]], row)
+            for prompt in prompts.values():
+                queue_whole_set(run, prompt)
+        tail.accept(piece)
+        landed += len(piece.rows)
+
+
+def prompts_by_text(prompts: dict[Any, Prompt]) -> dict[str, Prompt]:
+    return {str(key): prompt for key, prompt in prompts.items()}
+
+
+def land_response(run: Run, prompt: Prompt, row: dict[str, Any]) -> Response:
+    how = ("index", "temperature", "top_p", "max_new_tokens", "seed", "finished")
+    return add_response(
+        prompt=prompt,
+        text=row["text"],
+        origin=f"{run.pk}:{row['index']}",
+        model_name=run.policy.name if run.policy else "",
+        checkpoint_id=run.policy_id,
+        run_id=run.pk,
+        sampling={name: row[name] for name in how if name in row},
+    )
+
+
+def queue_whole_set(run: Run, prompt: Prompt) -> None:
+    """Put a pair of the run's responses to `prompt` into its queue once all of them are there."""
+    wanted = len(run.config["temperatures"]) * run.config["responses_per_temperature"]
+    responses = list(Response.objects.filter(prompt=prompt, run_id=run.pk))
+    if run.queue is not None and len(responses) == wanted:
+        enqueue_prompt(queue=run.queue, prompt=prompt, responses=responses)
+
+
+# When it has ended ------------------------------------------------------------------------------------
+
+
+def read_outcome(directory: RunDirectory) -> Outcome | None:
+    """Return what the child said at its end; None when it has not ended by itself. Raises BadOutcome."""
+    try:
+        outcome = directory.outcome()
+    except (ValueError, TypeError) as error:
+        raise BadOutcome(f"{directory.outcome_path} is not an outcome: {error}") from error
+    if outcome is not None and outcome.status not in (Run.State.SUCCEEDED, Run.State.CANCELLED):
+        raise BadOutcome(f"{directory.outcome_path} has status {outcome.status!r}; succeeded or cancelled is expected")
+    return outcome
+
+
+def outcome_of_killed(directory: RunDirectory) -> Outcome:
+    """Return the outcome of a cancelled run whose child had to be killed: with a model if it had published one."""
+    published = read_json(directory.model_path / "checkpoint.json")
+    if published is None:
+        return Outcome(status=Run.State.CANCELLED)
+    return Outcome(
+        status=Run.State.CANCELLED,
+        step=published.get("step", 0),
+        model_sha256=directory_digest(directory.model_path),
+        template_digest=published.get("template_digest", ""),
+    )
+
+
+def land_outcome(run: Run, lease: Lease, outcome: Outcome) -> Checkpoint | None:
+    """End the run and, if it left a model, make its checkpoint, in one transaction. Raises LeaseLost or BadOutcome."""
+    leaves_model = run.kind in LEAVES and bool(outcome.model_sha256)
+    if run.kind in LEAVES and outcome.status == Run.State.SUCCEEDED and not leaves_model:
+        raise BadOutcome("the trainer says that it succeeded, but it left no model")
+    if leaves_model:
+        check_model(RunDirectory(run.directory), outcome)
+    with transaction.atomic():
+        end_run(lease, state=outcome.status, outcome=dataclasses.asdict(outcome))
+        return make_checkpoint(run, outcome) if leaves_model else None
+
+
+def check_model(directory: RunDirectory, outcome: Outcome) -> None:
+    if not (directory.model_path / "adapter_config.json").is_file():
+        raise BadOutcome(f"the trainer's model is gone: {directory.model_path} has no adapter_config.json")
+    found = directory_digest(directory.model_path)
+    if found != outcome.model_sha256:
+        raise BadOutcome(
+            f"{directory.model_path} has sha256 {found}, not {outcome.model_sha256} as when it was written"
+        )
+
+
+def make_checkpoint(run: Run, outcome: Outcome) -> Checkpoint:
+    """Make the run's checkpoint, named by kind and number; a second call returns the first one's."""
+    project = Project.objects.select_for_update().get(pk=run.project_id)  # one namer at a time
+    known = Checkpoint.objects.filter(run=run).first()
+    if known is not None:
+        return known
+    learned_from = run.snapshot if run.snapshot is not None else (run.reward.snapshot if run.reward else None)
+    return Checkpoint.objects.create(
+        project=project,
+        name=next_checkpoint_name(project, run.kind),
+        kind=LEAVES[run.kind],
+        parent=run.policy,
+        run=run,
+        snapshot=learned_from,
+        path=(run.directory / "model").relative_to(settings.DATA_DIR).as_posix(),
+        sha256=outcome.model_sha256,
+        template_digest=outcome.template_digest,
+        step=outcome.step,
+        evaluation=outcome.evaluation,
+    )
+
+
+def next_checkpoint_name(project: Project, kind: str) -> str:
+    """Return "dpo-3" for the third; a number is never given twice."""
+    names = Checkpoint.objects.filter(project=project, name__startswith=f"{kind}-").values_list("name", flat=True)
+    numbers = [int(name.removeprefix(f"{kind}-")) for name in names if name.removeprefix(f"{kind}-").isdecimal()]
+    return f"{kind}-{max(numbers, default=0) + 1}"

@@ -1,0 +1,37 @@
+"""What to start for a run: argument vectors and environments, nothing more."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from training.rundir import RunDirectory
+
+SECRETS = ("SECRET_KEY", "DATABASE_URL")
+"""Settings of the site that a trainer has no use for."""
+
+
+def local_argv(directory: RunDirectory) -> list[str]:
+    """Train in one process on this machine."""
+    return [sys.executable, "-m", "training.ml", str(directory.path)]
+
+
+def child_environment(directory: RunDirectory, base: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a trainer whose base model is `base`; what the operator has set stays.
+
+    Threads that spin while they wait would stop each other on shared cores, so they sleep. The hub is asked for a base
+    model that is a hub id, and for nothing else.
+    """
+    own = dict(os.environ if environ is None else environ)
+    for name in SECRETS:
+        own.pop(name, None)
+    own.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    own.setdefault("TOKENIZERS_PARALLELISM", "false")
+    own.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if Path(base).exists():
+        own.setdefault("HF_HUB_OFFLINE", "1")
+    own["PYTHONUNBUFFERED"] = "1"
+    own["HF_DATASETS_CACHE"] = str(directory.path / "datasets-cache")
+    return own

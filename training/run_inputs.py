@@ -1,0 +1,51 @@
+"""Write what a run needs into its directory, before its child starts."""
+
+from __future__ import annotations
+
+from feedback.contract import TRAIN, PromptRow
+from feedback.models import Prompt
+from training.lineage import model_source
+from training.models import Run
+from training.rundir import ModelSource, RunDirectory, RunSpec, keep_lines
+
+
+def write_inputs(run: Run) -> RunSpec:
+    """Write prompts.jsonl and run.json, once; a later attempt finds them as they were. Raises CheckpointGone, OSError.
+
+    run.json comes last, so where it is, all is there.
+    """
+    directory = RunDirectory(run.directory)
+    if directory.spec_path.exists():
+        return directory.spec()
+    spec = RunSpec(
+        run_id=str(run.pk),
+        kind=run.kind,
+        config=run.config,
+        policy=source(run, "policy"),
+        reward=source(run, "reward"),
+        snapshot=str(run.snapshot.directory) if run.snapshot else "",
+        snapshot_sha256=run.snapshot.sha256 if run.snapshot else "",
+    )
+    directory.path.mkdir(parents=True, exist_ok=True)
+    if run.kind in (Run.Kind.SAMPLE, Run.Kind.PPO):
+        keep_lines(directory.prompts_path, [dict(row) for row in prompt_rows(run)])
+    directory.write_spec(spec)
+    return spec
+
+
+def source(run: Run, role: str) -> ModelSource | None:
+    checkpoint = getattr(run, role)
+    return None if checkpoint is None else model_source(checkpoint)
+
+
+def prompt_rows(run: Run) -> list[PromptRow]:
+    """Return the run's prompts in a fixed order; PPO never sees the evaluation split."""
+    prompts = Prompt.objects.filter(project=run.project).order_by("pk")
+    if run.prompt_ids:
+        prompts = prompts.filter(pk__in=run.prompt_ids)
+    if run.kind == Run.Kind.PPO:
+        prompts = prompts.filter(split=TRAIN)
+    return [
+        {"prompt_id": str(prompt.pk), "messages": prompt.messages, "split": prompt.split}
+        for prompt in prompts.iterator()
+    ]

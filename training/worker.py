@@ -1,0 +1,327 @@
+"""Carry out runs: claim one, start its child, land what it writes, record how it ended.
+
+What the worker holds in memory can be lost at any time: the run directory and the database say all that another worker
+needs to go on.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import secrets
+import shutil
+import socket
+import threading
+import time
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from django.db.models.functions import Now
+
+from training.child import Child, DirectoryBusy, start_child
+from training.landing import (
+    BadOutcome,
+    Tail,
+    land_metrics,
+    land_outcome,
+    land_samples,
+    outcome_of_killed,
+    read_outcome,
+)
+from training.launchers import child_environment, local_argv
+from training.leases import Lease, LeaseLost, claim_run, end_run, lease_of, renew_lease, requeue_run
+from training.lineage import CheckpointGone
+from training.models import Run, Worker
+from training.run_inputs import write_inputs
+from training.rundir import BadRunDirectory, RunDirectory, RunSpec
+
+logger = logging.getLogger(__name__)
+
+DATABASE_AWAY = (OperationalError, InterfaceError)
+SEEN_EVERY = 5.0
+"""Seconds between two signs of life of a worker."""
+FORGET_AFTER = timedelta(days=1)
+LOG_LINES = 15
+
+
+class Heartbeat(threading.Thread):
+    """Renews a lease every third of it. `lost` is set once the run is, or may be, another worker's."""
+
+    def __init__(self, lease: Lease) -> None:
+        super().__init__(name=f"heartbeat-{lease.run_id}", daemon=True)
+        self.lease = lease
+        self.lost = threading.Event()
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        renewed = time.monotonic()
+        while not self.stopping.wait(settings.RUN_LEASE_SECONDS / 3):
+            asked = time.monotonic()
+            try:
+                renew_lease(self.lease)
+                renewed = asked
+            except LeaseLost:
+                self.lost.set()
+                break
+            except DATABASE_AWAY as error:
+                logger.warning("cannot renew the lease of run %s: %s", self.lease.run_id, error)
+                connection.close()
+                if time.monotonic() - renewed > settings.RUN_LEASE_SECONDS:
+                    self.lost.set()
+                    break
+        connection.close()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self.join()
+
+
+class RunWorker:
+    def __init__(self, *, name: str = "", poll: float = 1.0, cancel_grace: float = 60.0) -> None:
+        """`poll` is in seconds. A child that was asked to stop may be silent for `cancel_grace` seconds, or three times
+        its longest silence so far, before it is killed."""
+        self.name = name or f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(3)}"
+        self.poll = poll
+        self.cancel_grace = cancel_grace
+        self.stopping = threading.Event()
+        self.seen = float("-inf")
+
+    def stop(self) -> None:
+        """Ask the worker to end: its child is ended, its run given back for another worker to resume at once."""
+        self.stopping.set()
+
+    def work(self, *, once: bool = False) -> None:
+        """Carry out runs until stopped; with `once`, until none is waiting."""
+        logger.info("worker %s is ready", self.name)
+        try:
+            while not self.stopping.is_set():
+                try:
+                    self.say_alive()
+                    run = claim_run(worker=self.name)
+                    if run is not None:
+                        self.carry_out(run)
+                    elif once:
+                        return
+                    else:
+                        self.stopping.wait(self.poll)
+                except DATABASE_AWAY as error:
+                    logger.warning("the database cannot be reached or is busy: %s", error)
+                    connection.close()
+                    self.stopping.wait(self.poll)
+        finally:
+            self.say_goodbye()
+
+    def say_alive(self) -> None:
+        if time.monotonic() - self.seen < SEEN_EVERY:
+            return
+        Worker.objects.update_or_create(name=self.name, defaults={"last_seen_at": Now()})
+        Worker.objects.filter(last_seen_at__lt=Now() - FORGET_AFTER).delete()
+        self.seen = time.monotonic()
+
+    def say_goodbye(self) -> None:
+        try:
+            Worker.objects.filter(name=self.name).delete()
+        except DATABASE_AWAY:
+            logger.warning("cannot sign worker %s off", self.name)
+
+    # One run --------------------------------------------------------------------------------------
+
+    def carry_out(self, run: Run) -> None:
+        """Bring a claimed run to its end, or give it back. Never raises LeaseLost: then the run is another worker's."""
+        lease = lease_of(run)
+        logger.info("run %s (%s): attempt %d", run.pk, run.kind, run.attempt)
+        heartbeat = Heartbeat(lease)
+        heartbeat.start()
+        try:
+            Attempt(self, run, lease, heartbeat).carry_out()
+        except LeaseLost as error:
+            logger.warning("%s; nothing more is written", error)
+        except (BadOutcome, BadRunDirectory, CheckpointGone) as error:
+            self.fail(lease, str(error))
+        except OSError as error:
+            self.fail(lease, f"The run directory cannot be used: {error}. {disk_space()}")
+        finally:
+            heartbeat.stop()
+
+    def fail(self, lease: Lease, message: str) -> None:
+        logger.error("run %s failed: %s", lease.run_id, message)
+        try:
+            end_run(lease, state=Run.State.FAILED, error=message)
+        except LeaseLost as error:
+            logger.warning("%s; nothing more is written", error)
+
+
+class Attempt:
+    """One worker's attempt at one run."""
+
+    def __init__(self, worker: RunWorker, run: Run, lease: Lease, heartbeat: Heartbeat) -> None:
+        self.worker = worker
+        self.run = run
+        self.lease = lease
+        self.heartbeat = heartbeat
+        self.directory = RunDirectory(run.directory)
+        self.metrics = Tail(self.directory.metrics_path)
+        self.samples = Tail(self.directory.samples_path)
+        self.progress = run.progress
+        self.silence = Silence(self.directory)
+
+    def carry_out(self) -> None:
+        if self.has_ended() or (self.cancel_requested() and not self.directory.checkpoints_path.is_dir()):
+            # The worker before recorded nothing of it, or there is nothing yet that a stop could keep.
+            self.land_until_written()
+            self.conclude()
+            return
+        if self.run.crashes >= settings.RUN_MAX_ATTEMPTS:
+            self.give_up("its worker vanished each time")
+            return
+        if importlib.util.find_spec("torch") is None:
+            end_run(
+                self.lease, state=Run.State.FAILED, error="torch is not installed here; pip install 'concord[train]'"
+            )
+            return
+        spec = write_inputs(self.run)
+        try:
+            child = self.start(spec)
+        except DirectoryBusy as error:
+            requeue_run(self.lease, crash=str(error))
+            return
+        try:
+            self.watch(child)
+        finally:
+            child.kill()
+        if not self.has_ended() and self.worker.stopping.is_set() and not self.cancel_requested():
+            requeue_run(self.lease)
+            logger.info("run %s is given back; another worker resumes it", self.run.pk)
+        else:
+            self.conclude(child.ending())
+
+    def start(self, spec: RunSpec) -> Child:
+        source = spec.policy or spec.reward
+        environment = child_environment(self.directory, source.base if source else "")
+        if self.cancel_requested():
+            self.directory.request_cancel()
+        return start_child(self.directory, local_argv(self.directory), environment, settings.BASE_DIR)
+
+    def watch(self, child: Child) -> None:
+        """Land what the child writes until it ends, has to be ended, or the worker is to stop. Raises LeaseLost."""
+        while True:
+            ended = child.ended()
+            written = self.land()
+            if (ended and written) or (self.worker.stopping.is_set() and not ended):
+                return
+            if not ended and self.cancel_requested() and self.cancel_is_overdue():
+                logger.warning("run %s does not stop; its child is killed", self.run.pk)
+                child.kill()
+                continue
+            self.worker.stopping.wait(self.worker.poll if not ended else 0.1)
+
+    def land(self) -> bool:
+        """Bring everything new into the database; False when it cannot be reached now. Raises LeaseLost."""
+        if self.heartbeat.lost.is_set():
+            raise LeaseLost(f"run {self.run.pk} was taken by another worker")
+        try:
+            self.worker.say_alive()
+            land_metrics(self.lease, self.metrics)
+            if self.run.kind == Run.Kind.SAMPLE:
+                land_samples(self.run, self.lease, self.samples)
+            progress = self.directory.progress()
+            if progress != self.progress:
+                if not self.lease.rows().update(progress=progress):
+                    raise LeaseLost(f"run {self.run.pk} was taken by another worker")
+                self.progress = progress
+        except DATABASE_AWAY as error:
+            logger.warning("run %s: the database cannot be reached or is busy: %s", self.run.pk, error)
+            connection.close()
+            return False
+        return True
+
+    def land_until_written(self) -> None:
+        while not self.land():
+            self.worker.stopping.wait(self.worker.poll)
+
+    def cancel_requested(self) -> bool:
+        try:
+            wanted = Run.objects.filter(pk=self.run.pk, cancel_requested_at__isnull=False).exists()
+        except DATABASE_AWAY:
+            connection.close()
+            return False
+        if wanted and self.directory.path.is_dir() and not self.directory.cancel_requested():
+            self.directory.request_cancel()
+        return wanted
+
+    def cancel_is_overdue(self) -> bool:
+        asked = time.time() - self.directory.cancel_path.stat().st_mtime
+        patience = max(self.worker.cancel_grace, 3 * self.silence.longest)
+        return min(asked, self.silence.now()) > patience
+
+    def has_ended(self) -> bool:
+        """Say whether a child has ended by itself and said how."""
+        return self.directory.outcome_path.exists() or bool(self.directory.error())
+
+    # The end --------------------------------------------------------------------------------------
+
+    def conclude(self, ending: str = "") -> None:
+        """Record what came of the run, or put it back after a crash. Raises LeaseLost or BadOutcome."""
+        outcome = read_outcome(self.directory)
+        if outcome is None and not self.directory.error() and self.cancel_requested():
+            outcome = outcome_of_killed(self.directory)
+        if outcome is not None:
+            checkpoint = land_outcome(self.run, self.lease, outcome)
+            shutil.rmtree(self.directory.path / "datasets-cache", ignore_errors=True)
+            logger.info("run %s %s%s", self.run.pk, outcome.status, f", left {checkpoint}" if checkpoint else "")
+        elif self.directory.error():
+            end_run(self.lease, state=Run.State.FAILED, error=self.directory.error())
+            logger.error("run %s failed: %s", self.run.pk, self.directory.error())
+        elif self.run.crashes + 1 >= settings.RUN_MAX_ATTEMPTS:
+            self.run.crashes += 1
+            self.give_up(f"the last time the trainer {ending}")
+        else:
+            logger.warning("run %s: the trainer %s; it will be resumed", self.run.pk, ending)
+            requeue_run(self.lease, crash=f"Attempt {self.run.attempt}: the trainer {ending}. It will be resumed.")
+
+    def give_up(self, reason: str) -> None:
+        message = f"Given up after {self.run.crashes} attempts that ended without saying why: {reason}. {disk_space()}"
+        end_run(self.lease, state=Run.State.FAILED, error=f"{message}\n{log_tail(self.directory)}".strip())
+        logger.error("run %s: %s", self.run.pk, message)
+
+
+class Silence:
+    """How long a child has written nothing, and the longest that it did so before."""
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self.paths = (
+            directory.progress_path,
+            directory.metrics_path,
+            directory.samples_path,
+            directory.log_path,
+            directory.checkpoints_path,
+        )
+        self.last = time.time()
+        self.longest = 0.0
+
+    def now(self) -> float:
+        """Return the seconds since the last sign of life; called at every poll."""
+        newest = max((path.stat().st_mtime for path in self.paths if path.exists()), default=0.0)
+        if newest > self.last:
+            self.longest = max(self.longest, newest - self.last)
+            self.last = newest
+        return time.time() - self.last
+
+
+def disk_space() -> str:
+    """Say how much room is left, if it is little."""
+    try:
+        free = shutil.disk_usage(settings.DATA_DIR).free
+    except OSError:
+        return ""
+    return f"Only {free // 2**20} MB are free in {settings.DATA_DIR}." if free < 256 * 2**20 else ""
+
+
+def log_tail(directory: RunDirectory) -> str:
+    try:
+        lines = directory.log_path.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join(["Its log ends with:", *lines[-LOG_LINES:]]) if lines else ""
