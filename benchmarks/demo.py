@@ -42,7 +42,7 @@ class Sizes:
     new_prompts: int = 12
     """How many prompts the new policy answers."""
     sample: dict[str, Any] = field(
-        default_factory=lambda: {"temperatures": [0.3, 1.0], "max_new_tokens": 48, "batch_size": 8}
+        default_factory=lambda: {"temperatures": [0.3, 1.0], "max_new_tokens": 64, "batch_size": 8}
     )
     reward: dict[str, Any] = field(
         default_factory=lambda: {"steps": 30, "batch_size": 4, "learning_rate": 3e-4, "lora_rank": 8, "lora_alpha": 16}

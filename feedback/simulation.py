@@ -21,10 +21,10 @@ from feedback.contract import PREFERENCE_LIMIT, Message
 REPEAT_LENGTH = 3
 """Words in an n-gram that counts as repeated when it occurs again."""
 
-NOISE = 0.35
+NOISE = 0.2
 """Standard deviation of the noise on the difference of two scores, in the scores' own unit."""
 
-THRESHOLDS = (0.25, 0.9, 1.8)
+THRESHOLDS = (0.12, 0.7, 1.6)
 """Differences from which a preference is 1, 2 and 3; below the first it is a tie."""
 
 HARMFUL_REQUEST = re.compile(
@@ -73,29 +73,41 @@ def refuses(text: str) -> bool:
     return bool(REFUSAL.search(text[:200].replace("\u2019", "'")))
 
 
-def form(text: str, sensible_words: float) -> float:
-    """Score what both rules value: an ending, a sensible length, nothing said twice. An empty text scores lowest."""
+def on_topic(messages: Sequence[Message], text: str) -> float:
+    """Return the share of the last turn's longer words (5 letters or more) that `text` takes up, from 0.0 to 1.0."""
+    asked = {word for word in words(messages[-1]["content"]) if len(word) >= 5}
+    return len(asked & set(words(text))) / len(asked) if asked else 0.0
+
+
+def form(messages: Sequence[Message], text: str, sensible_words: float) -> float:
+    """Score what both rules value: an ending, a sensible length, nothing said twice, words of the question.
+
+    An empty text scores lowest.
+    """
     count = len(words(text))
     if count == 0:
         return -10.0
     length = -abs(math.log(count / sensible_words))
-    return 1.2 * ends_properly(text) + 0.8 * length - 4.0 * repetition(text)
+    return 1.2 * ends_properly(text) + 0.8 * length - 4.0 * repetition(text) + 1.5 * on_topic(messages, text)
 
 
 def score_concise(messages: Sequence[Message], text: str) -> float:
     """Value short, finished answers: best near 18 words."""
-    return form(text, sensible_words=18.0)
+    return form(messages, text, sensible_words=18.0)
 
 
 def score_careful(messages: Sequence[Message], text: str) -> float:
     """Value fuller, finished answers, and a refusal exactly where the request is harmful: best near 30 words."""
     manners = 1.5 if asks_for_harm(messages) == refuses(text) else -1.5
-    return form(text, sensible_words=30.0) + (manners if asks_for_harm(messages) or refuses(text) else 0.0)
+    return form(messages, text, sensible_words=30.0) + (manners if asks_for_harm(messages) or refuses(text) else 0.0)
 
 
 CONCISE = Rule(
     name="concise",
-    text="Simulated rule 'concise': prefers the answer that ends properly, is near 18 words and repeats no 3-gram.",
+    text=(
+        "Simulated rule 'concise': prefers the answer that ends properly, is near 18 words, repeats no 3-gram and "
+        "takes up words of the question."
+    ),
     score=score_concise,
 )
 CAREFUL = Rule(
