@@ -305,8 +305,8 @@ def run_ppo(run: RunDirectory, spec: RunSpec, config: PPOConfig) -> Outcome:
     run.forget_metrics_after(done)
     keep_lines(previews, [row for row in read_lines(previews) if row["step"] <= done])
 
-    cancelled = False
-    for update in range(done + 1, config.updates + 1):
+    cancelled = 0 < done < config.updates and run.cancel_requested()
+    for update in range(done + 1, done + 1 if cancelled else config.updates + 1):
         run.write_progress("updating", done, config.updates)
         started = time.monotonic()
         rate = config.learning_rate * (1.0 - (update - 1) / config.updates)

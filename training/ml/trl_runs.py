@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft.utils import load_peft_weights, set_peft_model_state_dict
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from training.configs import TrainingConfig
@@ -117,6 +118,10 @@ def train(run: RunDirectory, trainer: Trainer, names: dict[str, str], config: Tr
     done = checkpoint_step(last) if last else 0
     run.forget_metrics_after(done)
     run.write_progress("training", done, config.steps)
+    if last and (done >= config.steps or run.cancel_requested()):
+        # Nothing is left to train; resuming all the same would take one more step.
+        set_peft_model_state_dict(trainer.model, load_peft_weights(str(last)))
+        return ("succeeded" if done >= config.steps else "cancelled"), done
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     cancelled = follow.cancelled and trainer.state.global_step < config.steps
     return ("cancelled" if cancelled else "succeeded"), trainer.state.global_step

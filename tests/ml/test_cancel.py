@@ -1,0 +1,63 @@
+"""A cancelled run keeps a checkpoint and the model at the step it came to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.ml.conftest import in_this_process, make_run_directory, prompt_rows, write_prompts
+from training.ml.models import load_policy, load_reward_model
+from training.rundir import ModelSource, RunDirectory, directory_digest
+
+pytestmark = pytest.mark.torch
+
+TRAINING = {"steps": 30, "lora_rank": 4}
+PPO = {"updates": 30, "batch_size": 2, "minibatch_size": 2, "max_new_tokens": 4, "lora_rank": 4}
+
+
+@pytest.fixture(params=["dpo", "reward", "ppo"])
+def cancelled_run(request, tmp_path: Path, tiny, reward_model, snapshot) -> RunDirectory:
+    """A run that was asked to stop before its first step: it takes that one step and stops."""
+    if request.param == "ppo":
+        run = make_run_directory(tmp_path / "ppo", "ppo", PPO, policy=tiny, reward=reward_model)
+        write_prompts(run, prompt_rows(4))
+    else:
+        run = make_run_directory(
+            tmp_path / request.param,
+            request.param,
+            TRAINING,
+            policy=tiny,
+            snapshot=snapshot[0],
+            snapshot_sha256=snapshot[1],
+        )
+    run.request_cancel()
+    assert in_this_process(run) == 0, run.error()
+    return run
+
+
+def test_a_cancelled_run_leaves_a_checkpoint_a_model_and_its_outcome(cancelled_run, tiny, tokenizer):
+    outcome = cancelled_run.outcome()
+    assert (outcome.status, outcome.step) == ("cancelled", 1)
+    assert [row["step"] for row in cancelled_run.metrics()] == [1]
+    assert len(list(cancelled_run.checkpoints_path.glob("*-*1"))) == 1
+    assert outcome.model_sha256 == directory_digest(cancelled_run.model_path)
+    source = ModelSource(tiny.base, (str(cancelled_run.model_path),))
+    load = load_reward_model if cancelled_run.spec().kind == "reward" else load_policy
+    assert load(source, tokenizer).dtype.is_floating_point
+
+
+def test_a_cancelled_run_killed_before_its_outcome_trains_no_further(cancelled_run):
+    outcome = cancelled_run.outcome()
+    cancelled_run.outcome_path.unlink()
+    assert in_this_process(cancelled_run) == 0, cancelled_run.error()
+    assert cancelled_run.outcome() == outcome
+    assert [row["step"] for row in cancelled_run.metrics()] == [1]
+
+
+def test_a_cancelled_sample_run_says_how_many_responses_it_left(tmp_path, tiny):
+    run = make_run_directory(tmp_path / "sample", "sample", {"max_new_tokens": 4}, policy=tiny)
+    write_prompts(run, prompt_rows(4))
+    run.request_cancel()
+    assert in_this_process(run) == 0, run.error()
+    assert (run.outcome().status, run.outcome().step) == ("cancelled", 0)

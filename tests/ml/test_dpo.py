@@ -1,0 +1,89 @@
+"""DPO through TRL."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from tests.ml.conftest import finished_run
+from training.ml.chat import template_digest
+from training.rundir import directory_digest
+
+pytestmark = pytest.mark.torch
+
+
+def test_the_first_loss_is_ln_2(dpo_run):
+    first = dpo_run.metrics()[0]
+    assert first["loss"] == pytest.approx(math.log(2), abs=1e-5)
+    assert first["rewards_margin"] == first["rewards_chosen"] == first["rewards_rejected"] == 0.0
+
+
+def test_every_step_has_a_row_with_the_promised_names(dpo_run):
+    rows = dpo_run.metrics()
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert all(
+        set(row)
+        == {
+            *("step", "time", "seconds", "loss", "learning_rate", "grad_norm", "logps_chosen", "logps_rejected"),
+            *("rewards_accuracy", "rewards_margin", "rewards_chosen", "rewards_rejected"),
+        }
+        for row in rows
+    )
+    assert dpo_run.progress() == {"phase": "done", "done": 6, "total": 6}
+
+
+def test_the_outcome_describes_the_model(dpo_run, tiny, tokenizer):
+    outcome = dpo_run.outcome()
+    assert (outcome.status, outcome.step) == ("succeeded", 6)
+    assert outcome.model_sha256 == directory_digest(dpo_run.model_path)
+    assert outcome.template_digest == template_digest(tokenizer)
+    assert outcome.evaluation["loss_first"] == dpo_run.metrics()[0]["loss"]
+    assert outcome.evaluation["n"] == 12
+    assert outcome.evaluation["accuracy"] == 1.0
+    assert json.loads((dpo_run.model_path / "checkpoint.json").read_text()) == {
+        "kind": "policy",
+        "base": tiny.base,
+        "adapters": [],
+        "template_digest": template_digest(tokenizer),
+        "step": 6,
+    }
+
+
+def test_the_strength_of_preferences_is_of_no_use_to_dpo(tmp_path, dpo_run, tiny):
+    from tests.ml.conftest import easy_preferences, write_snapshot
+
+    rows, held_out = easy_preferences(24), easy_preferences(12, seed=1)
+    for row in [*rows, *held_out]:
+        row["margin"] = 1.0
+    directory, sha256 = write_snapshot(tmp_path / "snapshot", rows, held_out)
+    spec = dpo_run.spec()
+    run = finished_run(tmp_path / "run", "dpo", spec.config, policy=tiny, snapshot=directory, snapshot_sha256=sha256)
+    assert [row["loss"] for row in run.metrics()] == [row["loss"] for row in dpo_run.metrics()]
+    assert run.outcome().model_sha256 == dpo_run.outcome().model_sha256
+
+
+def test_the_next_round_merges_what_was_learned_and_starts_at_ln_2(tmp_path, dpo_model, snapshot):
+    run = finished_run(
+        tmp_path / "second",
+        "dpo",
+        {"steps": 2, "lora_rank": 4},
+        policy=dpo_model,
+        snapshot=snapshot[0],
+        snapshot_sha256=snapshot[1],
+    )
+    assert run.metrics()[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
+    assert json.loads((run.model_path / "checkpoint.json").read_text())["adapters"] == list(dpo_model.adapters)
+
+
+def test_bfloat16_trains_too(tmp_path, tiny, snapshot):
+    run = finished_run(
+        tmp_path / "bfloat16",
+        "dpo",
+        {"steps": 1, "precision": "bfloat16"},
+        policy=tiny,
+        snapshot=snapshot[0],
+        snapshot_sha256=snapshot[1],
+    )
+    assert run.metrics()[0]["loss"] == pytest.approx(math.log(2), abs=1e-3)

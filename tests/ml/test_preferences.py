@@ -1,0 +1,114 @@
+"""Snapshots are checked before a row of them is used, and a row that does not fit is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.ml.conftest import easy_preferences, in_this_process, make_run_directory, write_snapshot
+from training.ml.chat import prompt_ids, response_ids
+from training.ml.preferences import SnapshotDamaged, read_preferences, read_split
+from training.rundir import RunSpec
+
+pytestmark = pytest.mark.torch
+
+
+def spec_of(directory: str, sha256: str, **fields) -> RunSpec:
+    return RunSpec(run_id="run", kind="dpo", config={}, snapshot=directory, snapshot_sha256=sha256, **fields)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> tuple[str, str]:
+    return write_snapshot(tmp_path / "snapshot", easy_preferences(4), easy_preferences(2, seed=1))
+
+
+def test_rows_become_the_ids_that_sampling_produces(fresh, tokenizer):
+    train, evaluation = read_preferences(spec_of(*fresh), tokenizer, max_length=200)
+    assert (len(train), len(evaluation)) == (4, 2)
+    source = easy_preferences(4)[0]
+    assert train[0].prompt == prompt_ids(tokenizer, source["prompt"])
+    assert tokenizer.decode(train[0].prompt).endswith("<|im_start|>assistant\n")
+    assert train[0].chosen == response_ids(tokenizer, source["chosen"][0]["content"])
+    assert train[0].chosen[-1] == tokenizer.eos_token_id
+    assert train[0].margin == source["margin"]
+
+
+def test_a_split_without_a_file_is_empty(tmp_path, tokenizer):
+    directory, sha256 = write_snapshot(tmp_path / "one", easy_preferences(3))
+    train, evaluation = read_preferences(spec_of(directory, sha256), tokenizer, max_length=200)
+    assert (len(train), evaluation) == (3, [])
+
+
+def test_a_changed_file_is_refused(fresh):
+    path = Path(fresh[0]) / "data" / "train.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(SnapshotDamaged, match=r"train\.parquet has sha256 .* as when it was frozen"):
+        read_split(spec_of(*fresh), "train")
+
+
+def test_a_changed_evaluation_file_is_refused_even_when_only_train_is_read(fresh):
+    (Path(fresh[0]) / "data" / "evaluation.parquet").write_bytes(b"")
+    with pytest.raises(SnapshotDamaged, match="evaluation"):
+        read_split(spec_of(*fresh), "train")
+
+
+def test_a_gone_file_is_refused(fresh):
+    (Path(fresh[0]) / "data" / "train.parquet").unlink()
+    with pytest.raises(SnapshotDamaged, match="is gone"):
+        read_split(spec_of(*fresh), "train")
+
+
+def test_a_rewritten_manifest_is_refused(fresh):
+    path = Path(fresh[0]) / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "note": "later"}))
+    with pytest.raises(SnapshotDamaged, match=r"manifest\.json has sha256"):
+        read_split(spec_of(*fresh), "train")
+
+
+def test_a_directory_without_a_manifest_is_refused(tmp_path):
+    with pytest.raises(SnapshotDamaged, match=r"no manifest\.json"):
+        read_split(spec_of(str(tmp_path), "0" * 64), "train")
+
+
+@pytest.mark.parametrize("kind", ["dpo", "reward"])
+def test_a_damaged_snapshot_ends_the_run_with_a_message(tmp_path, fresh, tiny, kind):
+    (Path(fresh[0]) / "data" / "train.parquet").write_bytes(b"PAR1")
+    run = make_run_directory(
+        tmp_path / "run", kind, {"steps": 1}, policy=tiny, snapshot=fresh[0], snapshot_sha256=fresh[1]
+    )
+    assert in_this_process(run) == 1
+    assert "as when it was frozen" in run.error()
+    assert "Traceback" not in run.error()
+    assert run.outcome() is None
+    assert not run.model_path.exists()
+
+
+@pytest.mark.parametrize("kind", ["dpo", "reward"])
+@pytest.mark.parametrize("split", ["train", "evaluation"])
+def test_a_row_that_is_too_long_is_refused_with_its_place(tmp_path, tiny, kind, split):
+    rows, held_out = easy_preferences(5), easy_preferences(3, seed=1)
+    (rows if split == "train" else held_out)[2]["rejected"][0]["content"] = "z" * 150
+    directory, sha256 = write_snapshot(tmp_path / "snapshot", rows, held_out)
+    run = make_run_directory(
+        tmp_path / "run",
+        kind,
+        {"steps": 1, "max_length": 100},
+        policy=tiny,
+        snapshot=directory,
+        snapshot_sha256=sha256,
+    )
+    assert in_this_process(run) == 1
+    assert "1 of 8 rows are longer than max_length = 100 tokens" in run.error()
+    assert f"{split} row 3 (judgment judgment-2) has" in run.error()
+    assert not run.metrics()
+
+
+def test_a_snapshot_without_train_rows_is_refused(tmp_path, tiny):
+    directory, sha256 = write_snapshot(tmp_path / "snapshot", [], easy_preferences(3))
+    run = make_run_directory(tmp_path / "run", "dpo", {}, policy=tiny, snapshot=directory, snapshot_sha256=sha256)
+    assert in_this_process(run) == 1
+    assert "no row in its train split" in run.error()
