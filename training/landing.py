@@ -145,19 +145,16 @@ def land_samples(run: Run, lease: Lease, tail: Tail) -> int:
         piece = tail.next(SAMPLES_AT_ONCE)
         if not piece.rows:
             return landed
-        prompts = Prompt.objects.filter(project_id=run.project_id).in_bulk({row["prompt_id"] for row in piece.rows})
+        wanted = {row["prompt_id"] for row in piece.rows}
+        prompts = {str(prompt.pk): prompt for prompt in Prompt.objects.filter(project=run.project, pk__in=wanted)}
         with transaction.atomic():
             renew_lease(lease)
             for row in piece.rows:
-                land_response(run, prompts_by_text(prompts)[row["prompt_id"]], row)
+                land_response(run, prompts[row["prompt_id"]], row)
             for prompt in prompts.values():
                 queue_whole_set(run, prompt)
         tail.accept(piece)
         landed += len(piece.rows)
-
-
-def prompts_by_text(prompts: dict[Any, Prompt]) -> dict[str, Prompt]:
-    return {str(key): prompt for key, prompt in prompts.items()}
 
 
 def land_response(run: Run, prompt: Prompt, row: dict[str, Any]) -> Response:

@@ -44,6 +44,7 @@ SEEN_EVERY = 5.0
 """Seconds between two signs of life of a worker."""
 FORGET_AFTER = timedelta(days=1)
 LOG_LINES = 15
+NO_TORCH = "The worker's machine has no torch; install Concord there with its extra `train`."
 
 
 class Heartbeat(threading.Thread):
@@ -166,6 +167,7 @@ class Attempt:
         self.samples = Tail(self.directory.samples_path)
         self.progress = run.progress
         self.silence = Silence(self.directory)
+        self.overdue = False
 
     def carry_out(self) -> None:
         if self.has_ended() or (self.cancel_requested() and not self.directory.checkpoints_path.is_dir()):
@@ -191,7 +193,7 @@ class Attempt:
             self.watch(child)
         finally:
             child.kill()
-        if not self.has_ended() and self.worker.stopping.is_set() and not self.cancel_requested():
+        if self.worker.stopping.is_set() and not self.has_ended() and not self.overdue:
             requeue_run(self.lease)
             logger.info("run %s is given back; another worker resumes it", self.run.pk)
         else:
@@ -211,8 +213,10 @@ class Attempt:
             written = self.land()
             if (ended and written) or (self.worker.stopping.is_set() and not ended):
                 return
-            if not ended and self.cancel_requested() and self.cancel_is_overdue():
+            silent = self.silence.now()
+            if not ended and self.cancel_requested() and self.cancel_is_overdue(silent):
                 logger.warning("run %s does not stop; its child is killed", self.run.pk)
+                self.overdue = True
                 child.kill()
                 continue
             self.worker.stopping.wait(self.worker.poll if not ended else 0.1)
@@ -251,10 +255,9 @@ class Attempt:
             self.directory.request_cancel()
         return wanted
 
-    def cancel_is_overdue(self) -> bool:
+    def cancel_is_overdue(self, silent: float) -> bool:
         asked = time.time() - self.directory.cancel_path.stat().st_mtime
-        patience = max(self.worker.cancel_grace, 3 * self.silence.longest)
-        return min(asked, self.silence.now()) > patience
+        return min(asked, silent) > max(self.worker.cancel_grace, 3 * self.silence.longest)
 
     def has_ended(self) -> bool:
         """Say whether a child has ended by itself and said how."""
