@@ -13,7 +13,15 @@ import threading
 import traceback
 from pathlib import Path
 
-from training.configs import BadConfig, parse_config
+from training.configs import (
+    BadConfig,
+    DPOConfig,
+    EvaluateConfig,
+    PPOConfig,
+    RewardConfig,
+    SampleConfig,
+    parse_config,
+)
 from training.ml import CannotRun
 from training.rundir import GUARD_FD, BadRunDirectory, Outcome, RunDirectory, RunSpec
 
@@ -55,20 +63,29 @@ def carry_out(run: RunDirectory) -> Outcome:
     config = parse_config(spec.kind, spec.config)
     prepare_environment(run, spec)
     run.write_progress("loading torch")
-    match spec.kind:
-        case "sample":
-            from training.ml.sampling import run_sample as run_kind
-        case "reward":
-            from training.ml.reward import run_reward as run_kind
-        case "dpo":
-            from training.ml.dpo import run_dpo as run_kind
-        case "ppo":
-            from training.ml.ppo import run_ppo as run_kind
-        case "evaluate":
-            from training.ml.evaluate import run_evaluate as run_kind
+    match config:  # torch is imported here and not above: a bad config is told at once
+        case SampleConfig():
+            from training.ml.sampling import run_sample
+
+            return run_sample(run, spec, config)
+        case RewardConfig():
+            from training.ml.reward import run_reward
+
+            return run_reward(run, spec, config)
+        case DPOConfig():
+            from training.ml.dpo import run_dpo
+
+            return run_dpo(run, spec, config)
+        case PPOConfig():
+            from training.ml.ppo import run_ppo
+
+            return run_ppo(run, spec, config)
+        case EvaluateConfig():
+            from training.ml.evaluate import run_evaluate
+
+            return run_evaluate(run, spec, config)
         case _:
-            raise BadConfig("kind", f"{spec.kind!r} is not a kind of run")
-    return run_kind(run, spec, config)
+            raise BadConfig("kind", f"{spec.kind!r} is a kind of run that training.ml does not carry out")
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -5,6 +5,8 @@ The rows go in as token ids, so that the model reads exactly what sampling and P
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from datasets import Dataset
 from peft import TaskType
@@ -38,7 +40,7 @@ METRICS = {
 
 
 def dataset(rows: list[PreferenceTokens], use_margin: bool) -> Dataset:
-    columns = {
+    columns: dict[str, list[Any]] = {
         "chosen_ids": [[*row.prompt, *row.chosen] for row in rows],
         "rejected_ids": [[*row.prompt, *row.rejected] for row in rows],
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -159,7 +160,7 @@ def write_responses(
 
 
 def read_prompts(run: RunDirectory) -> list[PromptRow]:
-    prompts: list[PromptRow] = list(read_lines(run.prompts_path))
+    prompts = cast(list[PromptRow], list(read_lines(run.prompts_path)))
     if not prompts:
         raise NoPrompts(f"{run.prompts_path.name} holds no prompt; choose at least one")
     return prompts
