@@ -139,7 +139,7 @@ class JudgmentFilter(forms.Form):
 
     def __init__(self, data: Any, *, project: Project, names: Any) -> None:
         """`names` turns an annotator into the name that the reader may see."""
-        super().__init__(data)
+        super().__init__(data, label_suffix="")
         self.fields["queue"].queryset = project.queues.all()
         self.fields["snapshot"].queryset = project.snapshots.all()
         people = User.objects.filter(judgments__queue__project=project).distinct().order_by("username")

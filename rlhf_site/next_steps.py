@@ -24,8 +24,8 @@ class Step:
     detail: str
     url: str = ""
     action: str = ""
-    tone: str = ""
-    """`warn` or `bad` for what stands in the way, `live` for what goes on by itself."""
+    tag: str = ""
+    """One word beside the title: `live`, `failed`, `blocked`, `rejected`, `paused`."""
 
 
 def next_steps(*, project: Project, person: User, now: datetime) -> list[Step]:
@@ -70,11 +70,11 @@ def annotator_steps(project: Project, person: User, now: datetime) -> Iterator[S
     rejected = own_rejected(project, person)
     if rejected is not None:
         yield Step(
-            f"A judgment of yours in {rejected.queue.name} was rejected",
+            f"Look again at a judgment of yours in {rejected.queue.name}",
             rejected.reviews.first().reason,
             reverse("label-revise", args=[rejected.queue_id, rejected.pk]),
             "Look again",
-            "warn",
+            "rejected",
         )
 
 
@@ -95,16 +95,17 @@ def curator_steps(project: Project) -> Iterator[Step]:
     if not queues:
         yield Step("Open a queue", "Write the guidelines; annotators work from it.", url("queue-open"), "Open a queue")
     for queue in queues:
-        if queue.state == Queue.State.PAUSED:
-            yield Step(f"{queue.name} is paused", "Annotators cannot claim from it.", url("queue", queue.pk), "Look")
-        elif not queue.slots:
+        if queue.state == Queue.State.OPEN and not queue.slots:
             yield Step(
-                f"{queue.name} is empty",
-                "Fill it from responses, or sample new ones into it.",
+                f"Fill {queue.name}",
+                "It is open and empty. Take responses that are there, or sample new ones.",
                 url("queue", queue.pk),
                 "Fill",
             )
     yield from judgment_steps(project)
+    for queue in queues:
+        if queue.state == Queue.State.PAUSED:
+            yield Step(queue.name, "Annotators cannot claim from it.", url("queue", queue.pk), "Open again", "paused")
 
 
 def judgment_steps(project: Project) -> Iterator[Step]:
@@ -143,14 +144,14 @@ def training_steps(project: Project, now: datetime) -> Iterator[Step]:
     active = list(project.runs.unfinished().order_by("id")[:5])
     if active and not Worker.objects.filter(last_seen_at__gt=now - WORKER_SILENT_AFTER).exists():
         yield Step(
-            "No worker is alive", "Runs wait until one is started: manage.py worker.", url("runs"), "Runs", "bad"
+            "No worker is alive", "Runs wait until one is started: manage.py worker.", url("runs"), "Runs", "blocked"
         )
     for run in active:
         yield Step(f"{run.name}", run.get_state_display(), url("run", run.pk), "Watch", "live")
     failed = project.runs.filter(state=Run.State.FAILED, finished_at__gt=now - RECENT).first()
     if failed is not None:
         reason = failed.error.strip().splitlines()[-1:] or [""]
-        yield Step(f"{failed.name} failed", reason[0][:200], url("run", failed.pk), "See why", "bad")
+        yield Step(failed.name, reason[0][:200], url("run", failed.pk), "See why", "failed")
     yield from sampling_steps(project)
     yield from learning_steps(project)
 
@@ -191,8 +192,8 @@ def learning_steps(project: Project) -> Iterator[Step]:
     if reward is not None and reward.runs_as_reward.filter(kind=Run.Kind.PPO).exists():
         tried.add(Run.Kind.PPO)
     offers = [
-        (Run.Kind.REWARD, f"Train a reward model on {snapshot.name}", f"snapshot={snapshot.pk}", True),
-        (Run.Kind.DPO, f"Train a policy on {snapshot.name} with DPO", f"snapshot={snapshot.pk}", True),
+        (Run.Kind.REWARD, f"Train a reward model on “{snapshot.name}”", f"snapshot={snapshot.pk}", True),
+        (Run.Kind.DPO, f"Train a policy on “{snapshot.name}” with DPO", f"snapshot={snapshot.pk}", True),
         (Run.Kind.PPO, "Train a policy with PPO", f"reward={reward.pk if reward else ''}", reward is not None),
     ]
     for kind, title, query, possible in offers:

@@ -32,6 +32,7 @@ def home(request: HttpRequest) -> HttpResponse:
         }
         for project in Project.objects.visible_to(request.user)
     ]
+    projects.sort(key=lambda one: not one["steps"][0].url)
     context = {"projects": projects, "may_create": request.user.is_superuser}
     return render(request, "home.html", context)
 

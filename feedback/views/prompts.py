@@ -26,7 +26,7 @@ PAGE = 50
 @login_required
 def prompt_list(request: HttpRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.manage_prompts")
-    filters = PromptFilter(request.GET)
+    filters = PromptFilter(request.GET, label_suffix="")
     found = filters.select(within.prompts.annotate(response_count=Count("responses")).order_by("-id"))
     context = {
         "project": within,
