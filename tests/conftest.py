@@ -34,6 +34,27 @@ NO_SKIP = os.environ.get("CONCORD_NO_SKIP") == "1"
 """A skip is a failure: what a continuous-integration machine lacks shall be seen."""
 
 
+SAMPLES = Path(
+    os.environ.get("CONCORD_DATA")
+    or os.environ.get("CONCORD_SHARED_DATA")
+    or Path(__file__).resolve().parents[2] / "shared" / "data"
+)
+"""Published data sets that some machines have beside the repository. They are no part of it, so no test may need them:
+where they are absent, the tests that read them are left out and the summary says so."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if SAMPLES.is_dir():
+        return
+    left_out = [item for item in items if item.get_closest_marker("samples")]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_report_header() -> str:
+    return f"samples: {SAMPLES if SAMPLES.is_dir() else f'none at {SAMPLES}; the tests that read them are left out'}"
+
+
 def pytest_sessionfinish() -> None:
     shutil.rmtree(DATA_DIR, ignore_errors=True)
 

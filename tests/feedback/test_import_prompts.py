@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import json
-import os
 import zipfile
 from pathlib import Path
 
@@ -18,11 +17,11 @@ from django.core.management import CommandError, call_command
 
 from feedback.models import Prompt
 from feedback.prompt_import import ImportRefused, ImportReport, cluster_of, import_prompts
+from tests.conftest import SAMPLES
 from tests.factories import make_project
 
 pytestmark = pytest.mark.django_db
 
-SHARED = Path(os.environ.get("CONCORD_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 CHAT = [
     {"role": "user", "content": "Name a river."},
     {"role": "assistant", "content": "The Rhine."},
@@ -376,13 +375,7 @@ def test_a_missing_file_is_refused(project, tmp_path):
 # Other people's files -----------------------------------------------------------------------------------
 
 
-def sample(name: str) -> Path:
-    path = SHARED / name
-    if not path.exists():
-        pytest.skip(f"{name} is not in {SHARED}; set CONCORD_DATA to the directory of sample data")
-    return path
-
-
+@pytest.mark.samples
 @pytest.mark.parametrize(
     ("name", "least"),
     [
@@ -396,14 +389,15 @@ def sample(name: str) -> Path:
     ],
 )
 def test_published_files_are_imported_as_they_are(project, name, least):
-    path = sample(name)
+    path = SAMPLES / name
     report = import_prompts(project=project, path=path, filename=path.name)
     assert report.added >= least
     assert import_prompts(project=project, path=path, filename=path.name).added == 0
 
 
+@pytest.mark.samples
 def test_raw_transcripts_are_refused_because_no_column_holds_a_prompt(project):
-    path = sample("format_samples/hh_raw_transcripts_50.jsonl.gz")
+    path = SAMPLES / "format_samples/hh_raw_transcripts_50.jsonl.gz"
     with pytest.raises(ImportRefused, match="row 1: the row has none of the columns") as caught:
         import_prompts(project=project, path=path, filename=path.name)
     assert caught.value.total == 50

@@ -1,0 +1,224 @@
+"""Processes that do the same thing at the same moment, each with its own connection to one database.
+
+`python -m tests.feedback.racers` reads one JSON order per line and answers each with one JSON line. `Crew` starts
+several and has them all act at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAD_START = 0.05
+"""Seconds between the orders and the moment at which everybody acts."""
+
+
+class Crew:
+    def __init__(self, database_url: str, data_dir: Path, size: int) -> None:
+        environment = {**os.environ, "DATABASE_URL": database_url, "CONCORD_DATA_DIR": str(data_dir)}
+        self.racers = [
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.feedback.racers"],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(size)
+        ]
+
+    def ask(self, action: str, **values: Any) -> Any:
+        """Have the first racer do something alone."""
+        return self.race([{"action": action, **values}])[0]
+
+    def race(self, orders: Iterable[Mapping[str, Any]]) -> list[Any]:
+        """Give each racer one order, to be carried out at the same moment; return the answers in order."""
+        at = time.time() + HEAD_START
+        running = []
+        for racer, order in zip(self.racers, orders, strict=False):
+            racer.stdin.write(json.dumps({**order, "at": at}) + "\n")
+            racer.stdin.flush()
+            running.append(racer)
+        return [json.loads(racer.stdout.readline()) for racer in running]
+
+    def stop(self) -> None:
+        for racer in self.racers:
+            racer.stdin.close()
+        for racer in self.racers:
+            racer.wait(10)
+            racer.stdout.close()
+
+
+# In the racer's process ---------------------------------------------------------------------------------
+
+
+def migrate() -> None:
+    from django.core.management import call_command
+
+    call_command("migrate", verbosity=0)
+
+
+def fill_queue(comparisons: int, overlap: int, annotators: int) -> dict[str, Any]:
+    from tests.factories import make_comparison, make_member, make_queue
+
+    queue = make_queue(overlap=overlap)
+    for _ in range(comparisons):
+        make_comparison(queue)
+    people = [make_member(queue.project).pk for _ in range(annotators)]
+    return {"queue": str(queue.pk), "annotators": people}
+
+
+def claim(queue: str, annotator: int) -> str | None:
+    from django.utils import timezone
+
+    from feedback.claims import claim_next
+    from feedback.models import Queue, User
+
+    slot = claim_next(queue=Queue.objects.get(pk=queue), annotator=User.objects.get(pk=annotator), now=timezone.now())
+    return slot and str(slot.pk)
+
+
+def claim_and_judge_all(queue: str, annotator: int) -> list[tuple[str, str]]:
+    """Judge until the queue has nothing left for the person; return (assignment, comparison) of each."""
+    from django.utils import timezone
+
+    from feedback.claims import claim_next
+    from feedback.models import Queue, User
+    from tests.factories import make_judgment
+
+    done = []
+    while slot := claim_next(
+        queue=Queue.objects.get(pk=queue), annotator=User.objects.get(pk=annotator), now=timezone.now()
+    ):
+        make_judgment(slot)
+        done.append((str(slot.pk), str(slot.comparison_id)))
+    return done
+
+
+def hold_slot() -> dict[str, Any]:
+    from tests.factories import make_assignment
+
+    slot = make_assignment()
+    return {"assignment": str(slot.pk), "annotator": slot.annotator_id, "token": str(slot.lease_token)}
+
+
+def expire(assignment: str) -> None:
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from feedback.models import Assignment
+
+    Assignment.objects.filter(pk=assignment).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+
+
+def more_annotators(assignment: str, count: int) -> dict[str, Any]:
+    from feedback.models import Assignment
+    from tests.factories import make_member
+
+    queue = Assignment.objects.get(pk=assignment).queue
+    return {"queue": str(queue.pk), "annotators": [make_member(queue.project).pk for _ in range(count)]}
+
+
+def submit(assignment: str, annotator: int, token: str, submission: str) -> str:
+    from django.utils import timezone
+
+    from feedback.judging import submit_judgment
+    from feedback.models import User
+
+    judgment = submit_judgment(
+        assignment_id=assignment,
+        annotator=User.objects.get(pk=annotator),
+        lease_token=token,
+        submission_id=submission,
+        preference=1,
+        active_seconds=1.0,
+        interface="api",
+        now=timezone.now(),
+    )
+    return str(judgment.pk)
+
+
+def revise(judgment: str, submission: str) -> str:
+    from django.utils import timezone
+
+    from feedback.judging import revise_judgment
+    from feedback.models import Judgment
+
+    stored = Judgment.objects.get(pk=judgment)
+    revision = revise_judgment(
+        judgment=stored,
+        annotator=stored.annotator,
+        submission_id=submission,
+        preference=-1,
+        active_seconds=1.0,
+        interface="api",
+        now=timezone.now(),
+    )
+    return str(revision.pk)
+
+
+def labelled_project() -> str:
+    from tests.factories import make_judgment, make_project, make_queue
+
+    project = make_project()
+    make_judgment(queue=make_queue(project))
+    return project.slug
+
+
+def freeze(project: str, name: str) -> str:
+    from feedback.models import Project, User
+    from tests.factories import make_snapshot
+
+    return make_snapshot(Project.objects.get(slug=project), name=name, created_by=User.objects.first()).sha256
+
+
+def load_prompts(project: str, path: str) -> int:
+    from feedback.models import Project
+    from feedback.prompt_import import import_prompts
+
+    return import_prompts(project=Project.objects.get(slug=project), path=Path(path), filename=path).added
+
+
+def count(model: str, **where: Any) -> int:
+    from feedback import models
+
+    return getattr(models, model).objects.filter(**where).count()
+
+
+ACTIONS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        *(migrate, fill_queue, claim, claim_and_judge_all, hold_slot, expire, more_annotators),
+        *(submit, revise, labelled_project, freeze, load_prompts, count),
+    )
+}
+
+
+def main() -> None:
+    import django
+    from django.conf import settings
+
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # nobody logs in here
+    django.setup()
+    for line in sys.stdin:
+        order = json.loads(line)
+        action = ACTIONS[order.pop("action")]
+        time.sleep(max(0.0, order.pop("at") - time.time()))
+        try:
+            answer = action(**order)
+        except Exception as error:
+            answer = {"error": type(error).__name__, "message": str(error)}
+        print(json.dumps(answer), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
