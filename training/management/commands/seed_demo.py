@@ -46,6 +46,7 @@ DEMO_LOGINS = (
 
 class Command(BaseCommand):
     help = "Seed the demo project. Safe to repeat: what is there already stays as it is."
+    requires_system_checks = ()  # `up`, which follows in `make run`, has the site make them
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--migrate", action="store_true", help="Bring the database up to date first.")
