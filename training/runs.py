@@ -58,7 +58,7 @@ def start_run(
     A sample run without `prompt_ids` samples every prompt of the project; a PPO run rolls out on the train split's.
     """
     checked = parse_config(kind, config)
-    prompts = [str(one) for one in dict.fromkeys(prompt_ids)]
+    prompts = list(dict.fromkeys(str(one) for one in prompt_ids))
     given = {"policy": policy, "reward": reward, "snapshot": snapshot, "queue": queue, "prompt_ids": prompts}
     check_inputs(kind, given)
     for field in ("policy", "reward", "snapshot", "queue"):

@@ -1,0 +1,52 @@
+"""`cancel_run`: what waits ends at once, what runs is asked, what is over stays as it is."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import timezone
+
+from tests.factories import make_run
+from training.models import Run
+from training.runs import RunEnded, cancel_run
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_queued_run_is_cancelled_at_once():
+    now = timezone.now()
+    run = cancel_run(run=make_run(), now=now)
+    assert (run.state, run.finished_at) == ("cancelled", now)
+
+
+def test_a_running_run_is_asked_to_stop():
+    now = timezone.now()
+    run = cancel_run(run=make_run(state="running"), now=now)
+    assert (run.state, run.cancel_requested_at, run.finished_at) == ("running", now, None)
+
+
+def test_asking_again_changes_nothing():
+    now = timezone.now()
+    run = cancel_run(run=make_run(state="running"), now=now)
+    again = cancel_run(run=run, now=timezone.now())
+    assert again.cancel_requested_at == now
+
+
+def test_a_run_that_was_given_back_is_left_to_a_worker_that_can_keep_its_checkpoint():
+    run = cancel_run(run=make_run(attempt=1), now=timezone.now())
+    assert run.state == "queued"
+    assert run.cancel_requested_at is not None
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
+def test_a_run_that_is_over_cannot_be_cancelled(state):
+    run = make_run(state=state)
+    with pytest.raises(RunEnded, match=Run.State(state).label.lower()):
+        cancel_run(run=run, now=timezone.now())
+    run.refresh_from_db()
+    assert (run.state, run.cancel_requested_at) == (state, None)
+
+
+def test_the_stored_row_counts_not_the_one_in_hand():
+    run = make_run()
+    Run.objects.filter(pk=run.pk).update(state="running", attempt=1, lease_expires_at=timezone.now())
+    assert cancel_run(run=run, now=timezone.now()).state == "running"

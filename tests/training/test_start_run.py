@@ -1,0 +1,232 @@
+"""`start_run`: what each kind needs, and every refusal. A refusal queues nothing."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+
+import pytest
+
+from feedback.models import Project, User
+from feedback.queues import set_queue_state
+from tests.factories import (
+    make_base_checkpoint,
+    make_policy_checkpoint,
+    make_project,
+    make_prompt,
+    make_queue,
+    make_reward_checkpoint,
+    make_snapshot,
+)
+from tests.training.conftest import labelled_snapshot, with_files
+from training.configs import BadConfig
+from training.models import Checkpoint, Run
+from training.runs import RunRefused, start_run
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def base(project: Project) -> Checkpoint:
+    return with_files(make_base_checkpoint(project))
+
+
+@pytest.fixture
+def snapshot(project: Project):
+    return labelled_snapshot(project)
+
+
+@pytest.fixture
+def reward_model(project: Project, base: Checkpoint, snapshot) -> Checkpoint:
+    return with_files(make_reward_checkpoint(project, parent=base, snapshot=snapshot))
+
+
+@pytest.fixture
+def policy(project: Project, base: Checkpoint, snapshot) -> Checkpoint:
+    return with_files(make_policy_checkpoint(project, parent=base, snapshot=snapshot))
+
+
+def refusal(**inputs) -> RunRefused:
+    before = Run.objects.count()
+    with pytest.raises(RunRefused) as refused:
+        start_run(**{"config": {}, **inputs})
+    assert Run.objects.count() == before
+    return refused.value
+
+
+def test_a_dpo_run_is_queued_with_its_whole_config(project, ml_staff, base, snapshot):
+    run = start_run(
+        project=project, kind="dpo", config={"steps": 5}, created_by=ml_staff, policy=base, snapshot=snapshot
+    )
+    assert (run.state, run.policy, run.snapshot, run.created_by) == ("queued", base, snapshot, ml_staff)
+    assert run.config["steps"] == 5
+    assert run.config["beta"] == 0.1
+    assert run.name == "DPO 1"
+
+
+def test_every_other_kind_can_be_queued(project, ml_staff, base, snapshot, reward_model, policy):
+    queue = make_queue(project)
+    prompt = make_prompt(project)
+    common = {"project": project, "config": {}, "created_by": ml_staff}
+    start_run(kind="reward", policy=base, snapshot=snapshot, **common)
+    start_run(kind="ppo", policy=base, reward=reward_model, **common)
+    start_run(kind="evaluate", reward=reward_model, snapshot=snapshot, **common)
+    start_run(kind="evaluate", policy=policy, snapshot=snapshot, **common)
+    sample = start_run(kind="sample", policy=policy, queue=queue, prompt_ids=[prompt.pk, str(prompt.pk)], **common)
+    assert sample.prompt_ids == [str(prompt.pk)]
+
+
+def test_a_name_is_kept(project, ml_staff, base, snapshot):
+    run = start_run(
+        project=project,
+        kind="dpo",
+        config={},
+        created_by=ml_staff,
+        name=" Bold try ",
+        policy=base,
+        snapshot=snapshot,
+    )
+    assert run.name == "Bold try"
+
+
+def test_a_config_with_an_unknown_setting_is_refused(project, ml_staff, base, snapshot):
+    with pytest.raises(BadConfig, match="kl_cof"):
+        start_run(
+            project=project, kind="dpo", config={"kl_cof": 1}, created_by=ml_staff, policy=base, snapshot=snapshot
+        )
+    assert not Run.objects.filter(kind="dpo", state="queued").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "missing"),
+    [
+        ("dpo", "policy"),
+        ("dpo", "snapshot"),
+        ("reward", "snapshot"),
+        ("ppo", "reward"),
+        ("sample", "queue"),
+        ("evaluate", "snapshot"),
+    ],
+)
+def test_a_missing_input_is_named(project, ml_staff, base, snapshot, reward_model, kind, missing):
+    wanted = {
+        "dpo": {"policy": base, "snapshot": snapshot},
+        "reward": {"policy": base, "snapshot": snapshot},
+        "ppo": {"policy": base, "reward": reward_model},
+        "sample": {"policy": base, "queue": make_queue(project)},
+        "evaluate": {"reward": reward_model, "snapshot": snapshot},
+    }[kind]
+    del wanted[missing]
+    assert refusal(project=project, kind=kind, created_by=ml_staff, **wanted).field == missing
+
+
+def test_an_input_that_would_be_ignored_is_refused(project, ml_staff, base, snapshot, reward_model):
+    said = refusal(
+        project=project, kind="dpo", created_by=ml_staff, policy=base, snapshot=snapshot, reward=reward_model
+    )
+    assert said.field == "reward"
+
+
+def test_inputs_of_another_project_are_refused(project, ml_staff, base, snapshot):
+    elsewhere = make_project()
+    foreign = with_files(make_base_checkpoint(elsewhere))
+    common = {"project": project, "kind": "dpo", "created_by": ml_staff}
+    assert refusal(policy=foreign, snapshot=snapshot, **common).field == "policy"
+    assert refusal(policy=base, snapshot=make_snapshot(elsewhere), **common).field == "snapshot"
+
+
+def test_prompts_of_another_project_are_refused(project, ml_staff, base):
+    make_prompt(project)
+    common = {
+        "project": project,
+        "kind": "sample",
+        "created_by": ml_staff,
+        "policy": base,
+        "queue": make_queue(project),
+    }
+    assert refusal(prompt_ids=[make_prompt().pk], **common).field == "prompt_ids"
+    assert refusal(prompt_ids=[uuid.uuid4()], **common).field == "prompt_ids"
+    assert "UUID" in refusal(prompt_ids=["seventeen"], **common).message
+
+
+def test_a_project_without_prompts_cannot_be_sampled(project, ml_staff, base):
+    said = refusal(project=project, kind="sample", created_by=ml_staff, policy=base, queue=make_queue(project))
+    assert "import" in said.message
+
+
+def test_ppo_refuses_a_project_whose_prompts_are_all_held_out(project, ml_staff, base, snapshot, reward_model):
+    held_out = make_prompt(project, split="evaluation")
+    said = refusal(
+        project=project, kind="ppo", created_by=ml_staff, policy=base, reward=reward_model, prompt_ids=[held_out.pk]
+    )
+    assert "train split" in said.message
+
+
+def test_a_closed_queue_is_refused(project, ml_staff, base):
+    make_prompt(project)
+    queue = make_queue(project)
+    set_queue_state(queue=queue, state="closed")
+    assert refusal(project=project, kind="sample", created_by=ml_staff, policy=base, queue=queue).field == "queue"
+
+
+def test_a_reward_model_cannot_be_trained_as_a_policy(project, ml_staff, snapshot, reward_model):
+    said = refusal(project=project, kind="dpo", created_by=ml_staff, policy=reward_model, snapshot=snapshot)
+    assert said.field == "policy"
+
+
+def test_a_policy_cannot_stand_in_for_a_reward_model(project, ml_staff, base, policy):
+    assert refusal(project=project, kind="ppo", created_by=ml_staff, policy=base, reward=policy).field == "reward"
+
+
+def test_ppo_refuses_a_reward_model_without_a_snapshot(project, ml_staff, base):
+    unknown = with_files(make_reward_checkpoint(project, parent=base))
+    said = refusal(project=project, kind="ppo", created_by=ml_staff, policy=base, reward=unknown)
+    assert "snapshot" in said.message
+
+
+def test_ppo_refuses_a_reward_model_on_another_base(project, ml_staff, reward_model):
+    other = with_files(make_base_checkpoint(project, path="models/other"))
+    said = refusal(project=project, kind="ppo", created_by=ml_staff, policy=other, reward=reward_model)
+    assert said.field == "reward"
+
+
+def test_a_base_model_has_no_implicit_reward_to_evaluate(project, ml_staff, base, snapshot):
+    assert refusal(project=project, kind="evaluate", created_by=ml_staff, policy=base, snapshot=snapshot)
+
+
+def test_evaluating_two_models_at_once_is_refused(project, ml_staff, policy, reward_model, snapshot):
+    assert refusal(
+        project=project,
+        kind="evaluate",
+        created_by=ml_staff,
+        policy=policy,
+        reward=reward_model,
+        snapshot=snapshot,
+    )
+
+
+def test_a_snapshot_without_train_rows_is_refused(project, ml_staff, base):
+    from tests.factories import make_comparison, make_judgment
+
+    queue = make_queue(project)
+    make_judgment(comparison=make_comparison(queue, prompt=make_prompt(project, split="evaluation")))
+    held_out = make_snapshot(project)
+    said = refusal(project=project, kind="dpo", created_by=ml_staff, policy=base, snapshot=held_out)
+    assert (said.field, "train split" in said.message) == ("snapshot", True)
+
+
+def test_a_snapshot_whose_files_are_gone_is_refused(project, ml_staff, base, snapshot):
+    shutil.rmtree(snapshot.directory)
+    said = refusal(project=project, kind="dpo", created_by=ml_staff, policy=base, snapshot=snapshot)
+    assert "gone" in said.message
+
+
+def test_a_checkpoint_whose_files_are_gone_is_refused(project, ml_staff, base, snapshot):
+    gone = make_policy_checkpoint(project, parent=base)
+    said = refusal(project=project, kind="dpo", created_by=ml_staff, policy=gone, snapshot=snapshot)
+    assert (said.field, "gone" in said.message) == ("policy", True)
+
+
+def test_a_long_name_is_refused(project, ml_staff: User, base, snapshot):
+    said = refusal(project=project, kind="dpo", created_by=ml_staff, name="x" * 201, policy=base, snapshot=snapshot)
+    assert said.field == "name"
