@@ -118,12 +118,14 @@ def store_submission(
         return stored
     held = held_by_token(assignment_id=assignment_id, annotator=annotator, lease_token=lease_token, now=now)
     slot = held.select_related("comparison", "policy").first()
-    if slot is not None:
+    if slot is not None and slot.policy is not None:
         check_against_policy(slot.policy, preference, rationale)
     if slot is None or not held.update(state=Assignment.State.DONE):
         if stored := submitted_before(submission_id, annotator, assignment_id=assignment_id):
             return stored  # the same submission was committed a moment ago, by another process
         raise lease_lost(assignment_id=assignment_id, annotator=annotator, now=now)
+    # The constraint assignment_holder_matches_state says the same to the database.
+    assert slot.shown_first_id and slot.guideline_id and slot.policy_id
     judgment = write(
         Judgment(
             assignment=slot,

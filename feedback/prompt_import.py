@@ -27,10 +27,12 @@ TAG_LENGTH_LIMIT = 50
 ERRORS_SHOWN = 100
 BATCH_ROWS = 500
 
-PROMPT_COLUMNS = ("messages", "prompt", "instruction", "question", "text")
+PROMPT_LENGTH_LIMITS = {"source": 200, "licence": 100, "language": 20}
+COLUMNS = ("messages", "prompt", "instruction", "question", "text")
 """Where a prompt is looked for, in this order; `input` is appended to `instruction`."""
 TEXT_COLUMNS = {"source": "source", "licence": "licence", "license": "licence", "language": "language"}
 """Columns that override the import's own values, and the fields they go to."""
+LENGTH_LIMITS = {"source": 200, "licence": 100, "language": 20}
 COLUMNS = (*PROMPT_COLUMNS, "input", *TEXT_COLUMNS, "tags", "data")
 
 
@@ -171,8 +173,7 @@ def read_prompt(row: FileRow, defaults: dict[str, Any]) -> Prompt:
     fields = dict(defaults)
     for column, field in TEXT_COLUMNS.items():
         if is_filled(values.get(column)):
-            limit = Prompt._meta.get_field(field).max_length or 0
-            fields[field] = read_text(column, values[column], limit)
+            fields[field] = read_text(column, values[column], LENGTH_LIMITS[field])
     if is_filled(values.get("tags")):
         fields["tags"] = read_tags(values["tags"])
     return Prompt(messages=messages, digest=digest(messages), cluster=cluster_of(messages), **fields)
