@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.ml.conftest import in_this_process, make_run_directory, prompt_rows, write_prompts
+from training.configs import PPOConfig
 from training.ml.models import load_policy, load_reward_model
+from training.ml.ppo import run_ppo
+from training.ml.sampling import Interrupted, generate_tokens
 from training.rundir import ModelSource, RunDirectory, directory_digest
 
 pytestmark = pytest.mark.torch
@@ -61,3 +64,41 @@ def test_a_cancelled_sample_run_says_how_many_responses_it_left(tmp_path, tiny):
     run.request_cancel()
     assert in_this_process(run) == 0, run.error()
     assert (run.outcome().status, run.outcome().step) == ("cancelled", 0)
+
+
+def test_responses_stop_at_the_next_token_when_somebody_asks(tiny, tokenizer):
+    asked: list[None] = []
+
+    def after_three_tokens() -> bool:
+        asked.append(None)
+        return len(asked) > 3
+
+    model = load_policy(tiny, tokenizer).eval()
+    with pytest.raises(Interrupted):
+        generate_tokens(
+            model,
+            tokenizer,
+            [[5, 6, 7]],
+            [1],
+            temperature=1.0,
+            top_p=1.0,
+            max_new_tokens=1000,
+            min_new_tokens=1000,
+            interrupted=after_three_tokens,
+        )
+    assert len(asked) == 4
+
+
+def test_an_update_that_has_not_begun_to_learn_is_given_up(tmp_path, tiny, reward_model):
+    """Cancelled while the third update's responses are written, the run ends at its second update."""
+    run = make_run_directory(tmp_path / "ppo", "ppo", PPO, policy=tiny, reward=reward_model)
+    write_prompts(run, prompt_rows(4))
+
+    class CancelledLater(RunDirectory):
+        def cancel_requested(self) -> bool:
+            return len(self.metrics()) >= 2 and self.progress()["phase"] == "writing and scoring responses"
+
+    outcome = run_ppo(CancelledLater(run.path), run.spec(), PPOConfig(**PPO))
+    assert (outcome.status, outcome.step) == ("cancelled", 2)
+    assert [row["step"] for row in run.metrics()] == [1, 2]
+    assert [path.name for path in run.checkpoints_path.iterdir()] == ["update-000002"]

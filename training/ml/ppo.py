@@ -15,7 +15,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,15 @@ from training.configs import PPOConfig
 from training.ml import rl
 from training.ml.chat import prompt_ids, refuse_too_long, template_digest
 from training.ml.models import check_source, load_tokenizer, pick_device, publish_model
-from training.ml.sampling import NoPrompts, generate_tokens, read_prompts, readable, response_seed
+from training.ml.sampling import (
+    Interrupted,
+    NoPrompts,
+    generate_tokens,
+    never,
+    read_prompts,
+    readable,
+    response_seed,
+)
 from training.ml.sequences import Rollouts, lay_out, response_logits, response_states, sequence_scores
 from training.ml.shared_models import SharedModels
 from training.rundir import Outcome, RunDirectory, RunSpec, append_line, keep_lines, publish_directory, read_lines
@@ -84,8 +92,12 @@ def gather_experience(
     prompts: Sequence[list[int]],
     config: PPOConfig,
     update: int,
+    interrupted: Callable[[], bool] = never,
 ) -> Experience:
-    """Steps 1 to 4 of an update: write responses, score them, and work out what they were worth."""
+    """Steps 1 to 4 of an update: write responses, score them, and work out what they were worth.
+
+    Raises Interrupted when `interrupted` says so while responses are being written or read.
+    """
     device = models.value_head.weight.device
     pad_id, end_id = tokenizer.pad_token_id, tokenizer.eos_token_id
     micro = config.minibatch_size // config.gradient_accumulation
@@ -101,6 +113,7 @@ def gather_experience(
         temperature=config.temperature,
         top_p=1.0,
         max_new_tokens=config.max_new_tokens,
+        interrupted=interrupted,
     )
     rollouts = lay_out(prompts, responses, pad_id, device)
     finished = torch.tensor([tokens[-1] == end_id for tokens in responses], device=device)
@@ -119,6 +132,8 @@ def gather_experience(
         part = rollouts[piece]
         logits = policy_logits(models, part, config.temperature)
         reference.append(rl.logprobs_from_logits(logits, part.response_ids))
+    if interrupted():
+        raise Interrupted
     models.use("value")
     for piece in pieces:
         values.append(models.value_head(response_states(models.trunk, rollouts[piece])).squeeze(-1))
@@ -236,6 +251,9 @@ def describe(experience: Experience, config: PPOConfig) -> dict[str, float]:
 
 def save_checkpoint(run: RunDirectory, models: SharedModels, optimizer: torch.optim.Optimizer, update: int) -> None:
     """Leave all that a resumed run needs, whole or not at all, then drop the checkpoints before it."""
+    final = run.checkpoints_path / f"update-{update:06d}"
+    if final.exists():
+        return
     run.checkpoints_path.mkdir(exist_ok=True)
     temporary = run.checkpoints_path / ".tmp"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -246,7 +264,6 @@ def save_checkpoint(run: RunDirectory, models: SharedModels, optimizer: torch.op
         "optimizer": optimizer.state_dict(),
     }
     torch.save(state, temporary / "state.pt")
-    final = run.checkpoints_path / f"update-{update:06d}"
     publish_directory(temporary, final)
     for older in saved_checkpoints(run):
         if older != final:
@@ -305,40 +322,40 @@ def run_ppo(run: RunDirectory, spec: RunSpec, config: PPOConfig) -> Outcome:
     run.forget_metrics_after(done)
     keep_lines(previews, [row for row in read_lines(previews) if row["step"] <= done])
 
-    cancelled = 0 < done < config.updates and run.cancel_requested()
-    for update in range(done + 1, done + 1 if cancelled else config.updates + 1):
-        run.write_progress("updating", done, config.updates)
+    def stop_now() -> bool:
+        """An update that has not begun to learn may be given up; the first one is always finished."""
+        return done > 0 and run.cancel_requested()
+
+    cancelled = False
+    for update in range(done + 1, config.updates + 1):
+        run.write_progress("writing and scoring responses", done, config.updates)
         started = time.monotonic()
         rate = config.learning_rate * (1.0 - (update - 1) / config.updates)
         for group in optimizer.param_groups:
             group["lr"] = rate
         chosen = prompt_order(len(prompts), config.batch_size, update, config.seed)
-        experience = gather_experience(models, tokenizer, [ids[row] for row in chosen], config, update)
-        figures: dict[str, Any] = {
-            "step": update,
-            "time": time.time(),
-            **describe(experience, config),
-            **learn(models, optimizer, experience, config, update),
-            "learning_rate": rate,
-            "seconds": time.monotonic() - started,
-        }
-        for row in range(min(PREVIEWS, len(chosen))):
-            append_line(
-                previews,
-                {
-                    "step": update,
-                    "prompt": prompts[chosen[row]]["messages"][-1]["content"],
-                    "response": experience.texts[row],
-                    "score": experience.scores[row].item(),
-                },
-            )
-        run.append_metrics(figures)
-        done = update
-        cancelled = run.cancel_requested() and update < config.updates
-        if cancelled or update % config.checkpoint_every == 0 or update == config.updates:
-            save_checkpoint(run, models, optimizer, update)
-        if cancelled:
+        try:
+            experience = gather_experience(models, tokenizer, [ids[row] for row in chosen], config, update, stop_now)
+        except Interrupted:
+            cancelled = True
+            save_checkpoint(run, models, optimizer, done)
             break
+        run.write_progress("learning", done, config.updates)
+        figures = learn(models, optimizer, experience, config, update)
+        append_previews(previews, update, [prompts[row] for row in chosen], experience)
+        run.append_metrics(
+            {
+                "step": update,
+                "time": time.time(),
+                **describe(experience, config),
+                **figures,
+                "learning_rate": rate,
+                "seconds": time.monotonic() - started,
+            }
+        )
+        done = update
+        if update % config.checkpoint_every == 0 or update == config.updates:
+            save_checkpoint(run, models, optimizer, update)
 
     run.write_progress("saving the policy", done, config.updates)
     sha256 = publish_model(run, models.peft, tokenizer, kind="policy", source=policy, step=done)
@@ -346,6 +363,20 @@ def run_ppo(run: RunDirectory, spec: RunSpec, config: PPOConfig) -> Outcome:
     return Outcome(
         "cancelled" if cancelled else "succeeded", done, sha256, template_digest(tokenizer), summary(run, config)
     )
+
+
+def append_previews(path: Path, update: int, prompts: Sequence[PromptRow], experience: Experience) -> None:
+    """Append the first rollouts of an update, for people to read."""
+    for row in range(min(PREVIEWS, len(prompts))):
+        append_line(
+            path,
+            {
+                "step": update,
+                "prompt": prompts[row]["messages"][-1]["content"],
+                "response": experience.texts[row],
+                "score": experience.scores[row].item(),
+            },
+        )
 
 
 def summary(run: RunDirectory, config: PPOConfig) -> dict[str, Any]:

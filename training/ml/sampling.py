@@ -8,9 +8,9 @@ prompt, all temperatures of one before the next, so that whole sets of responses
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -19,6 +19,8 @@ from transformers import (
     LogitsProcessorList,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    StoppingCriteria,
+    StoppingCriteriaList,
     TemperatureLogitsWarper,
     TopPLogitsWarper,
 )
@@ -95,6 +97,26 @@ def sampling_processors(seeds: Sequence[int], temperature: float, top_p: float) 
     return processors
 
 
+class Interrupted(Exception):
+    """Somebody asked to stop while responses were being written; none of the batch is kept."""
+
+
+def never() -> bool:
+    return False
+
+
+class StopWhen(StoppingCriteria):
+    """Stop every row of a batch before its next token once `asked` says so."""
+
+    def __init__(self, asked: Callable[[], bool]) -> None:
+        self.asked = asked
+        self.stopped = False
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
+        self.stopped = self.stopped or self.asked()
+        return torch.full((input_ids.shape[0],), self.stopped, device=input_ids.device)
+
+
 @torch.no_grad()
 def generate_tokens(
     model: PreTrainedModel,
@@ -106,12 +128,17 @@ def generate_tokens(
     top_p: float,
     max_new_tokens: int,
     min_new_tokens: int = 0,
+    interrupted: Callable[[], bool] = never,
 ) -> list[list[int]]:
-    """Return the ids that follow each prompt, up to and including the end token (missing when cut off)."""
+    """Return the ids that follow each prompt, up to and including the end token (missing when cut off).
+
+    Raises Interrupted when `interrupted`, asked before every token, says so.
+    """
     width = max(map(len, prompts))
     pad_id, end_id = tokenizer.pad_token_id, tokenizer.eos_token_id
     ids = torch.tensor([[*[pad_id] * (width - len(p)), *p] for p in prompts], device=model.device)
     attention = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)
+    stop = StopWhen(interrupted)
     written = model.generate(
         input_ids=ids,
         attention_mask=attention,
@@ -119,9 +146,12 @@ def generate_tokens(
         min_new_tokens=min_new_tokens,
         do_sample=False,
         logits_processor=sampling_processors(seeds, temperature, top_p),
+        stopping_criteria=StoppingCriteriaList([stop]),
         pad_token_id=pad_id,
         eos_token_id=end_id,
     )[:, width:].tolist()
+    if stop.stopped:
+        raise Interrupted
     return [row[: row.index(end_id) + 1] if end_id in row else row for row in written]
 
 
@@ -131,9 +161,13 @@ def readable(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> str:
 
 
 def write_responses(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, jobs: Sequence[Job], config: SampleConfig
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    jobs: Sequence[Job],
+    config: SampleConfig,
+    interrupted: Callable[[], bool] = never,
 ) -> list[SampleRow]:
-    """Write one response per job; the jobs share their temperature."""
+    """Write one response per job; the jobs share their temperature. Raises Interrupted."""
     written = generate_tokens(
         model,
         tokenizer,
@@ -143,6 +177,7 @@ def write_responses(
         top_p=config.top_p,
         max_new_tokens=config.max_new_tokens,
         min_new_tokens=1,  # an empty response is nothing to compare
+        interrupted=interrupted,
     )
     return [
         {
@@ -189,9 +224,11 @@ def run_sample(run: RunDirectory, spec: RunSpec, config: SampleConfig) -> Outcom
     for jobs in plan_batches(prompts, ids, config):
         if all((job.prompt_id, job.index) in there for job in jobs):
             continue
-        if run.cancel_requested():
+        try:
+            rows = write_responses(model, tokenizer, jobs, config, run.cancel_requested)
+        except Interrupted:
             return Outcome("cancelled", len(there), template_digest=template_digest(tokenizer))
-        for row in write_responses(model, tokenizer, jobs, config):
+        for row in rows:
             if (row["prompt_id"], row["index"]) not in there:
                 append_line(run.samples_path, row)
                 there.add((row["prompt_id"], row["index"]))
