@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Case, DateTimeField, ExpressionWrapper, F, When
+from django.db.models import Case, DateTimeField, ExpressionWrapper, F, PositiveIntegerField, When
 from django.db.models.functions import Coalesce, Now
 
 from training.models import Run, RunQuerySet
@@ -60,7 +60,11 @@ def claim_run(*, worker: str) -> Run | None:
                 attempt=F("attempt") + 1,
                 lease_expires_at=lease_end(),
                 started_at=Coalesce("started_at", Now()),
-                crashes=Case(When(state=Run.State.RUNNING, then=F("crashes") + 1), default=F("crashes")),
+                crashes=Case(
+                    When(state=Run.State.RUNNING, then=F("crashes") + 1),
+                    default=F("crashes"),
+                    output_field=PositiveIntegerField(),
+                ),
             )
         )
         if taken:
