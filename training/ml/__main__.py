@@ -50,6 +50,7 @@ def prepare_environment(run: RunDirectory, spec: RunSpec) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the log is a file
     os.environ.setdefault("HF_DATASETS_CACHE", str(run.path / "datasets-cache"))
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses several devices in one process
     source = spec.policy or spec.reward
