@@ -73,7 +73,7 @@ def loop_context(request: HttpRequest, project: Project) -> dict:
 def project_new(request: HttpRequest) -> HttpResponse:
     if not request.user.is_superuser:
         raise PermissionDenied("only a superuser starts projects")
-    form = ProjectForm(request.POST or None)
+    form = ProjectForm(request.POST if request.method == "POST" else None)
     if request.method != "POST":
         return render(request, "project_new.html", {"form": form})
     if form.is_valid():

@@ -60,14 +60,15 @@ def prompt_detail(request: HttpRequest, project: str, prompt: str) -> HttpRespon
 @login_required
 def prompts_import(request: HttpRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.manage_prompts")
-    form = ImportForm(request.POST or None, request.FILES or None)
+    form = ImportForm(request.POST, request.FILES) if request.method == "POST" else ImportForm()
     context = {"project": within, "form": form}
     if request.method != "POST":
         return render(request, "feedback/prompts_import.html", context)
     if not form.is_valid():
         return render(request, "feedback/prompts_import.html", context, status=422)
     try:
-        report = import_upload(within, form.cleaned_data.pop("file"), form.cleaned_data)
+        about = {**form.cleaned_data, "created_by": request.user}
+        report = import_upload(within, about.pop("file"), about)
     except ImportRefused as refusal:
         return render(request, "feedback/prompts_import.html", {**context, "refusal": refusal}, status=422)
     messages.success(request, report_in_words(report))

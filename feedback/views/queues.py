@@ -44,6 +44,7 @@ def queue_list(request: HttpRequest, project: str) -> HttpResponse:
     queues = within.queues.select_related("created_by").annotate(
         slots=Count("assignments"), done=Count("assignments", filter=Q(assignments__state=Assignment.State.DONE))
     )
+    queues = queues.order_by("-id")
     page_obj = Paginator(queues, PAGE).get_page(request.GET.get("page"))
     return render(request, "feedback/queues.html", {"project": within, "page_obj": page_obj})
 
@@ -52,7 +53,7 @@ def queue_list(request: HttpRequest, project: str) -> HttpResponse:
 @login_required
 def queue_open(request: HttpRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.manage_queues")
-    form = QueueForm(request.POST or None, initial={"guideline": FIRST_GUIDELINE})
+    form = QueueForm(request.POST if request.method == "POST" else None, initial={"guideline": FIRST_GUIDELINE})
     context = {"project": within, "form": form}
     if request.method != "POST":
         return render(request, "feedback/queue_open.html", context)
@@ -97,7 +98,7 @@ def queue_progress_live(request: HttpRequest, project: str, queue: str) -> HttpR
 def queue_guidelines(request: HttpRequest, project: str, queue: str) -> HttpResponse:
     within, found = queue_or_404(request, project, queue, "feedback.manage_queues")
     current = found.guideline
-    form = GuidelineForm(request.POST or None, initial={"guideline": current.text})
+    form = GuidelineForm(request.POST if request.method == "POST" else None, initial={"guideline": current.text})
     context = {"project": within, "queue": found, "current": current, "form": form}
     if request.method != "POST":
         return render(request, "feedback/queue_guidelines.html", context)
@@ -120,7 +121,9 @@ def queue_guidelines(request: HttpRequest, project: str, queue: str) -> HttpResp
 def queue_policy(request: HttpRequest, project: str, queue: str) -> HttpResponse:
     within, found = queue_or_404(request, project, queue, "feedback.manage_queues")
     current = found.policy
-    form = PolicyForm(request.POST or None, initial={name: getattr(current, name) for name in RULES})
+    form = PolicyForm(
+        request.POST if request.method == "POST" else None, initial={name: getattr(current, name) for name in RULES}
+    )
     context = {"project": within, "queue": found, "current": current, "form": form}
     if request.method != "POST":
         return render(request, "feedback/queue_policy.html", context)

@@ -47,28 +47,28 @@ def snapshot_list(request: HttpRequest, project: str) -> HttpResponse:
 @login_required
 def snapshot_freeze(request: HttpRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.freeze")
-    asked = request.POST if request.method == "POST" else request.GET
-    initial = {"name": f"{within.slug}-{within.snapshots.count() + 1}"}
-    form = FreezeForm(asked or None, initial=initial, project=within)
-    form.is_valid()
-    chosen = form.cleaned_data if form.is_bound else {}
-    context = {"project": within, "form": form, "counts": freeze_counts(within, chosen)}
+    chosen = FreezeForm(request.POST if request.method == "POST" else request.GET, project=within)
+    is_whole = chosen.is_valid()
+    context = {"project": within, "form": chosen, "counts": freeze_counts(within, chosen.cleaned_data)}
     if request.method != "POST":
-        template = "feedback/_freeze_preview.html" if request.htmx else "feedback/snapshot_freeze.html"
-        return render(request, template, context)
-    if form.errors:
+        if request.htmx:
+            return render(request, "feedback/_freeze_preview.html", context)
+        initial = {"name": f"{within.slug}-{within.snapshots.count() + 1}", **chosen.cleaned_data}
+        fresh = FreezeForm(initial=initial, project=within)
+        return render(request, "feedback/snapshot_freeze.html", {**context, "form": fresh})
+    if not is_whole:
         return render(request, "feedback/snapshot_freeze.html", context, status=422)
     try:
         snapshot = freeze_snapshot(
             project=within,
-            name=chosen["name"],
+            name=chosen.cleaned_data["name"],
             created_by=request.user,
-            queues=list(chosen["queues"]) or None,
-            include_simulated=chosen["include_simulated"],
+            queues=list(chosen.cleaned_data["queues"]) or None,
+            include_simulated=chosen.cleaned_data["include_simulated"],
             now=timezone.now(),
         )
     except SnapshotRefused as refusal:
-        form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
+        chosen.add_error(refusal.field if refusal.field in chosen.fields else None, refusal.message)
         return render(request, "feedback/snapshot_freeze.html", {**context, "existing": refusal.existing}, status=422)
     messages.success(request, f"Snapshot “{snapshot.name}” is frozen.")
     return redirect("snapshot", within.slug, snapshot.pk)

@@ -11,10 +11,10 @@ from django.middleware.csrf import get_token
 from django.template.context import Context
 from django.urls import reverse
 from django.utils.safestring import SafeString
-from feedback.markdown import render
 
 from feedback.access import may
 from feedback.contract import PREFERENCE_LIMIT
+from feedback.markdown import render, render_document
 from feedback.models import Project, Role
 
 register = template.Library()
@@ -92,8 +92,14 @@ def is_checkbox(field: BoundField) -> bool:
 
 @register.filter
 def markdown(text: str) -> SafeString:
-    """Render people's and models' Markdown as safe HTML."""
+    """Render what people and models say in a chat as safe HTML; a line break stays one."""
     return render(text)
+
+
+@register.filter
+def document(text: str) -> SafeString:
+    """Render a written document, such as guidelines, as safe HTML."""
+    return render_document(text)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from feedback.judging import revise_judgment
+from feedback.people import create_simulated_annotator
+from feedback.reviewing import review_judgment
+from tests.factories import make_comparison, make_judgment, make_member, make_queue, make_snapshot
+
+
+@pytest.fixture(autouse=True)
+def logged_in(curator, client):
+    client.force_login(curator)
+
+
+def at(name: str, judgment) -> str:
+    return reverse(name, args=[judgment.queue.project.slug, judgment.pk])
+
+
+def listed(client, project, **filters) -> set:
+    answer = client.get(reverse("judgments", args=[project.slug]), filters)
+    return {judgment.pk for judgment, _ in answer.context["rows"]}
+
+
+def revise(judgment, preference: int):
+    return revise_judgment(
+        judgment=judgment,
+        annotator=judgment.annotator,
+        submission_id=uuid.uuid4(),
+        preference=preference,
+        rationale="On second thought.",
+        flags=(),
+        active_seconds=3.0,
+        interface="page",
+        now=timezone.now(),
+    )
+
+
+def test_the_list_is_narrowed_by_queue_annotator_and_kind(project, client):
+    one, two = make_queue(project), make_queue(project)
+    person = make_member(project)
+    simulated = create_simulated_annotator(project=project, username="sim", rule="Prefers the shorter response.")
+    first = make_judgment(queue=one, annotator=person)
+    second = make_judgment(queue=two, annotator=person)
+    third = make_judgment(queue=two, annotator=simulated)
+    assert listed(client, project) == {first.pk, second.pk, third.pk}
+    assert listed(client, project, queue=one.pk) == {first.pk}
+    assert listed(client, project, annotator=person.pk) == {first.pk, second.pk}
+    assert listed(client, project, simulated="yes") == {third.pk}
+    assert listed(client, project, simulated="no") == {first.pk, second.pk}
+
+
+def test_the_list_is_narrowed_by_review_and_snapshot(project, curator, client):
+    queue = make_queue(project)
+    accepted, rejected, unread = (make_judgment(queue=queue) for _ in range(3))
+    review_judgment(judgment=accepted, reviewer=curator, accepted=True)
+    review_judgment(judgment=rejected, reviewer=curator, accepted=False, reason="No.")
+    snapshot = make_snapshot(project)
+    later = make_judgment(queue=queue)
+    assert listed(client, project, review="accepted") == {accepted.pk}
+    assert listed(client, project, review="rejected") == {rejected.pk}
+    assert listed(client, project, review="none") == {unread.pk, later.pk}
+    assert listed(client, project, snapshot=snapshot.pk) == {accepted.pk, unread.pk}
+
+
+def test_only_the_latest_revision_is_listed(project, client):
+    first = make_judgment(queue=make_queue(project))
+    second = revise(first, -1)
+    assert listed(client, project) == {second.pk}
+
+
+def test_a_queue_of_another_project_narrows_nothing(project, client):
+    mine = make_judgment(queue=make_queue(project))
+    other = make_queue()
+    assert listed(client, project, queue=other.pk) == {mine.pk}
+
+
+def test_the_number_of_queries_does_not_grow_with_the_rows(project, client, django_assert_max_num_queries):
+    queue = make_queue(project)
+    for _ in range(12):
+        make_judgment(queue=queue)
+    with django_assert_max_num_queries(40):
+        client.get(reverse("judgments", args=[project.slug]))
+
+
+def test_a_judgment_shows_both_responses_the_preferred_one_and_its_provenance(project, client):
+    judgment = make_judgment(queue=make_queue(project), preference=-3, rationale="It <b>answers</b>.")
+    page = client.get(at("judgment", judgment)).content.decode()
+    pair = judgment.comparison
+    for shown in (pair.response_a.text, pair.response_b.text, "A much better", "version 1", "12.5 s", "shown first"):
+        assert shown in page
+    assert "It &lt;b&gt;answers&lt;/b&gt;." in page
+    assert page.count('class="panel chosen"') == 1
+    assert page.index('class="panel chosen"') < page.index('aria-label="Response B"')
+
+
+def test_a_tie_prefers_neither(project, client):
+    judgment = make_judgment(queue=make_queue(project), preference=0)
+    page = client.get(at("judgment", judgment)).content.decode()
+    assert "Tie" in page
+    assert 'class="panel chosen"' not in page
+
+
+def test_a_superseded_judgment_points_to_the_one_that_counts(project, client):
+    first = make_judgment(queue=make_queue(project))
+    second = revise(first, 0)
+    page = client.get(at("judgment", first)).content.decode()
+    assert "The annotator has revised this" in page
+    assert at("judgment", second) in page
+    assert at("judgment-review", first) not in page
+
+
+def test_a_judgment_links_to_its_snapshots_and_its_neighbours(project, client):
+    queue = make_queue(project, overlap=2)
+    comparison = make_comparison(queue)
+    first, second = (make_judgment(comparison=comparison) for _ in range(2))
+    snapshot = make_snapshot(project)
+    page = client.get(at("judgment", first)).content.decode()
+    assert at("judgment", second) in page
+    assert reverse("snapshot", args=[project.slug, snapshot.pk]) in page
+
+
+def test_ml_staff_read_pseudonyms_and_cannot_review(project, annotator, ml_staff, client):
+    judgment = make_judgment(queue=make_queue(project), annotator=annotator)
+    client.force_login(ml_staff)
+    page = client.get(at("judgment", judgment)).content.decode()
+    assert project.pseudonym(annotator) in page
+    assert at("judgment-review", judgment) not in page
+
+
+def test_a_curator_accepts(project, curator, client):
+    judgment = make_judgment(queue=make_queue(project))
+    answer = client.post(at("judgment-review", judgment), {"verdict": "accept"})
+    assert answer["Location"] == at("judgment", judgment)
+    review = judgment.reviews.get()
+    assert (review.accepted, review.reviewer) == (True, curator)
+
+
+def test_a_review_goes_on_to_the_next_one_of_a_person(project, client):
+    queue = make_queue(project)
+    first, second = make_judgment(queue=queue), make_judgment(queue=queue)
+    answer = client.post(at("judgment-review", first), {"verdict": "accept", "next": "1"})
+    assert answer["Location"] == at("judgment", second)
+    answer = client.post(at("judgment-review", second), {"verdict": "accept", "next": "1"})
+    assert answer["Location"] == at("judgment", second)
+
+
+def test_a_rejection_needs_a_reason(project, client):
+    judgment = make_judgment(queue=make_queue(project))
+    answer = client.post(at("judgment-review", judgment), {"verdict": "reject", "reason": " "})
+    assert answer.status_code == 422
+    assert "say why" in answer.content.decode().lower()
+    assert not judgment.reviews.exists()
+    client.post(at("judgment-review", judgment), {"verdict": "reject", "reason": "It names no river."})
+    assert judgment.reviews.get().reason == "It names no river."
+
+
+def test_reviewing_what_has_been_revised_meanwhile_is_a_conflict(project, client):
+    first = make_judgment(queue=make_queue(project))
+    revise(first, 1)
+    answer = client.post(at("judgment-review", first), {"verdict": "accept"})
+    assert answer.status_code == 409
+    assert not first.reviews.exists()

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import pytest
+from django.urls import reverse
+
+from feedback.models import Comparison, Queue
+from feedback.people import create_simulated_annotator
+from feedback.queues import change_guideline, set_queue_state
+from tests.factories import make_comparison, make_judgment, make_prompt, make_queue, make_response
+
+RULES = {"overlap": 2, "lease_minutes": 20, "allow_tie": "on"}
+
+
+@pytest.fixture(autouse=True)
+def logged_in(curator, client):
+    client.force_login(curator)
+
+
+def at(name: str, queue: Queue) -> str:
+    return reverse(name, args=[queue.project.slug, queue.pk])
+
+
+def test_a_queue_is_opened_with_guidelines_and_rules(project, curator, client):
+    answer = client.post(
+        reverse("queue-open", args=[project.slug]), {"name": "Round one", "guideline": "# Help\nMore.", **RULES}
+    )
+    queue = Queue.objects.get()
+    assert answer["Location"] == at("queue", queue)
+    assert (queue.name, queue.guideline.text, queue.created_by) == ("Round one", "# Help\nMore.", curator)
+    assert (queue.policy.overlap, queue.policy.allow_tie, queue.policy.require_rationale) == (2, True, False)
+
+
+def test_a_taken_name_is_an_error_on_the_field(project, client):
+    make_queue(project, name="Round one")
+    answer = client.post(
+        reverse("queue-open", args=[project.slug]), {"name": "Round one", "guideline": "Help.", **RULES}
+    )
+    assert answer.status_code == 422
+    assert "already has a queue named" in answer.content.decode()
+    assert 'aria-invalid="true"' in answer.content.decode()
+
+
+@pytest.mark.parametrize("bad", [{"overlap": 0}, {"overlap": 21}, {"lease_minutes": 0}, {"guideline": "  "}])
+def test_values_out_of_range_are_refused(project, client, bad):
+    fields = {"name": "Round one", "guideline": "Help.", **RULES, **bad}
+    assert client.post(reverse("queue-open", args=[project.slug]), fields).status_code == 422
+    assert not Queue.objects.exists()
+
+
+def test_the_list_shows_progress_and_state(project, client):
+    queue = make_queue(project, name="Round one")
+    make_judgment(queue=queue)
+    make_comparison(queue)
+    set_queue_state(queue=queue, state="paused")
+    page = client.get(reverse("queues", args=[project.slug])).content.decode()
+    assert '<progress max="2" value="1"' in page
+    assert "paused" in page
+
+
+def test_the_progress_of_an_open_queue_is_live_and_of_a_finished_one_is_not(project, client):
+    queue = make_queue(project)
+    make_comparison(queue)
+    assert 'hx-trigger="every 4s"' in client.get(at("queue-progress", queue)).content.decode()
+    done = make_queue(project)
+    make_judgment(queue=done)
+    page = client.get(at("queue-progress", done)).content.decode()
+    assert "hx-trigger" not in page
+    assert "100 %" in page
+
+
+def test_the_page_includes_the_very_fragment(project, client):
+    queue = make_queue(project)
+    make_comparison(queue)
+    fragment = client.get(at("queue-progress", queue)).content.decode()
+    assert fragment.strip() in client.get(at("queue", queue)).content.decode()
+
+
+def test_simulated_annotators_are_marked_in_the_progress(project, client):
+    simulated = create_simulated_annotator(project=project, username="sim", rule="Prefers the shorter response.")
+    queue = make_queue(project)
+    make_judgment(queue=queue, annotator=simulated)
+    page = client.get(at("queue", queue)).content.decode()
+    assert "tag-sim" in page
+
+
+def test_ml_staff_see_pseudonyms(project, annotator, ml_staff, client):
+    queue = make_queue(project)
+    make_judgment(queue=queue, annotator=annotator)
+    assert ">annotator</a>" in client.get(at("queue-progress", queue)).content.decode()
+    client.force_login(ml_staff)
+    page = client.get(at("queue-progress", queue)).content.decode()
+    assert ">annotator</a>" not in page
+    assert project.pseudonym(annotator) in page
+
+
+def test_a_changed_guideline_becomes_the_next_version(project, curator, client):
+    queue = make_queue(project)
+    client.post(at("queue-guidelines", queue), {"guideline": "Now shorter is better."})
+    assert (queue.guideline.number, queue.guideline.text) == (2, "Now shorter is better.")
+    assert queue.guidelines.get(number=1).text == "Prefer the response that **helps** more."
+
+
+def test_an_unchanged_guideline_adds_no_version(project, client):
+    queue = make_queue(project)
+    answer = client.post(at("queue-guidelines", queue), {"guideline": queue.guideline.text}, follow=True)
+    assert queue.guideline.number == 1
+    assert "no new version" in answer.content.decode()
+
+
+def test_an_empty_guideline_is_refused(project, client):
+    queue = make_queue(project)
+    assert client.post(at("queue-guidelines", queue), {"guideline": ""}).status_code == 422
+    assert queue.guideline.number == 1
+
+
+def test_all_versions_can_be_read(project, curator, client):
+    queue = make_queue(project)
+    change_guideline(queue=queue, text="The second text.", changed_by=curator)
+    page = client.get(at("queue", queue)).content.decode()
+    assert "<strong>helps</strong>" in page
+    assert "The second text." in page
+
+
+def test_the_preview_renders_markdown_and_writes_nothing(project, client):
+    address = reverse("guideline-preview", args=[project.slug])
+    fragment = client.post(address, {"guideline": "**bold** <script>x</script>"}, headers={"HX-Request": "true"})
+    page = fragment.content.decode()
+    assert "<strong>bold</strong>" in page
+    assert "<script>" not in page
+    assert "<html" not in page
+    assert "<html" in client.post(address, {"guideline": "**bold**"}).content.decode()
+
+
+def test_changed_rules_become_the_next_version(project, client):
+    queue = make_queue(project)
+    client.post(at("queue-policy", queue), {"overlap": 3, "lease_minutes": 5, "require_rationale": "on"})
+    policy = queue.policy
+    assert (policy.number, policy.overlap, policy.lease_minutes) == (2, 3, 5)
+    assert (policy.allow_tie, policy.require_rationale) == (False, True)
+
+
+def test_rules_out_of_range_are_refused(project, client):
+    queue = make_queue(project)
+    assert client.post(at("queue-policy", queue), {"overlap": 99, "lease_minutes": 5}).status_code == 422
+    assert queue.policy.number == 1
+
+
+def test_a_queue_is_paused_opened_again_and_closed(project, client):
+    queue = make_queue(project)
+    for state in ("paused", "open", "closed"):
+        client.post(at("queue-state", queue), {"state": state})
+        queue.refresh_from_db()
+        assert queue.state == state
+
+
+def test_an_unknown_state_is_refused(project, client):
+    queue = make_queue(project)
+    assert client.post(at("queue-state", queue), {"state": "burning"}).status_code == 422
+    assert client.get(at("queue-state", queue)).status_code == 405
+
+
+def test_a_queue_is_filled_from_responses_that_are_there(project, client):
+    queue = make_queue(project, overlap=2)
+    for number in range(3):
+        prompt = make_prompt(project)
+        for _ in range(number):
+            make_response(prompt)
+    twins = make_prompt(project)
+    make_response(twins, "The same.")
+    make_response(twins, "The same.")
+    answer = client.post(at("queue-fill", queue), {"pairs": 1}, follow=True)
+    assert "Added 1 comparison" in answer.content.decode()
+    comparison = Comparison.objects.get()
+    assert comparison.assignments.count() == 2
+
+
+def test_filling_again_adds_nothing(project, client):
+    queue = make_queue(project)
+    prompt = make_prompt(project)
+    for _ in range(4):
+        make_response(prompt)
+    client.post(at("queue-fill", queue), {"pairs": 2})
+    answer = client.post(at("queue-fill", queue), {"pairs": 2}, follow=True)
+    assert "Nothing to add" in answer.content.decode()
+    assert Comparison.objects.count() == 2
+
+
+def test_filling_with_no_number_is_refused(project, client):
+    queue = make_queue(project)
+    answer = client.post(at("queue-fill", queue), {"pairs": "many"}, follow=True)
+    assert "Pairs per prompt" in answer.content.decode()

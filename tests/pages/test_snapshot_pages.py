@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import io
+import zipfile
+
+import pytest
+from django.urls import reverse
+
+from feedback.models import Snapshot
+from feedback.people import create_simulated_annotator
+from tests.factories import make_comparison as compare
+from tests.factories import make_judgment, make_prompt, make_queue, make_snapshot
+
+
+@pytest.fixture(autouse=True)
+def logged_in(curator, client):
+    client.force_login(curator)
+
+
+def freeze(client, project, **fields):
+    return client.post(reverse("snapshot-freeze", args=[project.slug]), {"name": "first", **fields})
+
+
+def counts(client, project, **chosen) -> dict:
+    address = reverse("snapshot-freeze", args=[project.slug])
+    return client.get(address, chosen, headers={"HX-Request": "true"}).context["counts"]
+
+
+def test_a_curator_freezes_what_counts(project, curator, client):
+    judgment = make_judgment(queue=make_queue(project))
+    answer = freeze(client, project)
+    snapshot = Snapshot.objects.get()
+    assert answer["Location"] == reverse("snapshot", args=[project.slug, snapshot.pk])
+    assert (snapshot.name, snapshot.created_by) == ("first", curator)
+    assert list(snapshot.judgments.all()) == [judgment]
+
+
+def test_only_the_chosen_queues_are_frozen(project, client):
+    wanted, other = make_judgment(queue=make_queue(project)), make_judgment(queue=make_queue(project))
+    freeze(client, project, queues=[wanted.queue_id])
+    assert list(Snapshot.objects.get().judgments.all()) == [wanted]
+    assert other.snapshots.count() == 0
+
+
+def test_the_preview_counts_what_would_be_taken_and_left_out(project, client):
+    queue = make_queue(project)
+    simulated = create_simulated_annotator(project=project, username="sim", rule="Prefers the shorter response.")
+    make_judgment(queue=queue)
+    make_judgment(comparison=compare(queue, prompt=make_prompt(project, split="evaluation")))
+    make_judgment(queue=queue, preference=0)
+    make_judgment(queue=queue, annotator=simulated)
+    assert counts(client, project) == {
+        "rows": 2,
+        "train": 1,
+        "evaluation": 1,
+        "annotators": 2,
+        "left_out": {"tie": 1, "simulated": 1},
+    }
+    assert counts(client, project, include_simulated="on")["rows"] == 3
+    assert counts(client, project, queues=[make_queue(project).pk])["rows"] == 0
+    assert not Snapshot.objects.exists()
+
+
+def test_nothing_to_freeze_is_said_on_the_form(project, client):
+    answer = freeze(client, project)
+    assert answer.status_code == 422
+    assert "nothing to freeze" in answer.content.decode()
+
+
+def test_the_same_content_again_leads_to_the_snapshot_that_has_it(project, client):
+    make_judgment(queue=make_queue(project))
+    freeze(client, project)
+    answer = freeze(client, project, name="second")
+    assert answer.status_code == 422
+    assert reverse("snapshot", args=[project.slug, Snapshot.objects.get().pk]) in answer.content.decode()
+
+
+def test_a_snapshot_without_a_name_is_refused(project, client):
+    make_judgment(queue=make_queue(project))
+    assert freeze(client, project, name="").status_code == 422
+    assert not Snapshot.objects.exists()
+
+
+def test_the_page_leads_to_judgments_checkpoints_and_files(project, client):
+    snapshot = make_snapshot(project)
+    page = client.get(reverse("snapshot", args=[project.slug, snapshot.pk])).content.decode()
+    assert snapshot.sha256 in page
+    assert "data/train.parquet" in page
+    assert f"{reverse('judgments', args=[project.slug])}?snapshot={snapshot.pk}" in page
+    assert f"{reverse('checkpoints', args=[project.slug])}?snapshot={snapshot.pk}" in page
+    assert f'hx-get="{reverse("snapshot-checkpoints", args=[project.slug, snapshot.pk])}"' in page
+    assert f'load_dataset("{project.slug}-{snapshot.sha256[:12]}")' in page.replace("&quot;", '"')
+
+
+def test_the_download_is_a_zip_of_the_files(project, client):
+    snapshot = make_snapshot(project)
+    answer = client.get(reverse("snapshot-download", args=[project.slug, snapshot.pk]))
+    assert answer["Content-Type"] == "application/zip"
+    assert answer["Content-Disposition"].startswith("attachment; filename=")
+    archive = zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content)))
+    folder = f"{project.slug}-{snapshot.sha256[:12]}"
+    assert {f"{folder}/manifest.json", f"{folder}/README.md", f"{folder}/data/train.parquet"} <= set(archive.namelist())
+
+
+def test_a_damaged_snapshot_is_shown_as_such_and_not_handed_out(project, client):
+    snapshot = make_snapshot(project)
+    (snapshot.directory / "data" / "train.parquet").write_bytes(b"changed")
+    address = reverse("snapshot", args=[project.slug, snapshot.pk])
+    page = client.get(address).content.decode()
+    assert "not what was frozen" in page
+    assert reverse("snapshot-download", args=[project.slug, snapshot.pk]) not in page
+    assert client.get(reverse("snapshot-download", args=[project.slug, snapshot.pk]))["Location"] == address
+
+
+def test_simulated_judgments_in_a_snapshot_are_marked(project, client):
+    simulated = create_simulated_annotator(project=project, username="sim", rule="Prefers the shorter response.")
+    make_judgment(queue=make_queue(project), annotator=simulated)
+    freeze(client, project, include_simulated="on")
+    assert "with simulated" in client.get(reverse("snapshots", args=[project.slug])).content.decode()
