@@ -27,8 +27,7 @@ TAG_LENGTH_LIMIT = 50
 ERRORS_SHOWN = 100
 BATCH_ROWS = 500
 
-PROMPT_LENGTH_LIMITS = {"source": 200, "licence": 100, "language": 20}
-COLUMNS = ("messages", "prompt", "instruction", "question", "text")
+PROMPT_COLUMNS = ("messages", "prompt", "instruction", "question", "text")
 """Where a prompt is looked for, in this order; `input` is appended to `instruction`."""
 TEXT_COLUMNS = {"source": "source", "licence": "licence", "license": "licence", "language": "language"}
 """Columns that override the import's own values, and the fields they go to."""
