@@ -12,6 +12,7 @@ Everything random is a function of the seed and the update, so a run resumed fro
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import time
@@ -263,7 +264,10 @@ def save_checkpoint(run: RunDirectory, models: SharedModels, optimizer: torch.op
         "trained": {name: parameter.detach().cpu() for name, parameter in models.trained().items()},
         "optimizer": optimizer.state_dict(),
     }
-    torch.save(state, temporary / "state.pt")
+    with open(temporary / "state.pt", "wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())  # the checkpoint before it is about to be dropped
     publish_directory(temporary, final)
     for older in saved_checkpoints(run):
         if older != final:
