@@ -56,7 +56,7 @@ def killed_runs(tmp_path_factory, tiny, reward_model, snapshot) -> dict[str, Run
     where = tmp_path_factory.mktemp("killed")
     runs = {kind: lay_out_run(where / kind, kind, tiny, reward_model, snapshot) for kind in CONFIGS}
     children = {kind: start_child(run) for kind, run in runs.items()}
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while children:
         for kind, child in list(children.items()):
             assert child.poll() is None, f"{kind} ended by itself: {runs[kind].log_path.read_text()[-2000:]}"
