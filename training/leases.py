@@ -77,10 +77,17 @@ def renew_lease(lease: Lease) -> None:
         raise LeaseLost(f"run {lease.run_id} is no longer held by {lease.owner} (attempt {lease.attempt})")
 
 
-def end_run(lease: Lease, *, state: str, error: str = "", outcome: dict[str, Any] | None = None) -> None:
-    """Record how the run ended. Raises LeaseLost."""
+def end_run(
+    lease: Lease, *, state: str, error: str = "", outcome: dict[str, Any] | None = None, crashed: bool = False
+) -> None:
+    """Record how the run ended; `crashed` counts one more crash. Raises LeaseLost."""
     ended = lease.rows().update(
-        state=state, error=error, outcome=outcome or {}, finished_at=Now(), lease_expires_at=None
+        state=state,
+        error=error,
+        outcome=outcome or {},
+        finished_at=Now(),
+        lease_expires_at=None,
+        crashes=F("crashes") + int(crashed),
     )
     if not ended:
         raise LeaseLost(f"run {lease.run_id} was taken by another worker before it ended here")
@@ -92,7 +99,7 @@ def requeue_run(lease: Lease, *, crash: str = "") -> None:
         state=Run.State.QUEUED,
         lease_owner="",
         lease_expires_at=None,
-        crashes=F("crashes") + (1 if crash else 0),
+        crashes=F("crashes") + int(bool(crash)),
         error=crash,
     )
     if not given_back:

@@ -14,6 +14,7 @@ import shutil
 import socket
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 from django.conf import settings
@@ -80,12 +81,20 @@ class Heartbeat(threading.Thread):
 
 
 class RunWorker:
-    def __init__(self, *, name: str = "", poll: float = 1.0, cancel_grace: float = 60.0) -> None:
+    def __init__(
+        self,
+        *,
+        name: str = "",
+        poll: float = 1.0,
+        cancel_grace: float = 60.0,
+        launcher: Callable[[RunDirectory], list[str]] = local_argv,
+    ) -> None:
         """`poll` is in seconds. A child that was asked to stop may be silent for `cancel_grace` seconds, or three times
         its longest silence so far, before it is killed."""
         self.name = name or f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(3)}"
         self.poll = poll
         self.cancel_grace = cancel_grace
+        self.launcher = launcher
         self.stopping = threading.Event()
         self.seen = float("-inf")
 
@@ -176,7 +185,7 @@ class Attempt:
             self.conclude()
             return
         if self.run.crashes >= settings.RUN_MAX_ATTEMPTS:
-            self.give_up("its worker vanished each time")
+            self.give_up(self.run.crashes, "the last time its worker vanished")
             return
         if importlib.util.find_spec("torch") is None:
             end_run(
@@ -204,7 +213,7 @@ class Attempt:
         environment = child_environment(self.directory, source.base if source else "")
         if self.cancel_requested():
             self.directory.request_cancel()
-        return start_child(self.directory, local_argv(self.directory), environment, settings.BASE_DIR)
+        return start_child(self.directory, self.worker.launcher(self.directory), environment, settings.BASE_DIR)
 
     def watch(self, child: Child) -> None:
         """Land what the child writes until it ends, has to be ended, or the worker is to stop. Raises LeaseLost."""
@@ -278,15 +287,19 @@ class Attempt:
             end_run(self.lease, state=Run.State.FAILED, error=self.directory.error())
             logger.error("run %s failed: %s", self.run.pk, self.directory.error())
         elif self.run.crashes + 1 >= settings.RUN_MAX_ATTEMPTS:
-            self.run.crashes += 1
-            self.give_up(f"the last time the trainer {ending}")
+            self.give_up(self.run.crashes + 1, f"the last time the trainer {ending}")
         else:
             logger.warning("run %s: the trainer %s; it will be resumed", self.run.pk, ending)
             requeue_run(self.lease, crash=f"Attempt {self.run.attempt}: the trainer {ending}. It will be resumed.")
 
-    def give_up(self, reason: str) -> None:
-        message = f"Given up after {self.run.crashes} attempts that ended without saying why: {reason}. {disk_space()}"
-        end_run(self.lease, state=Run.State.FAILED, error=f"{message}\n{log_tail(self.directory)}".strip())
+    def give_up(self, crashes: int, reason: str) -> None:
+        message = f"Given up after {crashes} attempts that ended without saying why; {reason}. {disk_space()}".strip()
+        end_run(
+            self.lease,
+            state=Run.State.FAILED,
+            error=f"{message}\n{log_tail(self.directory)}".strip(),
+            crashed=crashes > self.run.crashes,
+        )
         logger.error("run %s: %s", self.run.pk, message)
 
 
