@@ -78,7 +78,9 @@ def eligible_judgments(
     *, project: Project, queues: Iterable[Queue] | None = None, include_simulated: bool = False
 ) -> JudgmentQuerySet:
     """Return what `freeze_snapshot` would freeze: current, decisive, not rejected, and people's unless asked."""
-    return considered_judgments(project=project, queues=queues, include_simulated=include_simulated).filter(left_out="")
+    return considered_judgments(project=project, queues=queues, include_simulated=include_simulated).filter(
+        left_out=""  # type: ignore[misc]  # annotated by considered_judgments
+    )
 
 
 def freeze_snapshot(
@@ -104,7 +106,7 @@ def freeze_snapshot(
     if queues is not None and any(queue.project_id != project.pk for queue in queues):
         raise SnapshotRefused("queues", "one of the queues belongs to another project")
     considered = considered_judgments(project=project, queues=queues, include_simulated=include_simulated)
-    reasons = dict(considered.values_list("pk", "left_out"))
+    reasons: dict[uuid.UUID, str] = dict(considered.values_list("pk", "left_out"))  # type: ignore[misc]  # as above
     left_out = Counter(reasons.values())
     ids = sorted(pk for pk, reason in reasons.items() if not reason)
     if not ids:

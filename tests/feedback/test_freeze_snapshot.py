@@ -1,10 +1,366 @@
-import pytest
+from __future__ import annotations
 
-from tests.factories import make_snapshot
+import hashlib
+import io
+import json
+import uuid
+import zipfile
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow.parquet
+import pytest
+from django.utils import timezone
+
+from feedback.judging import revise_judgment
+from feedback.models import Judgment, Project, Snapshot, User
+from feedback.people import create_simulated_annotator
+from feedback.reviewing import review_judgment
+from feedback.snapshot_files import write_rows
+from feedback.snapshots import (
+    SnapshotDamaged,
+    SnapshotRefused,
+    eligible_judgments,
+    freeze_snapshot,
+    snapshot_zip,
+    verify_snapshot,
+)
+from tests.factories import (
+    make_comparison,
+    make_judgment,
+    make_member,
+    make_project,
+    make_prompt,
+    make_queue,
+    make_response,
+    make_snapshot,
+)
 
 pytestmark = pytest.mark.django_db
 
+NOW = timezone.now()
 
-def test_a_snapshot_holds_one_row_per_judgment():
+
+@pytest.fixture
+def queue(project):
+    return make_queue(project)
+
+
+def judge(queue, annotator: User, preference: int, split: str = "train", **overrides) -> Judgment:
+    prompt = make_prompt(queue.project, split=split)
+    responses = (make_response(prompt, "the first"), make_response(prompt, "the second"))
+    comparison = make_comparison(queue, prompt=prompt, responses=responses, propensity=0.5)
+    return make_judgment(comparison=comparison, annotator=annotator, preference=preference, **overrides)
+
+
+def freeze(project: Project, curator: User, name: str = "first", **overrides) -> Snapshot:
+    return freeze_snapshot(**{"project": project, "name": name, "created_by": curator, "now": NOW, **overrides})
+
+
+def rows_of(snapshot: Snapshot, split: str) -> list[dict]:
+    return pyarrow.parquet.read_table(snapshot.directory / "data" / f"{split}.parquet").to_pylist()
+
+
+# The plain success --------------------------------------------------------------------------------------
+
+
+def test_a_snapshot_holds_one_row_per_judgment_in_the_split_of_its_prompt(project, queue, annotator, curator):
+    for_b, for_a = judge(queue, annotator, 3), judge(queue, annotator, -1)
+    held_out = judge(queue, annotator, 2, split="evaluation")
+    snapshot = freeze(project, curator)
+    assert rows_of(snapshot, "train") == [
+        {
+            "prompt": for_b.comparison.prompt.messages,
+            "chosen": [{"role": "assistant", "content": "the second"}],
+            "rejected": [{"role": "assistant", "content": "the first"}],
+            "margin": 3.0,
+            "judgment_id": str(for_b.pk),
+            "comparison_id": str(for_b.comparison_id),
+            "annotator": project.pseudonym(annotator),
+            "simulated": False,
+            "propensity": 0.5,
+        },
+        {
+            "prompt": for_a.comparison.prompt.messages,
+            "chosen": [{"role": "assistant", "content": "the first"}],
+            "rejected": [{"role": "assistant", "content": "the second"}],
+            "margin": 1.0,
+            "judgment_id": str(for_a.pk),
+            "comparison_id": str(for_a.comparison_id),
+            "annotator": project.pseudonym(annotator),
+            "simulated": False,
+            "propensity": 0.5,
+        },
+    ]
+    assert [row["judgment_id"] for row in rows_of(snapshot, "evaluation")] == [str(held_out.pk)]
+    assert set(snapshot.judgments.all()) == {for_b, for_a, held_out}
+    assert (snapshot.created_by, snapshot.created_at) == (curator, NOW)
+    verify_snapshot(snapshot)
+
+
+def test_the_manifest_says_what_is_inside_and_from_whom_without_naming_anybody(project, queue, curator):
+    person = make_member(project, username="ada.lovelace")
+    judgment = judge(queue, person, 3)
+    judge(queue, person, 0)
+    snapshot = freeze(project, curator)
+    text = (snapshot.directory / "manifest.json").read_text()
+    manifest = json.loads(text)
+    assert hashlib.sha256(text.encode()).hexdigest() == snapshot.sha256 == snapshot.directory.name
+    assert manifest["judgments"] == [str(judgment.pk)]
+    assert manifest["annotators"] == [{"annotator": project.pseudonym(person), "simulated": False, "judgments": 1}]
+    assert manifest["counts"] == {
+        "judgments": 1,
+        "rows": {"train": 1, "evaluation": 0},
+        "ties_left_out": 1,
+        "rejected_left_out": 0,
+        "simulated_left_out": 0,
+    }
+    assert manifest["filters"]["include_simulated"] is False
+    assert manifest["guidelines"] == [
+        {"queue": str(queue.pk), "number": 1, "text": queue.guideline.text, "judgments": 1}
+    ]
+    assert [policy["number"] for policy in manifest["policies"]] == [1]
+    assert manifest["code"].startswith("concord ")
+    for name, sha256 in manifest["files"].items():
+        content = (snapshot.directory / name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == sha256
+        assert len(content) == manifest["bytes"][name]
+    assert set(manifest["files"]) == {"README.md", "data/train.parquet"}
+    for path in snapshot.directory.rglob("*"):
+        assert path.is_dir() or person.username.encode() not in path.read_bytes()
+    assert snapshot.manifest == {key: value for key, value in manifest.items() if key != "judgments"}
+
+
+def test_the_same_judgments_give_the_same_hash_whatever_the_name_and_time(project, queue, annotator, curator):
+    for preference in (3, -2, 1):
+        judge(queue, annotator, preference)
+    first = freeze(project, curator)
+    files = {path.name: path.read_bytes() for path in first.directory.rglob("*") if path.is_file()}
+    Snapshot.objects.filter(pk=first.pk).delete()
+    for path in sorted(first.directory.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    first.directory.rmdir()
+    again = freeze(project, make_member(project, "curator"), name="another", now=NOW + timedelta(days=1))
+    assert again.sha256 == first.sha256
+    assert {path.name: path.read_bytes() for path in again.directory.rglob("*") if path.is_file()} == files
+
+
+def test_more_rows_than_one_batch_are_all_there(tmp_path):
+    def batches():
+        for start in (0, 1_000):
+            yield {
+                "train": [
+                    {
+                        "prompt": [{"role": "user", "content": str(start + n)}],
+                        "chosen": [{"role": "assistant", "content": "a"}],
+                        "rejected": [{"role": "assistant", "content": "b"}],
+                        "margin": 1.0,
+                        "judgment_id": str(start + n),
+                        "comparison_id": "c",
+                        "annotator": "p",
+                        "simulated": False,
+                        "propensity": 1.0,
+                    }
+                    for n in range(1_000)
+                ],
+                "evaluation": [],
+            }
+
+    assert write_rows(tmp_path, batches()) == {"train": 2_000, "evaluation": 0}
+    ids = pyarrow.parquet.read_table(tmp_path / "data" / "train.parquet").column("judgment_id").to_pylist()
+    assert ids == [str(number) for number in range(2_000)]
+
+
+# What is left out ---------------------------------------------------------------------------------------
+
+
+def test_ties_rejected_and_simulated_judgments_are_left_out_and_counted(project, queue, annotator, curator):
+    kept, accepted = judge(queue, annotator, 1), judge(queue, annotator, 2)
+    review_judgment(judgment=accepted, reviewer=curator, accepted=True)
+    judge(queue, annotator, 0)
+    rejected = judge(queue, annotator, 3)
+    review_judgment(judgment=rejected, reviewer=curator, accepted=False, reason="spam")
+    simulated = create_simulated_annotator(project=project, username="sim", rule="longer")
+    judge(queue, simulated, 3)
+    assert set(eligible_judgments(project=project)) == {kept, accepted}
+    snapshot = freeze(project, curator)
+    assert set(snapshot.judgments.all()) == {kept, accepted}
+    counts = snapshot.manifest["counts"]
+    assert (counts["ties_left_out"], counts["rejected_left_out"], counts["simulated_left_out"]) == (1, 1, 1)
+
+
+def test_simulated_judgments_are_marked_when_they_are_asked_for(project, queue, annotator, curator):
+    judge(queue, annotator, 1)
+    simulated = create_simulated_annotator(project=project, username="sim", rule="longer")
+    judge(queue, simulated, 3)
+    snapshot = freeze(project, curator, include_simulated=True)
+    rows = rows_of(snapshot, "train")
+    assert [row["simulated"] for row in rows] == [False, True]
+    assert rows[1]["annotator"].startswith("simulated-")
+    assert "1 simulated annotator" in (snapshot.directory / "README.md").read_text()
+
+
+def test_a_rejection_that_was_taken_back_counts_no_more(project, queue, annotator, curator):
+    judgment = judge(queue, annotator, 1)
+    review_judgment(judgment=judgment, reviewer=curator, accepted=False, reason="spam")
+    review_judgment(judgment=judgment, reviewer=curator, accepted=True)
+    assert list(freeze(project, curator).judgments.all()) == [judgment]
+
+
+def test_only_the_latest_revision_is_frozen_and_an_older_snapshot_keeps_its_own(project, queue, annotator, curator):
+    judgment = judge(queue, annotator, 1)
+    before = freeze(project, curator)
+    revision = revise_judgment(
+        judgment=judgment,
+        annotator=annotator,
+        submission_id=uuid.uuid4(),
+        preference=-3,
+        active_seconds=1.0,
+        interface="page",
+        now=NOW,
+    )
+    after = freeze(project, curator, name="second")
+    assert list(before.judgments.all()) == [judgment]
+    assert list(after.judgments.all()) == [revision]
+    verify_snapshot(before)
+
+
+def test_chosen_queues_alone_are_frozen(project, queue, annotator, curator):
+    other = make_queue(project)
+    judge(queue, annotator, 1)
+    wanted = judge(other, annotator, 1)
+    snapshot = freeze(project, curator, queues=[other])
+    assert list(snapshot.judgments.all()) == [wanted]
+    assert snapshot.manifest["filters"]["queues"] == [str(other.pk)]
+
+
+def test_judgments_of_another_project_are_never_frozen(project, queue, annotator, curator):
+    elsewhere = make_queue(make_project())
+    make_judgment(queue=elsewhere)
+    mine = judge(queue, annotator, 1)
+    assert list(freeze(project, curator).judgments.all()) == [mine]
+
+
+def test_a_split_without_rows_has_no_file_and_no_mention(project, queue, annotator, curator):
+    judge(queue, annotator, 1, split="evaluation")
+    snapshot = freeze(project, curator)
+    assert [path.name for path in (snapshot.directory / "data").iterdir()] == ["evaluation.parquet"]
+    assert "train.parquet" not in (snapshot.directory / "README.md").read_text()
+
+
+# Refusals -----------------------------------------------------------------------------------------------
+
+
+def test_nothing_to_freeze_is_refused_with_the_reason(project, queue, annotator, curator):
+    with pytest.raises(SnapshotRefused, match="nobody has judged anything here yet"):
+        freeze(project, curator)
+    judge(queue, annotator, 0)
+    with pytest.raises(SnapshotRefused, match="every judgment is left out \\(1 ties\\)"):
+        freeze(project, curator)
+
+
+def test_a_name_is_given_once(project, queue, annotator, curator):
+    judge(queue, annotator, 1)
+    freeze(project, curator)
+    judge(queue, annotator, 1)
+    with pytest.raises(SnapshotRefused) as caught:
+        freeze(project, curator)
+    assert caught.value.field == "name"
+    with pytest.raises(SnapshotRefused) as caught:
+        freeze(project, curator, name=" ")
+    assert caught.value.field == "name"
+
+
+def test_the_same_content_again_names_the_snapshot_that_has_it(project, queue, annotator, curator):
+    judge(queue, annotator, 1)
+    first = freeze(project, curator)
+    with pytest.raises(SnapshotRefused, match="'first' holds exactly these judgments") as caught:
+        freeze(project, curator, name="second")
+    assert caught.value.existing == first
+    assert not [path for path in first.directory.parent.iterdir() if path.name.startswith(".writing")]
+
+
+def test_a_queue_of_another_project_is_refused(project, queue, annotator, curator):
+    judge(queue, annotator, 1)
+    with pytest.raises(SnapshotRefused) as caught:
+        freeze(project, curator, queues=[make_queue()])
+    assert caught.value.field == "queues"
+
+
+# Crashes and damage -------------------------------------------------------------------------------------
+
+
+def test_files_that_a_crash_left_without_a_row_are_used_when_whole(project, queue, annotator, curator):
+    judge(queue, annotator, 1)
+    crashed = freeze(project, curator)
+    Snapshot.objects.filter(pk=crashed.pk).delete()
+    again = freeze(project, curator)
+    assert again.sha256 == crashed.sha256
+    verify_snapshot(again)
+
+
+def test_files_that_a_crash_left_damaged_are_put_aside(project, queue, annotator, curator):
+    judge(queue, annotator, 1)
+    crashed = freeze(project, curator)
+    Snapshot.objects.filter(pk=crashed.pk).delete()
+    (crashed.directory / "data" / "train.parquet").write_bytes(b"half")
+    again = freeze(project, curator)
+    verify_snapshot(again)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "README.md", "data/train.parquet"])
+@pytest.mark.parametrize("harm", ["change", "remove"])
+def test_a_damaged_snapshot_is_noticed_and_not_handed_out(name, harm):
     snapshot = make_snapshot()
-    assert snapshot.manifest["counts"]["rows"] == {"train": 3, "evaluation": 1}
+    path: Path = snapshot.directory / name
+    if harm == "change":
+        content = bytearray(path.read_bytes())
+        content[-2] ^= 1
+        path.write_bytes(content)
+    else:
+        path.unlink()
+    with pytest.raises(SnapshotDamaged, match=name):
+        verify_snapshot(snapshot)
+    with pytest.raises(SnapshotDamaged, match=name):
+        snapshot_zip(snapshot)
+
+
+# Handing out --------------------------------------------------------------------------------------------
+
+
+def test_the_download_is_a_zip_of_all_files_and_the_same_every_time():
+    snapshot = make_snapshot()
+    content = b"".join(snapshot_zip(snapshot))
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.testzip() is None
+        folder = f"{snapshot.project.slug}-{snapshot.sha256[:12]}"
+        assert set(archive.namelist()) == {
+            f"{folder}/{name}"
+            for name in ("manifest.json", "README.md", "data/train.parquet", "data/evaluation.parquet")
+        }
+        manifest = archive.read(f"{folder}/manifest.json")
+    assert hashlib.sha256(manifest).hexdigest() == snapshot.sha256
+    assert b"".join(snapshot_zip(snapshot)) == content
+
+
+@pytest.mark.torch
+def test_the_datasets_library_loads_the_directory_as_it_is(tmp_path):
+    import datasets
+
+    snapshot = make_snapshot()
+    loaded = datasets.load_dataset(str(snapshot.directory), cache_dir=str(tmp_path))
+    assert {split: rows.num_rows for split, rows in loaded.items()} == {"train": 3, "evaluation": 1}
+    assert loaded["train"].to_list() == rows_of(snapshot, "train")
+    row = loaded["train"][0]
+    assert [message["role"] for message in row["chosen"]] == ["assistant"]
+    assert isinstance(row["margin"], float)
+
+
+@pytest.mark.torch
+def test_the_datasets_library_loads_a_snapshot_with_one_split(project, annotator, curator, tmp_path):
+    import datasets
+
+    judge(make_queue(project), annotator, 2)
+    snapshot = freeze(project, curator)
+    loaded = datasets.load_dataset(str(snapshot.directory), cache_dir=str(tmp_path))
+    assert list(loaded) == ["train"]

@@ -1,0 +1,165 @@
+"""The tables as they are, for whoever runs the site. What is written once can be read here and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.db.models import Model
+from django.http import HttpRequest
+
+from feedback.models import (
+    Assignment,
+    Comparison,
+    Draft,
+    Guideline,
+    Judgment,
+    Membership,
+    Project,
+    Prompt,
+    Queue,
+    QueuePolicy,
+    Response,
+    Review,
+    Skip,
+    Snapshot,
+    User,
+)
+
+
+class ReadOnlyAdmin(admin.ModelAdmin):
+    """Rows that only the verbs write: append-only ones, and those whose rules a form here would not know."""
+
+    show_full_result_count = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(User)
+class PersonAdmin(UserAdmin):
+    list_display = ("username", "email", "is_active", "is_staff", "simulation_rule")
+    list_filter = ("is_active", "is_staff", "is_superuser")
+    readonly_fields = ("simulation_rule",)
+    fieldsets = (*(UserAdmin.fieldsets or ()), ("Simulation", {"fields": ("simulation_rule",)}))
+
+
+class MembershipInline(admin.TabularInline):
+    model = Membership
+    extra = 0
+    autocomplete_fields = ("user",)
+
+
+@admin.register(Project)
+class ProjectAdmin(admin.ModelAdmin):
+    list_display = ("name", "slug", "evaluation_percent", "created_at")
+    search_fields = ("name", "slug")
+    prepopulated_fields = {"slug": ("name",)}
+    inlines = (MembershipInline,)
+
+
+@admin.register(Prompt)
+class PromptAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "project", "split", "source", "licence", "language", "created_at")
+    list_filter = ("project", "split", "language")
+    search_fields = ("digest", "source")
+
+
+@admin.register(Response)
+class ResponseAdmin(ReadOnlyAdmin):
+    list_display = ("__str__", "prompt", "model_name", "origin", "created_at")
+    list_select_related = ("prompt",)
+    search_fields = ("origin", "model_name")
+
+
+@admin.register(Queue)
+class QueueAdmin(ReadOnlyAdmin):
+    list_display = ("name", "project", "state", "created_by", "created_at")
+    list_filter = ("project", "state")
+    list_select_related = ("project", "created_by")
+    search_fields = ("name",)
+
+
+@admin.register(Guideline)
+class GuidelineAdmin(ReadOnlyAdmin):
+    list_display = ("queue", "number", "created_by", "created_at")
+    list_select_related = ("queue", "created_by")
+
+
+@admin.register(QueuePolicy)
+class QueuePolicyAdmin(ReadOnlyAdmin):
+    list_display = ("queue", "number", "overlap", "lease_minutes", "allow_tie", "require_rationale", "created_at")
+    list_select_related = ("queue",)
+
+
+@admin.register(Comparison)
+class ComparisonAdmin(ReadOnlyAdmin):
+    list_display = ("id", "queue", "prompt", "propensity", "created_at")
+    list_filter = ("queue",)
+    list_select_related = ("queue", "prompt")
+
+
+@admin.register(Assignment)
+class AssignmentAdmin(ReadOnlyAdmin):
+    list_display = ("id", "queue", "slot", "state", "annotator", "lease_expires_at")
+    list_filter = ("queue", "state")
+    list_select_related = ("queue", "annotator")
+    exclude = ("lease_token",)
+
+
+@admin.register(Judgment)
+class JudgmentAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id",
+        "queue",
+        "annotator",
+        "revision",
+        "preference",
+        "active_seconds",
+        "is_simulated",
+        "created_at",
+    )
+    list_filter = ("queue", "interface")
+    list_select_related = ("queue", "annotator")
+
+    @admin.display(boolean=True, description="simulated")
+    def is_simulated(self, judgment: Judgment) -> bool:
+        return judgment.is_simulated
+
+
+@admin.register(Review)
+class ReviewAdmin(ReadOnlyAdmin):
+    list_display = ("judgment_id", "accepted", "reason", "reviewer", "created_at")
+    list_filter = ("accepted",)
+    list_select_related = ("reviewer",)
+
+
+@admin.register(Draft)
+class DraftAdmin(ReadOnlyAdmin):
+    list_display = ("comparison_id", "annotator", "preference", "updated_at")
+    list_select_related = ("annotator",)
+
+
+@admin.register(Skip)
+class SkipAdmin(ReadOnlyAdmin):
+    list_display = ("comparison_id", "annotator", "reason", "note", "created_at")
+    list_filter = ("reason",)
+    list_select_related = ("annotator",)
+
+
+@admin.register(Snapshot)
+class SnapshotAdmin(ReadOnlyAdmin):
+    list_display = ("name", "project", "sha256", "created_by", "created_at")
+    list_filter = ("project",)
+    list_select_related = ("project", "created_by")
+    exclude = ("judgments",)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).defer("manifest")
