@@ -1,1 +1,29 @@
-urlpatterns: list = []
+"""Pages of runs and checkpoints."""
+
+from django.urls import path
+
+from training.views import checkpoints, runs, start
+
+IN_PROJECT = "p/<slug:project>/"
+ONE_RUN = f"{IN_PROJECT}runs/<uuid:run>/"
+
+urlpatterns = [
+    path(f"{IN_PROJECT}runs/", runs.run_list, name="runs"),
+    path(f"{IN_PROJECT}runs/live/", runs.run_list_live, name="runs-live"),
+    path(f"{IN_PROJECT}runs/start/<str:kind>/", start.run_start, name="run-start"),
+    path(ONE_RUN, runs.run_detail, name="run"),
+    path(f"{ONE_RUN}live/", runs.run_live, name="run-live"),
+    path(f"{ONE_RUN}metrics/", runs.run_metrics, name="run-metrics"),
+    path(f"{ONE_RUN}numbers/", runs.run_numbers, name="run-numbers"),
+    path(f"{ONE_RUN}texts/", runs.run_texts, name="run-texts"),
+    path(f"{ONE_RUN}log/", runs.run_log, name="run-log"),
+    path(f"{ONE_RUN}cancel/", runs.run_cancel, name="run-cancel"),
+    path(f"{IN_PROJECT}checkpoints/", checkpoints.checkpoint_list, name="checkpoints"),
+    path(f"{IN_PROJECT}checkpoints/base/", checkpoints.checkpoint_base, name="checkpoint-base"),
+    path(f"{IN_PROJECT}checkpoints/<uuid:checkpoint>/", checkpoints.checkpoint_detail, name="checkpoint"),
+    path(
+        f"{IN_PROJECT}snapshots/<uuid:snapshot>/checkpoints/",
+        checkpoints.snapshot_checkpoints,
+        name="snapshot-checkpoints",
+    ),
+]

@@ -1,0 +1,207 @@
+"""What a run would use, told before it starts: how much of which data, how often, and for how long."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from feedback.contract import EVALUATION, TRAIN
+from feedback.models import Project, Queue, Response, Snapshot
+from training.models import Checkpoint, Run
+from training.starting import NewQueue, PromptChoice
+
+FEW_ROWS = 50
+MANY_PASSES = 3.0
+FEW_EVALUATION_ROWS = 30
+
+
+@dataclass(frozen=True)
+class Figure:
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass
+class Plan:
+    figures: list[Figure] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def say(self, label: str, value: str | int | float, note: str = "") -> None:
+        shown = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}" if isinstance(value, float) else value
+        self.figures.append(Figure(label, shown, note))
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def plan(
+    *,
+    project: Project,
+    kind: str,
+    config: Mapping[str, Any],
+    policy: Checkpoint | None = None,
+    reward: Checkpoint | None = None,
+    snapshot: Snapshot | None = None,
+    queue: Queue | None = None,
+    new_queue: NewQueue | None = None,
+    prompts: PromptChoice | None = None,
+    name: str = "",
+) -> Plan:
+    """Return what a run with these inputs would use; writes nothing. Values may be missing while a person types."""
+    told = Plan()
+    if kind in (Run.Kind.REWARD, Run.Kind.DPO) and snapshot is not None:
+        tell_preferences(told, config, snapshot, kind)
+    elif kind == Run.Kind.PPO:
+        tell_rollouts(told, config, prompt_count(project, prompts, TRAIN))
+    elif kind == Run.Kind.SAMPLE:
+        tell_samples(told, config, prompt_count(project, prompts, None), queue, new_queue)
+    elif kind == Run.Kind.EVALUATE and snapshot is not None:
+        tell_evaluation(told, rows_of(snapshot, EVALUATION))
+    seconds, like = expected_seconds(project, kind, config, prompt_count(project, prompts, None))
+    if seconds is not None and like is not None:
+        told.say("Time, about", duration(seconds), f"at the pace of {like.name}")
+    return told
+
+
+def tell_preferences(told: Plan, config: Mapping[str, Any], snapshot: Snapshot, kind: str) -> None:
+    train, held_out = rows_of(snapshot, TRAIN), rows_of(snapshot, EVALUATION)
+    told.say("Rows to train on", train)
+    told.say("Pairs per step", pairs_per_step(config))
+    passes = pairs_per_step(config) * number(config, "steps") / train if train else 0.0
+    told.say("Passes over the rows", passes, "steps x pairs per step / rows")
+    if not train:
+        told.warn("This snapshot has no row to train on. Choose another, or freeze one with more labels.")
+    elif train < FEW_ROWS:
+        told.warn(f"{train} rows show that the machinery works; they say little about what people prefer.")
+    if kind == Run.Kind.DPO and passes > 1:
+        told.warn("DPO tends to get worse before one pass over the rows is through. Fewer steps may be better.")
+    elif passes > MANY_PASSES:
+        told.warn(f"{passes:.1f} passes: the model will learn these rows by heart. Take fewer steps.")
+    tell_evaluation(told, held_out)
+    if includes_simulated(snapshot):
+        told.warn("The snapshot holds judgments of simulated annotators: the model will learn their rule.")
+
+
+def tell_evaluation(told: Plan, rows: int) -> None:
+    if not rows:
+        told.say("Held-out rows", 0, "no accuracy can be given")
+        told.warn("No label lies on an evaluation prompt, so nothing will say whether the model generalises.")
+        return
+    half_width = 100 * 1.96 * 0.5 / math.sqrt(rows)
+    told.say("Held-out rows", rows, f"an accuracy near 50 % is known to ±{half_width:.0f} points")
+    if rows < FEW_EVALUATION_ROWS:
+        told.warn(f"With {rows} held-out rows only large differences between models can be seen.")
+
+
+def tell_rollouts(told: Plan, config: Mapping[str, Any], prompts: int) -> None:
+    per_update, updates = number(config, "batch_size"), number(config, "updates")
+    minibatch = number(config, "minibatch_size") or 1
+    told.say("Prompts", prompts, "of the train split")
+    told.say("Rollouts in all", int(updates * per_update))
+    told.say("Optimizer steps per update", int(number(config, "ppo_epochs") * per_update / minibatch))
+    if prompts:
+        told.say("Passes over the prompts", updates * per_update / prompts)
+    else:
+        told.warn("There is no prompt in the train split, and PPO learns on no other.")
+    if not config.get("kl_coef"):
+        told.warn("Without a KL coefficient nothing holds the policy near its reference: it will exploit the reward.")
+
+
+def tell_samples(
+    told: Plan, config: Mapping[str, Any], prompts: int, queue: Queue | None, new_queue: NewQueue | None
+) -> None:
+    each = len(config.get("temperatures") or ()) * int(number(config, "responses_per_temperature"))
+    told.say("Prompts", prompts)
+    told.say("Responses", prompts * each, f"{each} for each prompt")
+    told.say("Comparisons", prompts if each > 1 else 0, "at most, one for each prompt whose responses differ")
+    told.say("Goes to", queue.name if queue else (new_queue.name if new_queue and new_queue.name else "a new queue"))
+    if each == 1:
+        told.warn("One response per prompt makes no comparison: give two temperatures, or two responses for each.")
+
+
+def prompt_count(project: Project, choice: PromptChoice | None, split: str | None) -> int:
+    """Return how many prompts `choice` means, of one split only if given."""
+    prompts = project.prompts.all()
+    wanted = split or (choice.which if choice and choice.which in (TRAIN, EVALUATION) else None)
+    count = prompts.filter(split=wanted).count() if wanted else prompts.count()
+    return min(count, choice.count) if choice and choice.which == "random" else count
+
+
+def rows_of(snapshot: Snapshot, split: str) -> int:
+    return int(snapshot.manifest.get("counts", {}).get("rows", {}).get(split, 0))
+
+
+def includes_simulated(snapshot: Snapshot) -> bool:
+    return any(one.get("simulated") for one in snapshot.manifest.get("annotators", ()))
+
+
+def number(config: Mapping[str, Any], name: str) -> float:
+    value = config.get(name)
+    return value if isinstance(value, int | float) else 0
+
+
+def pairs_per_step(config: Mapping[str, Any]) -> int:
+    return int(number(config, "batch_size") * (number(config, "gradient_accumulation") or 1))
+
+
+# Time ------------------------------------------------------------------------------------------------
+
+
+def expected_seconds(
+    project: Project, kind: str, config: Mapping[str, Any], prompts: int
+) -> tuple[float | None, Run | None]:
+    """Return how long the work would take at the pace of the project's last run of this kind, and that run.
+
+    Pace is time per unit of work (pairs, rollouts, responses), loading included; sizes of models are not compared.
+    """
+    like = project.runs.filter(kind=kind, state=Run.State.SUCCEEDED, started_at__isnull=False).first()
+    if like is None or like.finished_at is None or like.started_at is None:
+        return None, None
+    if kind == Run.Kind.SAMPLE:
+        done = float(Response.objects.filter(prompt__project=project, run_id=like.pk).count())
+        wanted = work(kind, {**config, "steps": prompts})
+    else:
+        done, wanted = work(kind, like.config), work(kind, config)
+    if not done or not wanted:
+        return None, None
+    return (like.finished_at - like.started_at).total_seconds() * wanted / done, like
+
+
+def work(kind: str, config: Mapping[str, Any]) -> float:
+    if kind == Run.Kind.PPO:
+        return number(config, "updates") * number(config, "batch_size")
+    if kind == Run.Kind.SAMPLE:
+        each = len(config.get("temperatures") or ()) * number(config, "responses_per_temperature")
+        return number(config, "steps") * each
+    return number(config, "steps") * pairs_per_step(config)
+
+
+def duration(seconds: float) -> str:
+    """Return 40 s, 12 min or 3 h 20 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+# What is missing --------------------------------------------------------------------------------------
+
+
+def lacking(project: Project, kind: str) -> list[str]:
+    """Return what the project has to get before such a run can start: base, prompts, snapshot, reward or model."""
+    checkpoints = project.checkpoints.all()
+    found = []
+    if kind != Run.Kind.EVALUATE and not checkpoints.policies().exists():
+        found.append("base")
+    if kind in (Run.Kind.SAMPLE, Run.Kind.PPO) and not project.prompts.exists():
+        found.append("prompts")
+    if kind in (Run.Kind.REWARD, Run.Kind.DPO, Run.Kind.EVALUATE) and not project.snapshots.exists():
+        found.append("snapshot")
+    if kind == Run.Kind.PPO and not checkpoints.reward_models().exists():
+        found.append("reward")
+    if kind == Run.Kind.EVALUATE and not checkpoints.exclude(kind=Checkpoint.Kind.BASE).exists():
+        found.append("model")
+    return found

@@ -1,0 +1,80 @@
+"""A run's figures and settings as people and curves read them."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from training.configs import CONFIGS
+from training.glossary import in_order
+from training.models import Run
+
+METRICS_AT_ONCE = 5000
+"""Steps per answer; a reader that is further behind asks again."""
+TABLE_ROWS = 40
+
+
+def metrics_after(run: Run, after: int, limit: int = METRICS_AT_ONCE) -> dict[str, Any]:
+    """Return the steps after `after`, oldest first.
+
+    `attempt` changes when the run was taken up again: steps after its last checkpoint are then taken a second time, so
+    a reader starts over. `finished` comes with the last steps only.
+    """
+    found = list(run.metrics.filter(step__gt=after).values_list("step", "values")[: limit + 1])
+    more = len(found) > limit
+    return {
+        "rows": [{"step": step, **values} for step, values in found[:limit]],
+        "more": more,
+        "attempt": run.attempt,
+        "finished": not run.is_unfinished and not more,
+    }
+
+
+def metric_names(run: Run) -> list[str]:
+    """Return the names of the run's metrics, in the order of the glossary."""
+    first = run.metrics.values_list("values", flat=True).first() or {}
+    last = run.metrics.order_by("-step").values_list("values", flat=True).first() or {}
+    return in_order(run.kind, {*first, *last})
+
+
+@dataclass(frozen=True)
+class Numbers:
+    names: list[str]
+    rows: list[tuple[int, list[float | None]]]
+    total: int
+
+
+def numbers(run: Run, limit: int = TABLE_ROWS) -> Numbers:
+    """Return the run's metrics as a table of at most `limit` steps, evenly chosen with the first and the last."""
+    steps = list(run.metrics.values_list("step", flat=True))
+    chosen = steps
+    if len(steps) > limit:
+        chosen = sorted({steps[round(place * (len(steps) - 1) / (limit - 1))] for place in range(limit)})
+    names = metric_names(run)
+    rows = run.metrics.filter(step__in=chosen).values_list("step", "values")
+    return Numbers(names, [(step, [values.get(name) for name in names]) for step, values in rows], len(steps))
+
+
+@dataclass(frozen=True)
+class Setting:
+    name: str
+    label: str
+    value: Any
+    is_default: bool
+
+
+def settings_of(run: Run) -> list[Setting]:
+    """Return the run's config in the order of its dataclass; a key that the code no longer knows keeps its name."""
+    lines = []
+    known = {field.name: field for field in dataclasses.fields(CONFIGS[run.kind])}
+    for name in [*known, *(name for name in run.config if name not in known)]:
+        if name not in run.config:
+            continue
+        value, field = run.config[name], known.get(name)
+        default = (
+            list(field.default) if field and isinstance(field.default, tuple) else field.default if field else None
+        )
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        lines.append(Setting(name, field.metadata["label"] if field else name, shown, value == default))
+    return lines

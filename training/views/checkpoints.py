@@ -1,0 +1,114 @@
+"""Pages of checkpoints: what models there are, where each came from, and what came of it."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from feedback.access import may, project_or_404
+from feedback.models import Project, Snapshot
+from training.base_models import MISSING_MODEL, find_base_model, register_base_model, resolve_path
+from training.lineage import CheckpointGone, lineage, model_source, where_used
+from training.models import Checkpoint, Run
+
+PAGE = 50
+
+
+@require_safe
+@login_required
+def checkpoint_list(request: HttpRequest, project: str) -> HttpResponse:
+    within = project_or_404(request.user, project, "training.read")
+    checkpoints = within.checkpoints.select_related("parent", "run", "snapshot")
+    kind, snapshot = request.GET.get("kind", ""), chosen_snapshot(within, request.GET.get("snapshot", ""))
+    if kind in Checkpoint.Kind.values:
+        checkpoints = checkpoints.filter(kind=kind)
+    if snapshot is not None:
+        checkpoints = checkpoints.filter(snapshot=snapshot)
+    may_run = may(request.user, "training.run", within)
+    has_base = within.checkpoints.filter(kind=Checkpoint.Kind.BASE).exists()
+    context = {
+        "project": within,
+        "page_obj": Paginator(checkpoints, PAGE).get_page(request.GET.get("page")),
+        "kinds": Checkpoint.Kind.choices,
+        "snapshots": within.snapshots.all(),
+        "chosen": {"kind": kind, "snapshot": snapshot},
+        "may_run": may_run,
+        "may_add_base": may_run and not has_base and find_base_model() is not None,
+        "missing_model": "" if has_base or find_base_model() is not None else MISSING_MODEL,
+    }
+    return render(request, "training/checkpoints.html", context)
+
+
+@require_POST
+@login_required
+def checkpoint_base(request: HttpRequest, project: str) -> HttpResponse:
+    """Give the project its checkpoint of the installation's base model."""
+    within = project_or_404(request.user, project, "training.run")
+    checkpoint = register_base_model(project=within)
+    if checkpoint is None:
+        messages.error(request, MISSING_MODEL)
+        return redirect("checkpoints", within.slug)
+    messages.success(request, f"“{checkpoint.name}” is there. Sample from it, or train from it.")
+    return redirect("checkpoint", within.slug, checkpoint.pk)
+
+
+@require_safe
+@login_required
+def checkpoint_detail(request: HttpRequest, project: str, checkpoint: str) -> HttpResponse:
+    within = project_or_404(request.user, project, "training.read")
+    related = within.checkpoints.select_related("parent", "run", "run__policy", "run__reward", "snapshot")
+    found = get_object_or_404(related, pk=checkpoint)
+    origin = lineage(found)
+    context = {
+        "project": within,
+        "checkpoint": found,
+        "lineage": origin,
+        "chain": [*reversed(origin.ancestors), found],
+        "used": where_used(found),
+        "place": resolve_path(found.path),
+        "gone": missing_files(found),
+        "evaluations": evaluations(found),
+        "may_run": may(request.user, "training.run", within),
+    }
+    return render(request, "training/checkpoint.html", context)
+
+
+@require_safe
+@login_required
+def snapshot_checkpoints(request: HttpRequest, project: str, snapshot: str) -> HttpResponse:
+    """Answer what the snapshot page loads into itself; a whole page where a person opens it alone."""
+    within = project_or_404(request.user, project, "training.read")
+    found = get_object_or_404(within.snapshots, pk=snapshot)
+    if not request.htmx:
+        return redirect(f"{reverse('checkpoints', args=[within.slug])}?snapshot={found.pk}")
+    context = {
+        "project": within,
+        "snapshot": found,
+        "checkpoints": found.checkpoints.select_related("run"),
+        "runs": found.runs.unfinished(),
+        "may_run": may(request.user, "training.run", within),
+    }
+    return render(request, "training/_snapshot_checkpoints.html", context)
+
+
+def chosen_snapshot(project: Project, text: str) -> Snapshot | None:
+    return next((one for one in project.snapshots.all() if str(one.pk) == text), None)
+
+
+def missing_files(checkpoint: Checkpoint) -> str:
+    try:
+        model_source(checkpoint)
+    except CheckpointGone as error:
+        return str(error)
+    return ""
+
+
+def evaluations(checkpoint: Checkpoint) -> list[Run]:
+    """Return the evaluate runs of it that ended well, the newest first; their figures come beside its own."""
+    runs = checkpoint.runs_as_reward if checkpoint.kind == Checkpoint.Kind.REWARD else checkpoint.runs_as_policy
+    return list(runs.filter(kind=Run.Kind.EVALUATE, state=Run.State.SUCCEEDED).select_related("snapshot"))

@@ -1,0 +1,180 @@
+"""Pages of runs: the list, and one run while it runs and afterwards."""
+
+from __future__ import annotations
+
+import csv
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from feedback.access import may, project_or_404
+from feedback.models import Project
+from training.glossary import charts_of
+from training.models import Run
+from training.reading import metric_names, metrics_after, numbers, settings_of
+from training.rundir import RunDirectory
+from training.runs import RunEnded, cancel_run
+from training.watching import landed_samples, log_tail, rollout_previews, watch, worker_is_alive
+
+PAGE = 50
+
+
+@require_safe
+@login_required
+def run_list(request: HttpRequest, project: str) -> HttpResponse:
+    return render(request, "training/runs.html", list_context(request, project))
+
+
+@require_safe
+@login_required
+def run_list_live(request: HttpRequest, project: str) -> HttpResponse:
+    return render(request, "training/_runs.html", list_context(request, project))
+
+
+@require_safe
+@login_required
+def run_detail(request: HttpRequest, project: str, run: str) -> HttpResponse:
+    within, found = run_or_404(request, project, run)
+    names = metric_names(found)
+    context = {
+        **live_context(request, within, found),
+        **text_context(found),
+        "numbers": numbers(found),
+        "charts": charts_of(found.kind, names),
+        "settings": settings_of(found),
+        "log": log_tail(found),
+    }
+    return render(request, "training/run.html", context)
+
+
+@require_safe
+@login_required
+def run_live(request: HttpRequest, project: str, run: str) -> HttpResponse:
+    within, found = run_or_404(request, project, run)
+    return render(request, "training/_run_live.html", live_context(request, within, found))
+
+
+@never_cache
+@require_safe
+@login_required
+def run_metrics(request: HttpRequest, project: str, run: str) -> HttpResponse:
+    """Answer the steps after `?after=` as JSON, or all of them with `?format=csv`."""
+    _, found = run_or_404(request, project, run)
+    if request.GET.get("format") == "csv":
+        return metrics_file(found)
+    after = request.GET.get("after", "")
+    return JsonResponse(metrics_after(found, int(after) if after.isdecimal() else 0))
+
+
+def metrics_file(run: Run) -> HttpResponse:
+    names = metric_names(run)
+    response = HttpResponse(
+        content_type="text/csv", headers={"Content-Disposition": f'attachment; filename="{run.kind}-{run.pk}.csv"'}
+    )
+    rows = csv.writer(response)
+    rows.writerow(["step", *names])
+    for step, values in run.metrics.values_list("step", "values"):
+        rows.writerow([step, *(values.get(name) for name in names)])
+    return response
+
+
+@require_safe
+@login_required
+def run_numbers(request: HttpRequest, project: str, run: str) -> HttpResponse:
+    within, found = run_or_404(request, project, run)
+    return render(request, "training/_numbers.html", {"project": within, "run": found, "numbers": numbers(found)})
+
+
+@require_safe
+@login_required
+def run_texts(request: HttpRequest, project: str, run: str) -> HttpResponse:
+    within, found = run_or_404(request, project, run)
+    return render(request, "training/_texts.html", {"project": within, "run": found, **text_context(found)})
+
+
+@never_cache
+@require_safe
+@login_required
+def run_log(request: HttpRequest, project: str, run: str) -> HttpResponseBase:
+    """Answer the live end of the log as a fragment; the whole file where a person asked for a page."""
+    within, found = run_or_404(request, project, run)
+    if request.htmx:
+        return render(request, "training/_log.html", {"project": within, "run": found, "log": log_tail(found)})
+    path = RunDirectory(found.directory).log_path
+    if not path.is_file():
+        return HttpResponse("There is no log yet.", content_type="text/plain; charset=utf-8")
+    return FileResponse(open(path, "rb"), content_type="text/plain; charset=utf-8")
+
+
+@require_POST
+@login_required
+def run_cancel(request: HttpRequest, project: str, run: str) -> HttpResponse:
+    within, found = run_or_404(request, project, run, "training.run")
+    try:
+        found = cancel_run(run=found, now=timezone.now())
+    except RunEnded as refusal:
+        found.refresh_from_db()
+        context = {**live_context(request, within, found), "refusal": str(refusal)}
+        template = "training/_run_live.html" if request.htmx else "training/run_ended.html"
+        return render(request, template, context, status=409)
+    if request.htmx:
+        return render(request, "training/_run_live.html", live_context(request, within, found))
+    messages.success(request, f"“{found.name}” is asked to stop.")
+    return redirect("run", within.slug, found.pk)
+
+
+def run_or_404(request: HttpRequest, project: str, run: str, permission: str = "training.read") -> tuple[Project, Run]:
+    within = project_or_404(request.user, project, permission)
+    related = ("created_by", "policy", "reward", "snapshot", "queue", "checkpoint")
+    return within, get_object_or_404(within.runs.select_related(*related), pk=run)
+
+
+def list_context(request: HttpRequest, project: str) -> dict:
+    within = project_or_404(request.user, project, "training.read")
+    now = timezone.now()
+    runs = within.runs.select_related("created_by", "policy", "snapshot", "queue", "checkpoint")
+    kind, state = request.GET.get("kind", ""), request.GET.get("state", "")
+    if kind in Run.Kind.values:
+        runs = runs.filter(kind=kind)
+    if state in Run.State.values:
+        runs = runs.filter(state=state)
+    page_obj = Paginator(runs, PAGE).get_page(request.GET.get("page"))
+    unfinished = within.runs.unfinished()
+    return {
+        "project": within,
+        "page_obj": page_obj,
+        "watched": [(run, watch(run, now)) for run in page_obj],
+        "live": unfinished.exists(),
+        "no_worker": unfinished.exists() and not worker_is_alive(now),
+        "may_run": may(request.user, "training.run", within),
+        "kinds": Run.Kind.choices,
+        "states": Run.State.choices,
+        "chosen": {"kind": kind, "state": state},
+    }
+
+
+def live_context(request: HttpRequest, project: Project, run: Run) -> dict:
+    """Return what the run page and its live fragment share."""
+    now = timezone.now()
+    return {
+        "project": project,
+        "run": run,
+        "watched": watch(run, now),
+        "no_worker": run.is_unfinished and not worker_is_alive(now),
+        "may_run": may(request.user, "training.run", project),
+        "checkpoint": getattr(run, "checkpoint", None),
+    }
+
+
+def text_context(run: Run) -> dict:
+    return {
+        "landed": landed_samples(run) if run.kind == Run.Kind.SAMPLE else None,
+        "previews": rollout_previews(run) if run.kind == Run.Kind.PPO else [],
+    }

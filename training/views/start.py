@@ -1,0 +1,51 @@
+"""The page that starts a run of any kind."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods
+
+from feedback.access import project_or_404
+from feedback.queues import QueueRefused
+from training.configs import CONFIGS, BadConfig
+from training.forms import RunForm
+from training.models import Run
+from training.plans import lacking, plan
+from training.runs import RunRefused
+from training.starting import start_chosen_run
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def run_start(request: HttpRequest, project: str, kind: str) -> HttpResponse:
+    """Show the form, filled from the query string; with htmx, only what the run would use; POST starts it."""
+    within = project_or_404(request.user, project, "training.run")
+    if kind not in CONFIGS:
+        raise Http404("no such kind of run")
+    if request.method == "POST":
+        form = RunForm(request.POST, project=within, kind=kind)
+    elif request.htmx:
+        form = RunForm(request.GET, project=within, kind=kind)
+    else:
+        form = RunForm(project=within, kind=kind, asked=request.GET)
+    if request.method == "POST" and form.is_valid():
+        try:
+            run = start_chosen_run(project=within, kind=kind, created_by=request.user, **form.chosen())
+        except (BadConfig, RunRefused, QueueRefused) as refusal:
+            form.refuse(refusal)
+        else:
+            messages.success(request, f"“{run.name}” waits for a worker.")
+            return redirect("run", within.slug, run.pk)
+    context = {
+        "project": within,
+        "form": form,
+        "kind": Run.Kind(kind),
+        "kinds": Run.Kind.choices,
+        "lacking": lacking(within, kind),
+        "plan": plan(project=within, kind=kind, **form.chosen()),
+    }
+    template = "training/_run_plan.html" if request.method != "POST" and request.htmx else "training/run_start.html"
+    return render(request, template, context, status=422 if request.method == "POST" else 200)

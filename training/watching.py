@@ -1,0 +1,160 @@
+"""What a person who watches a run is shown: how far it is, whether anybody works on it, and what it has written."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from feedback.models import Comparison, Prompt, Response
+from training.models import Run, RunMetric, Worker
+from training.rundir import RunDirectory
+
+WORKER_SILENT_AFTER = timedelta(seconds=30)
+PACE_STEPS = 20
+"""How many of the last steps say how fast a run goes."""
+
+
+def worker_is_alive(now: datetime) -> bool:
+    return Worker.objects.filter(last_seen_at__gt=now - WORKER_SILENT_AFTER).exists()
+
+
+@dataclass(frozen=True)
+class Watched:
+    """How far a run is."""
+
+    phase: str
+    done: int
+    total: int
+    """0 when the trainer has not said."""
+    seconds: float | None
+    """Since a worker took it until it ended or now; None before."""
+    seconds_left: float | None
+    """At the pace of the last steps; None when nothing can be said."""
+    silent: bool
+    """The lease has run out: its worker is gone, and the next free one resumes it."""
+
+    @property
+    def percent(self) -> int:
+        return 100 * self.done // self.total if self.total else 0
+
+
+def watch(run: Run, now: datetime) -> Watched:
+    progress = run.progress or {}
+    done, total = int(progress.get("done") or 0), int(progress.get("total") or 0)
+    pace = seconds_per_step(run) if run.state == Run.State.RUNNING else None
+    end = run.finished_at or now
+    return Watched(
+        phase=str(progress.get("phase") or ""),
+        done=min(done, total),
+        total=total,
+        seconds=(end - run.started_at).total_seconds() if run.started_at else None,
+        seconds_left=pace * (total - done) if pace is not None and total > done else None,
+        silent=run.state == Run.State.RUNNING and run.lease_expires_at is not None and run.lease_expires_at < now,
+    )
+
+
+def seconds_per_step(run: Run) -> float | None:
+    """Return the median time of the run's last steps; None before its third, and for kinds without steps."""
+    rows = RunMetric.objects.filter(run=run).order_by("-step").values_list("values", flat=True)[:PACE_STEPS]
+    times = [row["time"] for row in rows if isinstance(row.get("time"), int | float)]
+    gaps = [later - earlier for later, earlier in itertools.pairwise(times)]
+    return statistics.median(gaps) if len(gaps) >= 2 else None
+
+
+# Texts -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What a sample run has brought so far."""
+
+    responses: int
+    wanted: int
+    comparisons: int
+    latest: list[Response]
+
+
+def landed_samples(run: Run, latest: int = 6) -> Landed:
+    """Count the run's responses and the comparisons that they made, and return the newest responses."""
+    responses = Response.objects.filter(prompt__project=run.project, run_id=run.pk)
+    prompts = len(run.prompt_ids) or Prompt.objects.filter(project=run.project).count()
+    each = len(run.config.get("temperatures", ())) * int(run.config.get("responses_per_temperature", 1))
+    made = Comparison.objects.filter(queue=run.queue_id, response_a__run_id=run.pk) if run.queue_id else None
+    return Landed(
+        responses=responses.count(),
+        wanted=prompts * each,
+        comparisons=made.count() if made is not None else 0,
+        latest=list(responses.select_related("prompt").order_by("-pk")[:latest]),
+    )
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Rollouts of one PPO update that the trainer has put aside for people to read."""
+
+    step: int
+    rollouts: list[dict[str, Any]]
+
+
+def rollout_previews(run: Run, updates: int = 3) -> list[Preview]:
+    """Return the rollouts of the first update and the last ones, the newest first; unreadable lines are passed over."""
+    by_step: dict[int, list[dict[str, Any]]] = {}
+    for row in whole_lines(RunDirectory(run.directory).path / "samples_preview.jsonl"):
+        if isinstance(row.get("step"), int):
+            by_step.setdefault(row["step"], []).append(row)
+    steps = sorted(by_step, reverse=True)
+    shown = steps if len(steps) <= updates + 1 else [*steps[:updates], steps[-1]]
+    return [Preview(step, by_step[step]) for step in shown]
+
+
+def whole_lines(path: Path) -> Iterable[dict[str, Any]]:
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return
+    for line in content.splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict):
+            yield row
+
+
+# Log -------------------------------------------------------------------------------------------------
+
+LOG_BYTES = 24_000
+
+
+@dataclass(frozen=True)
+class LogTail:
+    text: str
+    is_cut: bool
+    """There is more before it."""
+
+
+def log_tail(run: Run, size: int = LOG_BYTES) -> LogTail:
+    """Return the last `size` bytes of the run's log as whole lines; empty while there is none."""
+    try:
+        with open(RunDirectory(run.directory).log_path, "rb") as file:
+            length = file.seek(0, os.SEEK_END)
+            file.seek(max(0, length - size))
+            content = file.read(size)
+    except OSError:
+        return LogTail("", False)
+    is_cut = length > size
+    if is_cut:
+        content = content.partition(b"\n")[2]
+    return LogTail(as_seen(content.decode(errors="replace")), is_cut)
+
+
+def as_seen(text: str) -> str:
+    """Return what a terminal would show: a progress bar's last state, not each of them."""
+    return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))
