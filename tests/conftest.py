@@ -26,6 +26,7 @@ os.environ.update(
     OMP_WAIT_POLICY="PASSIVE",
 )
 settings.DATA_DIR = DATA_DIR
+(DATA_DIR / "static").mkdir()
 settings.STATIC_ROOT = DATA_DIR / "static"
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

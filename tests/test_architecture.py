@@ -123,10 +123,10 @@ def test_training_ml_knows_three_leaves_and_no_django():
     allowed = ("feedback.contract", "training.configs", "training.rundir", "training.ml")
 
     def is_forbidden(name: str) -> bool:
+        if name in ("feedback", "training"):
+            return False  # `from training import rundir` names the package first, then the leaf
         if top(name) in ("feedback", "training"):
-            return not any(
-                name == leaf or leaf.startswith(f"{name}.") or name.startswith(f"{leaf}.") for leaf in allowed
-            )
+            return not any(name == leaf or name.startswith(f"{leaf}.") for leaf in allowed)
         return top(name) in ("django", "rest_framework", "rules", "rlhf_site")
 
     assert offences(sources("training/ml"), is_forbidden) == []
@@ -138,11 +138,11 @@ def test_the_leaves_need_the_standard_library_only():
 
 
 def test_domain_modules_never_see_a_request_a_form_or_a_serializer():
-    http = ("views", "api", "forms.py", "urls.py", "templatetags", "admin.py", "middleware.py")
+    http = {"views", "api", "urls.py", "templatetags", "admin.py"}
     paths = [
         path
         for path in sources("feedback", "training")
-        if not is_below(path, "training/ml") and not set(http) & set(path.parts)
+        if not is_below(path, "training/ml") and not http & set(path.parts) and not path.name.endswith("forms.py")
     ]
 
     def is_forbidden(name: str) -> bool:
