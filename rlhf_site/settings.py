@@ -217,6 +217,22 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "defaultModelsExpandDepth": -1},
+    "ENUM_NAME_OVERRIDES": {
+        "RunKindEnum": "training.models.Run.Kind",
+        "RunStateEnum": "training.models.Run.State",
+        "CheckpointKindEnum": "training.models.Checkpoint.Kind",
+        "QueueStateEnum": "feedback.models.Queue.State",
+        **{
+            name: f"drf_standardized_errors.openapi_serializers.{name}.choices"
+            for name in (
+                "ValidationErrorEnum",
+                "ClientErrorEnum",
+                "ServerErrorEnum",
+                *(f"ErrorCode{status}Enum" for status in (401, 403, 404, 405, 406, 415, 429, 500)),
+            )
+        },
+    },
+    "POSTPROCESSING_HOOKS": ["drf_standardized_errors.openapi_hooks.postprocess_schema_enums"],
 }
 
 # Training

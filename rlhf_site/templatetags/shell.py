@@ -70,8 +70,8 @@ def site_header(context: Context, project: Project | str | None = None) -> dict[
 
 
 @register.filter
-def styled(field: BoundField) -> SafeString:
-    """Render a form field's widget with the house's classes."""
+def styled(field: BoundField, focus: bool = False) -> SafeString:
+    """Render a form field's widget with the house's classes, and the cursor in it when `focus`."""
     widget = field.field.widget
     if isinstance(widget, forms.CheckboxSelectMultiple | forms.RadioSelect | forms.CheckboxInput):
         css = "form-check-input"
@@ -82,7 +82,10 @@ def styled(field: BoundField) -> SafeString:
     if field.errors:
         css += " is-invalid"
     own = widget.attrs.get("class", "")
-    return field.as_widget(attrs={"class": f"{css} {own}".strip()})
+    attributes: dict[str, Any] = {"class": f"{css} {own}".strip()}
+    if focus:
+        attributes["autofocus"] = True
+    return field.as_widget(attrs=attributes)
 
 
 @register.filter
