@@ -1,1 +1,13 @@
-urlpatterns: list = []
+from django.urls import path
+
+from training.api import views
+
+urlpatterns = [
+    path("projects/<slug:project>/runs/", views.RunList.as_view(), name="api-runs"),
+    path("runs/<uuid:run>/", views.RunDetail.as_view(), name="api-run"),
+    path("runs/<uuid:run>/cancel/", views.RunCancel.as_view(), name="api-run-cancel"),
+    path("runs/<uuid:run>/metrics/", views.RunMetrics.as_view(), name="api-run-metrics"),
+    path("projects/<slug:project>/checkpoints/", views.CheckpointList.as_view(), name="api-checkpoints"),
+    path("projects/<slug:project>/checkpoints/base/", views.CheckpointBase.as_view(), name="api-checkpoint-base"),
+    path("checkpoints/<uuid:checkpoint>/", views.CheckpointDetail.as_view(), name="api-checkpoint"),
+]

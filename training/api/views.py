@@ -1,0 +1,195 @@
+"""Runs and checkpoints over HTTP; the same verbs as the pages."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import Http404
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import generics
+from rest_framework.request import Request
+from rest_framework.response import Response as ApiResponse
+from rest_framework.views import APIView
+
+from feedback.access import check, project_or_404
+from feedback.models import Project
+from training.api.refusals import Conflict, Refused
+from training.api.serializers import (
+    CheckpointDetailSerializer,
+    CheckpointSerializer,
+    MetricsSerializer,
+    RunInputSerializer,
+    RunSerializer,
+)
+from training.base_models import MISSING_MODEL, register_base_model
+from training.configs import BadConfig
+from training.models import Checkpoint, Run
+from training.reading import metrics_after
+from training.runs import RunEnded, RunRefused, cancel_run, start_run
+
+FILTERS = {
+    "runs": [
+        OpenApiParameter("kind", enum=Run.Kind.values, description="Only runs of this kind."),
+        OpenApiParameter("state", enum=Run.State.values, description="Only runs in this state."),
+    ],
+    "checkpoints": [
+        OpenApiParameter("kind", enum=Checkpoint.Kind.values, description="Only checkpoints of this kind."),
+        OpenApiParameter("snapshot", OpenApiTypes.UUID, description="Only those that learned from this snapshot."),
+    ],
+}
+RELATED = ("project", "created_by", "checkpoint")
+
+
+class RunList(generics.ListAPIView):
+    serializer_class = RunSerializer
+    queryset = Run.objects.none()
+
+    def get_queryset(self) -> QuerySet[Run]:
+        project = project_or_404(self.request.user, self.kwargs["project"], "training.read")
+        return chosen(project.runs.select_related(*RELATED), self.request, {"kind": Run.Kind, "state": Run.State})
+
+    @extend_schema(parameters=FILTERS["runs"])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> ApiResponse:
+        """List the project's runs, the latest first."""
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(request=RunInputSerializer, responses={201: RunSerializer})
+    def post(self, request: Request, project: str) -> ApiResponse:
+        """Queue a run for the next free worker. 422 names the setting or input that cannot be."""
+        within = project_or_404(request.user, project, "training.run")
+        asked = RunInputSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        wanted = asked.validated_data
+        try:
+            run = start_run(
+                project=within,
+                kind=wanted["kind"],
+                config=wanted["config"],
+                created_by=request.user,
+                name=wanted["name"],
+                prompt_ids=wanted["prompts"],
+                **inputs(within, wanted),
+            )
+        except (BadConfig, RunRefused) as refusal:
+            raise Refused({"prompt_ids": "prompts"}.get(refusal.field, refusal.field), refusal.message) from refusal
+        return ApiResponse(RunSerializer(run).data, status=201)
+
+
+def inputs(project: Project, wanted: dict[str, Any]) -> dict[str, Any]:
+    """Return the rows that the ids name, of this project only."""
+    homes = {
+        "policy": project.checkpoints,
+        "reward": project.checkpoints,
+        "snapshot": project.snapshots,
+        "queue": project.queues,
+    }
+    found: dict[str, Any] = {}
+    for name, home in homes.items():
+        found[name] = home.filter(pk=wanted[name]).first() if wanted[name] else None
+        if wanted[name] and found[name] is None:
+            raise Refused(name, f"there is no {name} {wanted[name]} in this project")
+    return found
+
+
+class RunDetail(APIView):
+    @extend_schema(responses=RunSerializer)
+    def get(self, request: Request, run: UUID) -> ApiResponse:
+        """One run: its settings, how far it is, and what came of it."""
+        return ApiResponse(RunSerializer(run_or_404(request, run, "training.read")).data)
+
+
+class RunCancel(APIView):
+    @extend_schema(request=None, responses=RunSerializer)
+    def post(self, request: Request, run: UUID) -> ApiResponse:
+        """Ask a run to stop; it leaves a checkpoint. 409 when it is over."""
+        try:
+            stopped = cancel_run(run=run_or_404(request, run, "training.run"), now=timezone.now())
+        except RunEnded as refusal:
+            raise Conflict(str(refusal)) from refusal
+        return ApiResponse(RunSerializer(stopped).data)
+
+
+class RunMetrics(APIView):
+    @extend_schema(
+        parameters=[OpenApiParameter("after", int, description="Only steps above this one.")],
+        responses=MetricsSerializer,
+    )
+    def get(self, request: Request, run: UUID) -> ApiResponse:
+        """The run's metrics, a row for each step, oldest first."""
+        after = request.query_params.get("after", "0")
+        if not after.isdecimal():
+            raise Refused("after", f"{after!r} is not a step; give a whole number from 0")
+        found = metrics_after(run_or_404(request, run, "training.read"), int(after))
+        rows = [
+            {"step": row["step"], "values": {name: value for name, value in row.items() if name != "step"}}
+            for row in found["rows"]
+        ]
+        return ApiResponse(MetricsSerializer({**found, "results": rows}).data)
+
+
+def run_or_404(request: Request, pk: UUID, permission: str) -> Run:
+    run = Run.objects.visible_to(request.user).select_related(*RELATED).filter(pk=pk).first()
+    if run is None:
+        raise Http404("no such run")
+    check(request.user, permission, run.project)
+    return run
+
+
+class CheckpointList(generics.ListAPIView):
+    serializer_class = CheckpointSerializer
+    queryset = Checkpoint.objects.none()
+
+    def get_queryset(self) -> QuerySet[Checkpoint]:
+        project = project_or_404(self.request.user, self.kwargs["project"], "training.read")
+        checkpoints = chosen(project.checkpoints.select_related("project"), self.request, {"kind": Checkpoint.Kind})
+        snapshot = self.request.query_params.get("snapshot")
+        if snapshot is None:
+            return checkpoints
+        try:
+            return checkpoints.filter(snapshot=UUID(snapshot))
+        except ValueError as error:
+            raise Refused("snapshot", f"{snapshot!r} is not a UUID") from error
+
+    @extend_schema(parameters=FILTERS["checkpoints"])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> ApiResponse:
+        """List the project's checkpoints, the latest first."""
+        return super().get(request, *args, **kwargs)
+
+
+class CheckpointBase(APIView):
+    @extend_schema(request=None, responses=CheckpointDetailSerializer)
+    def post(self, request: Request, project: str) -> ApiResponse:
+        """Give the project its checkpoint of the installation's base model; again, the same one."""
+        within = project_or_404(request.user, project, "training.run")
+        checkpoint = register_base_model(project=within)
+        if checkpoint is None:
+            raise Conflict(MISSING_MODEL)
+        return ApiResponse(CheckpointDetailSerializer(checkpoint).data)
+
+
+class CheckpointDetail(APIView):
+    @extend_schema(responses=CheckpointDetailSerializer)
+    def get(self, request: Request, checkpoint: UUID) -> ApiResponse:
+        """One checkpoint with its lineage (run, snapshot, judgments, ancestors) and what came of it."""
+        found = Checkpoint.objects.visible_to(request.user).select_related("project", "run", "snapshot")
+        one = found.filter(pk=checkpoint).first()
+        if one is None:
+            raise Http404("no such checkpoint")
+        check(request.user, "training.read", one.project)
+        return ApiResponse(CheckpointDetailSerializer(one).data)
+
+
+def chosen(rows: Any, request: Request, fields: dict[str, Any]) -> Any:
+    """Filter `rows` by the query string; a value that the field cannot have is refused."""
+    for name, choices in fields.items():
+        wanted = request.query_params.get(name)
+        if wanted is None:
+            continue
+        if wanted not in choices.values:
+            raise Refused(name, f"{wanted!r} is not one of {', '.join(choices.values)}")
+        rows = rows.filter(**{name: wanted})
+    return rows
