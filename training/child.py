@@ -39,6 +39,8 @@ class Child:
         """Say whether the child has ended; then everything that it started has been ended, too."""
         if self.process.returncode is not None:
             return True
+        if not hasattr(os, "waitid"):  # macOS before Python 3.13
+            return self.process.poll() is not None
         # Looked at without reaping: until it is reaped its process group cannot be somebody else's.
         if os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return False

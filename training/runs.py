@@ -61,8 +61,7 @@ def start_run(
     prompts = list(dict.fromkeys(str(one) for one in prompt_ids))
     given = {"policy": policy, "reward": reward, "snapshot": snapshot, "queue": queue, "prompt_ids": prompts}
     check_inputs(kind, given)
-    for field in ("policy", "reward", "snapshot", "queue"):
-        one = given[field]
+    for field, one in (("policy", policy), ("reward", reward), ("snapshot", snapshot), ("queue", queue)):
         if one is not None and one.project_id != project.pk:
             raise RunRefused(field, f"{one} belongs to another project")
     if policy is not None:
