@@ -166,12 +166,27 @@ def sampling_steps(project: Project) -> Iterator[Step]:
     sampled = Run.objects.filter(kind=Run.Kind.SAMPLE, policy=OuterRef("pk"))
     fresh = project.checkpoints.filter(kind=Checkpoint.Kind.POLICY).exclude(Exists(sampled)).first()
     if fresh is not None:
+        yield results_step(fresh)
         yield Step(
-            f"{fresh.name} has not spoken yet",
-            "Sample from it into a queue, and people compare it.",
+            f"Sample from {fresh.name}",
+            "Its responses go to a queue, and people compare them.",
             f"{start}?policy={fresh.pk}",
             "Sample",
         )
+
+
+def results_step(checkpoint: Checkpoint) -> Step:
+    url = reverse("checkpoint", args=[checkpoint.project.slug, checkpoint.pk])
+    return Step(f"{checkpoint.name} is trained", results_in_words(checkpoint.evaluation), url, "Read results")
+
+
+def results_in_words(evaluation: dict) -> str:
+    """Say what a checkpoint's evaluation says, with its n."""
+    if evaluation.get("accuracy") is not None:
+        return f"Agrees with {evaluation['accuracy']:.0%} of {plural(evaluation['n'], 'held-out label')}."
+    if evaluation.get("score_first") is not None and evaluation.get("score_last") is not None:
+        return f"Mean score {evaluation['score_first']:.2f} at first, {evaluation['score_last']:.2f} at the end."
+    return "No held-out labels to compare it with."
 
 
 def learning_steps(project: Project) -> Iterator[Step]:
@@ -191,6 +206,8 @@ def learning_steps(project: Project) -> Iterator[Step]:
     reward = project.checkpoints.reward_models().filter(snapshot=snapshot).first()
     if reward is not None and reward.runs_as_reward.filter(kind=Run.Kind.PPO).exists():
         tried.add(Run.Kind.PPO)
+    if reward is not None and Run.Kind.PPO not in tried:
+        yield results_step(reward)
     offers = [
         (Run.Kind.REWARD, f"Train a reward model on “{snapshot.name}”", f"snapshot={snapshot.pk}", True),
         (Run.Kind.DPO, f"Train a policy on “{snapshot.name}” with DPO", f"snapshot={snapshot.pk}", True),

@@ -46,7 +46,6 @@ def project_page(request: HttpRequest, project: str) -> HttpResponse:
         **loop_context(request, within),
         "roles": [role.label for role in Role if role in roles],
         "steps": next_steps(project=within, person=request.user, now=timezone.now()),
-        "is_annotator": Role.ANNOTATOR in roles,
         "queues": within.queues.open() if Role.ANNOTATOR in roles else (),
     }
     return render(request, "project.html", context)

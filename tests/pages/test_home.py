@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from django.urls import reverse
 from django.utils import timezone
 
@@ -125,7 +126,23 @@ def test_ml_staff_are_led_from_sampling_to_policies(project, ml_staff):
     make_run(project, "ppo", reward=reward, policy=make_base_checkpoint(project), state="succeeded")
     assert "Train a policy with PPO" not in titles(project, ml_staff)
     policy = make_policy_checkpoint(project, snapshot=snapshot)
-    assert titles(project, ml_staff) == [f"{policy.name} has not spoken yet"]
+    assert titles(project, ml_staff) == [f"{policy.name} is trained", f"Sample from {policy.name}"]
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "words"),
+    [
+        ({"accuracy": 0.625, "n": 40, "low": 0.47, "high": 0.76}, "Agrees with 62% of 40 held-out labels."),
+        ({"accuracy": None, "n": 0}, "No held-out labels to compare it with."),
+        ({"score_first": -0.5, "score_last": 0.25, "n": 8}, "Mean score -0.50 at first, 0.25 at the end."),
+        ({}, "No held-out labels to compare it with."),
+    ],
+)
+def test_fresh_results_are_told_with_their_n(project, ml_staff, evaluation, words):
+    snapshot = make_snapshot(project)
+    policy = make_policy_checkpoint(project, snapshot=snapshot, evaluation=evaluation)
+    steps = {step.title: step for step in next_steps(project=project, person=ml_staff, now=timezone.now())}
+    assert steps[f"{policy.name} is trained"].detail == words
 
 
 def test_ml_staff_see_a_failed_run_with_its_reason_and_a_missing_worker(project, ml_staff):
