@@ -215,7 +215,7 @@ def parse_config(kind: str, values: Mapping[str, Any]) -> Config:
     for name in values:
         if name not in known:
             raise BadConfig(str(name), f"unknown setting of a {kind} run; known are {', '.join(sorted(known))}")
-    clean = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    clean: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
     return config_class(**clean)
 
 
