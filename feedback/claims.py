@@ -138,7 +138,7 @@ def reclaim(*, comparison: Comparison, annotator: User, now: datetime) -> Assign
     A skip of it is taken back: asking for the comparison by name says more. Raises SlotGone.
     """
     lock_person(annotator)
-    queue = comparison.queue
+    queue = Queue.objects.get(pk=comparison.queue_id)
     held = Assignment.objects.held_by(annotator, now).filter(comparison=comparison).first()
     if held is not None:
         return held
@@ -173,7 +173,11 @@ def renew_lease(*, assignment_id: uuid.UUID, annotator: User, lease_token: uuid.
     """Let the lease run anew from `now`. Raises LeaseLost."""
     held = held_by_token(assignment_id=assignment_id, annotator=annotator, lease_token=lease_token, now=now)
     slot = held.select_related("policy").first()
-    if slot is None or slot.policy is None or not held.update(lease_expires_at=now + timedelta(minutes=slot.policy.lease_minutes)):
+    if (
+        slot is None
+        or slot.policy is None
+        or not held.update(lease_expires_at=now + timedelta(minutes=slot.policy.lease_minutes))
+    ):
         raise lease_lost(assignment_id=assignment_id, annotator=annotator, now=now)
     slot.refresh_from_db(fields=["lease_expires_at"])
     return slot

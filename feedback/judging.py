@@ -125,7 +125,9 @@ def store_submission(
             return stored  # the same submission was committed a moment ago, by another process
         raise lease_lost(assignment_id=assignment_id, annotator=annotator, now=now)
     # The constraint assignment_holder_matches_state says the same to the database.
-    assert slot.shown_first_id and slot.guideline_id and slot.policy_id
+    assert slot.shown_first_id is not None
+    assert slot.guideline_id is not None
+    assert slot.policy_id is not None
     judgment = write(
         Judgment(
             assignment=slot,

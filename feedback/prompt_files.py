@@ -15,7 +15,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -47,7 +47,7 @@ class FileRow:
     """Its file's name, when there are several."""
 
 
-def read_rows(path: Path, filename: str, *, columns: Iterable[str], max_bytes: int) -> Iterator[FileRow]:
+def read_rows(path: Path, filename: str, *, columns: Iterable[str], max_bytes: int) -> Generator[FileRow, None, None]:
     """Yield the rows of the file or dataset directory at `path`, which the person knows as `filename`.
 
     Of Parquet and Arrow files only `columns` are read. Raises BadFile.
@@ -183,7 +183,7 @@ def read_parquet(path: Path, columns: frozenset[str]) -> Iterator[FileRow]:
             names = [name for name in table.schema_arrow.names if name in columns]
             batches = table.iter_batches(BATCH_ROWS, columns=names) if names else ()
             yield from table_rows(batches, table.metadata.num_rows, names)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise BadFile(f"not a whole Parquet file: {error}") from error
 
 
@@ -198,7 +198,7 @@ def read_arrow(path: Path, columns: frozenset[str]) -> Iterator[FileRow]:
                 table = pyarrow.ipc.open_stream(source).read_all()
             names = [name for name in table.column_names if name in columns]
             yield from table_rows(table.select(names).to_batches(BATCH_ROWS), table.num_rows, names)
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise BadFile(f"not a whole Arrow file: {error}") from error
 
 

@@ -8,6 +8,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,23 +90,24 @@ def import_prompts(
 
     A row's own `source`, `licence`, `language` and `tags` win over the arguments. Raises ImportRefused.
     """
-    defaults = {"source": source, "licence": licence, "language": language, "tags": list(tags)}
+    defaults = checked_defaults({"source": source, "licence": licence, "language": language, "tags": list(tags)})
     prompts: dict[str, Prompt] = {}
     errors: list[RowError] = []
     total = read = 0
     try:
-        for row in read_rows(path, filename, columns=COLUMNS, max_bytes=settings.IMPORT_MAX_BYTES):
-            read += 1
-            if read > settings.IMPORT_MAX_ROWS:
-                raise BadFile(f"there are more than {settings.IMPORT_MAX_ROWS:,} rows (setting IMPORT_MAX_ROWS)")
-            try:
-                prompt = read_prompt(row, defaults)
-            except BadCell as error:
-                total += 1
-                if total <= ERRORS_SHOWN:
-                    errors.append(RowError(row.number, error.column, in_file(row, error.message)))
-            else:
-                prompts.setdefault(prompt.digest, prompt)
+        with closing(read_rows(path, filename, columns=COLUMNS, max_bytes=settings.IMPORT_MAX_BYTES)) as rows:
+            for row in rows:
+                read += 1
+                if read > settings.IMPORT_MAX_ROWS:
+                    raise BadFile(f"there are more than {settings.IMPORT_MAX_ROWS:,} rows (setting IMPORT_MAX_ROWS)")
+                try:
+                    prompt = read_prompt(row, defaults)
+                except BadCell as error:
+                    total += 1
+                    if total <= ERRORS_SHOWN:
+                        errors.append(RowError(row.number, error.column, in_file(row, error.message)))
+                else:
+                    prompts.setdefault(prompt.digest, prompt)
     except BadFile as error:
         raise ImportRefused([RowError(0, "", str(error)), *errors], total + 1) from error
     if errors:
@@ -114,6 +116,15 @@ def import_prompts(
         raise ImportRefused([RowError(0, "", "the file holds no rows")], 1)
     added = add_prompts(project, list(prompts.values()), created_by)
     return ImportReport(read=read, added=added, already_there=read - added)
+
+
+def checked_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    try:
+        for name, limit in LENGTH_LIMITS.items():
+            read_text(name, values[name], limit)
+        return {**values, "tags": read_tags(values["tags"])}
+    except BadCell as error:
+        raise ImportRefused([RowError(0, error.column, error.message)], 1) from error
 
 
 def in_file(row: FileRow, message: str) -> str:

@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
-from feedback.snapshots import freeze_snapshot
 
 from feedback.claims import claim_next
 from feedback.contract import TRAIN, digest
@@ -29,6 +28,7 @@ from feedback.models import (
 )
 from feedback.people import create_project
 from feedback.queues import open_queue
+from feedback.snapshots import freeze_snapshot
 
 if TYPE_CHECKING:
     from training.models import Checkpoint, Run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
@@ -14,6 +15,8 @@ import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 from django.core.management import CommandError, call_command
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from feedback.models import Prompt
 from feedback.prompt_import import ImportRefused, ImportReport, cluster_of, import_prompts
@@ -217,9 +220,7 @@ def as_stream(rows: pyarrow.Table) -> bytes:
 
 def test_parquet_and_arrow_files(load, project):
     rows = table({"messages": CHAT, "score": 1.0}, {"messages": CHAT[:1], "score": 2.0})
-    sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(rows, sink)
-    assert load("prompts.parquet", sink.getvalue().to_pybytes()).added == 2
+    assert load("prompts.parquet", as_parquet(rows)).added == 2
     assert load("prompts.arrow", as_stream(rows)) == ImportReport(2, 0, 2)
     sink = pyarrow.BufferOutputStream()
     with pyarrow.ipc.new_file(sink, rows.schema) as writer:
@@ -261,6 +262,34 @@ def test_a_directory_that_the_datasets_library_saved(project, tmp_path):
     datasets.DatasetDict({"train": rows, "test": rows.select(range(5))}).save_to_disk(tmp_path / "set")
     report = import_prompts(project=project, path=tmp_path / "set", filename="set")
     assert report == ImportReport(read=35, added=30, already_there=5)
+
+
+def zipped(name: str, content: bytes, mode: int = 0o644) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        entry = zipfile.ZipInfo(name)
+        entry.external_attr = mode << 16
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        archive.writestr(entry, content)
+    return packed.getvalue()
+
+
+def as_parquet(rows: pyarrow.Table) -> bytes:
+    sink = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(rows, sink)
+    return sink.getvalue().to_pybytes()
+
+
+WHOLE_FILES = {
+    "jsonl": jsonl({"messages": CHAT, "tags": ["a"]}, {"prompt": "Grüße"}).encode(),
+    "json": json.dumps([{"messages": CHAT}, {"prompt": "Why?"}]).encode(),
+    "csv": b'prompt,tags\n"Why, then?",a\nWho?,"b,c"\n',
+    "tsv": b"prompt\ttags\nWhy?\ta\n",
+    "parquet": as_parquet(table({"messages": CHAT}, {"messages": CHAT[:1]})),
+    "arrow": as_stream(table({"prompt": "Why?"}, {"prompt": "Who?"})),
+    "jsonl.gz": gzip.compress(jsonl({"prompt": "Why?"}).encode()),
+}
+WHOLE_FILES["zip"] = zipped("a.jsonl", WHOLE_FILES["jsonl"])
 
 
 # Refusals -----------------------------------------------------------------------------------------------
@@ -333,16 +362,6 @@ def test_too_many_bytes_or_rows_are_refused(load, settings):
     assert "not whole gzip data" in refusal_of(load, "a.jsonl.gz", cut_off)[0][2]
 
 
-def zipped(name: str, content: bytes, mode: int = 0o644) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        entry = zipfile.ZipInfo(name)
-        entry.external_attr = mode << 16
-        entry.compress_type = zipfile.ZIP_DEFLATED
-        archive.writestr(entry, content)
-    return packed.getvalue()
-
-
 @pytest.mark.parametrize("name", ["../outside.jsonl", "/etc/outside.jsonl", "a/../../outside.jsonl", "C:/x.jsonl"])
 def test_a_zip_cannot_write_outside(load, tmp_path, name):
     errors = refusal_of(load, "a.zip", zipped(name, b"{}"))
@@ -365,6 +384,26 @@ def test_a_dataset_directory_that_is_not_whole_is_refused(project, tmp_path):
     (tmp_path / "set" / "state.json").write_text('{"_data_files": [{"filename": "../../outside.arrow"}]}')
     with pytest.raises(ImportRefused, match=r"outside\.arrow is missing"):
         import_prompts(project=project, path=tmp_path / "set", filename="set")
+
+
+@pytest.mark.parametrize("values", [{"source": "x" * 201}, {"language": "\x00"}, {"tags": ["x" * 51]}])
+def test_what_is_said_about_the_whole_file_is_checked_too(load, values):
+    with pytest.raises(ImportRefused) as caught:
+        load("a.jsonl", jsonl({"prompt": "Hi"}), **values)
+    assert [(error.row, error.column) for error in caught.value.errors] == [(0, next(iter(values)))]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "tsv", "parquet", "arrow", "zip", "jsonl.gz"])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=300), seed=st.booleans(), place=st.integers(0, 2_000), byte=st.integers(0, 255))
+def test_no_bytes_whatever_break_the_import(load, suffix, content, seed, place, byte):
+    """Random bytes, and whole files with one byte changed, are imported or refused and nothing else."""
+    if seed:
+        whole = bytearray(WHOLE_FILES[suffix])
+        whole[place % len(whole)] = byte
+        content = bytes(whole)
+    with contextlib.suppress(ImportRefused):
+        load(f"a.{suffix}", content)
 
 
 def test_a_missing_file_is_refused(project, tmp_path):

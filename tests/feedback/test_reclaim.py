@@ -68,6 +68,5 @@ def test_a_comparison_is_judged_once(slot, annotator):
 
 def test_a_paused_queue_gives_nothing_back_and_keeps_the_text(slot, annotator):
     set_queue_state(queue=slot.queue, state="paused")
-    slot.comparison.refresh_from_db()
     with pytest.raises(SlotGone, match="the queue is paused"):
         reclaim(comparison=slot.comparison, annotator=annotator, now=LATER)
