@@ -118,6 +118,18 @@ def test_every_run_kind_is_described_for_ml_staff() -> None:
     assert told - {"kind"} == set(CONFIGS)
 
 
+def test_every_metric_that_the_run_pages_draw_is_explained_and_no_other() -> None:
+    from training.glossary import CHARTS
+
+    text = (ROOT / "docs" / "metrics.md").read_text()
+    told = {
+        name
+        for row in re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", text, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", row)
+    }
+    assert told == {series.name for charts in CHARTS.values() for chart in charts for series in chart.series}
+
+
 def test_demo_prompts_are_valid_distinct_and_of_every_kind() -> None:
     rows = [json.loads(line) for line in PROMPTS.read_text(encoding="utf-8").splitlines()]
     chats = [check_messages(row["messages"]) for row in rows]
