@@ -1,0 +1,48 @@
+"""Small words for pages of runs: durations, shares, metric values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+
+from training import plans
+
+register = template.Library()
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Return 40 s, 12 min or 3 h 20 min; nothing for None."""
+    return "" if seconds is None else plans.duration(seconds)
+
+
+@register.filter
+def percent(share: float | None) -> str:
+    return "none" if share is None else f"{100 * share:.0f} %"
+
+
+@register.filter
+def figure(value: Any) -> str:
+    """Return a metric's value in four significant digits; an en dash for none."""
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@register.filter
+def last_line(text: str) -> str:
+    """Return the last line that says something: of a traceback, the one with the error."""
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+@register.filter
+def hundredths(share: float | None) -> str:
+    """Return a share of 1 on a scale of 200 units, for SVG."""
+    return f"{200 * (share or 0):.1f}"
+
+
+@register.filter
+def width_between(low: float | None, high: float | None) -> str:
+    return f"{200 * ((high or 0) - (low or 0)):.1f}"
