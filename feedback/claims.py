@@ -63,9 +63,10 @@ def claim_next(*, queue: Queue, annotator: User, now: datetime) -> Assignment | 
     queue.refresh_from_db(fields=["state"])
     if queue.state != Queue.State.OPEN:
         raise QueueNotOpen(f"{queue.name} is {queue.get_state_display().lower()}")
-    mine = next_slots(queue=queue, annotator=annotator, now=now).filter(annotator=annotator)
-    with_draft = mine.filter(Exists(Draft.objects.filter(comparison=OuterRef("comparison"), annotator=annotator)))
-    for slots in (with_draft, next_slots(queue=queue, annotator=annotator, now=now)):
+    for slots in (
+        slots_with_draft(queue=queue, annotator=annotator, now=now),
+        next_slots(queue=queue, annotator=annotator, now=now),
+    ):
         while (slot := slots.select_for_update(skip_locked=True, of=("self",)).first()) is not None:
             if take(slot=slot, queue=queue, annotator=annotator, now=now):
                 return held_slot(queue=queue, annotator=annotator, now=now)
@@ -84,6 +85,14 @@ def held_slot(*, queue: Queue, annotator: User, now: datetime) -> Assignment | N
         .select_related("comparison__prompt", "comparison__response_a", "comparison__response_b", "guideline", "policy")
         .order_by("leased_at", "pk")
         .first()
+    )
+
+
+def slots_with_draft(*, queue: Queue, annotator: User, now: datetime) -> AssignmentQuerySet:
+    """Return the slots of `annotator` whose lease ran out over a draft and that nobody has taken since."""
+    drafts = Draft.objects.filter(comparison=OuterRef("comparison"), annotator=annotator)
+    return (
+        Assignment.objects.claimable(now).filter(Exists(drafts), queue=queue, annotator=annotator).order_by("leased_at")
     )
 
 
