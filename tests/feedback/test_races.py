@@ -12,6 +12,7 @@ import pytest
 
 from tests.feedback.racers import Crew
 
+pytestmark = pytest.mark.slow
 CREW = 8
 
 
