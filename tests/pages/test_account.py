@@ -109,3 +109,9 @@ def test_a_broken_page_says_so_and_shows_no_secret(annotator, monkeypatch, clien
     page = answer.content.decode()
     assert "Something broke on our side" in page
     assert "Traceback" not in page
+
+
+def test_a_fragment_asked_for_after_logout_is_answered_with_401(project, client):
+    address = reverse("project-loop", args=[project.slug])
+    assert client.get(address, headers={"HX-Request": "true"}).status_code == 401
+    assert client.get(address).status_code == 302
