@@ -21,13 +21,20 @@ class ActiveSecondsField(forms.FloatField):
         return super().clean(value) or 0.0
 
 
+class RationaleField(forms.CharField):
+    """Text as it was typed; browsers send every line break as two characters, which the limit must not count."""
+
+    def to_python(self, value: Any) -> str:
+        return super().to_python(value).replace("\r\n", "\n")
+
+
 class DraftForm(forms.Form):
     """A judgment on its way. `preference` counts in display order: negative = the response on the left."""
 
     comparison = forms.UUIDField()
     order = forms.CharField(max_length=64)
     preference = forms.TypedChoiceField(choices=STEPS, coerce=int, empty_value=None, required=False)
-    rationale = forms.CharField(required=False, strip=False, max_length=RATIONALE_LENGTH_LIMIT)
+    rationale = RationaleField(required=False, strip=False, max_length=RATIONALE_LENGTH_LIMIT)
     flags = forms.MultipleChoiceField(choices=Flag.choices, required=False)
     active_seconds = ActiveSecondsField(required=False, min_value=0)
 
@@ -47,7 +54,7 @@ class JudgmentForm(RetakeForm):
 
 class RevisionForm(forms.Form):
     preference = forms.TypedChoiceField(choices=STEPS, coerce=int, error_messages=NO_CHOICE)
-    rationale = forms.CharField(required=False, strip=False, max_length=RATIONALE_LENGTH_LIMIT)
+    rationale = RationaleField(required=False, strip=False, max_length=RATIONALE_LENGTH_LIMIT)
     flags = forms.MultipleChoiceField(choices=Flag.choices, required=False)
     active_seconds = ActiveSecondsField(required=False, min_value=0)
     submission_id = forms.UUIDField()

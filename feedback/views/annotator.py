@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from feedback.claims import BadSkip, LeaseLost, QueueNotOpen, SlotGone, claim_next, free_slot, renew_lease, skip
 from feedback.display import BadSeal, shown_first_of, turn
-from feedback.judging import BadJudgment, SubmissionIdTaken, save_draft, submit_judgment
+from feedback.judging import BadJudgment, Flag, SubmissionIdTaken, save_draft, submit_judgment
 from feedback.label_forms import DraftForm, JudgmentForm, LeaseForm, RetakeForm, SkipForm
 from feedback.markdown import render_document
 from feedback.models import Assignment, Comparison, Judgment, Queue, Skip
@@ -25,6 +25,7 @@ from feedback.views.label_page import (
     in_queue,
     in_words,
     refusal,
+    seconds_left,
     task_context,
 )
 
@@ -160,11 +161,12 @@ def label_renew(request: SignedInRequest, queue: Queue) -> HttpResponse:
     form = LeaseForm(request.POST)
     if not form.is_valid():
         return JsonResponse({"errors": form.errors}, status=422)
+    now = timezone.now()
     try:
-        slot = renew_lease(annotator=request.user, now=timezone.now(), **lease_of(form))
+        slot = renew_lease(annotator=request.user, now=now, **lease_of(form))
     except LeaseLost as error:
         return refusal("lease_lost", str(error), slot_free=error.slot_free)
-    return JsonResponse({"lease_expires_at": slot.lease_expires_at})
+    return JsonResponse({"lease_expires_at": slot.lease_expires_at, "seconds_left": seconds_left(slot, now)})
 
 
 @require_safe
@@ -265,7 +267,7 @@ def lost(
     context = {
         "said": said,
         "choice": in_words(said["preference"]),
-        "flags": said["flags"],
+        "flags": [Flag(flag).label for flag in said["flags"]],
         "slot_free": free,
         "judged_id": judged.pk if judged else None,
         "not_open": not is_open,

@@ -176,11 +176,17 @@ def task_context(
         "assignment_id": slot.pk,
         "lease_token": slot.lease_token,
         "lease_expires_at": slot.lease_expires_at,
+        "seconds_left": seconds_left(slot, now),
         "progress": own_progress(queue=queue, annotator=annotator, now=now),
         "skip_reasons": Skip.Reason.choices,
         "last_judgment_id": last.pk if last else None,
         **guideline_context(slot.guideline, last),
     }
+
+
+def seconds_left(slot: Assignment, now: datetime) -> int:
+    """Return for how long the lease still runs, so that the page need not trust its own clock."""
+    return int((slot.lease_expires_at - now).total_seconds()) if slot.lease_expires_at else 0
 
 
 def guideline_context(guideline: Guideline, last: Judgment | None) -> dict[str, Any]:
