@@ -33,7 +33,7 @@ class Chart:
     meaning: str
     healthy: str = ""
     trouble: str = ""
-    lines: tuple[Line, ...] = ()
+    line: Line | None = None
     folded: bool = False
 
     @property
@@ -42,9 +42,15 @@ class Chart:
 
 
 def one(
-    name: str, title: str, meaning: str, healthy: str = "", trouble: str = "", *lines: Line, folded: bool = False
+    name: str,
+    title: str,
+    meaning: str,
+    healthy: str = "",
+    trouble: str = "",
+    line: Line | None = None,
+    folded: bool = False,
 ) -> Chart:
-    return Chart(title, (Series(name, title),), meaning, healthy, trouble, lines, folded)
+    return Chart(title, (Series(name, title),), meaning, healthy, trouble, line, folded)
 
 
 LEARNING_RATE = one(
@@ -129,7 +135,7 @@ DPO = (
         "beta x log-ratio of policy to reference, for each side.",
         "Both may fall; the gap between them counts.",
         "Chosen falls as fast as rejected: the policy only forgets. Raise beta or lower the learning rate.",
-        (Line(0.0, "the reference"),),
+        Line(0.0, "the reference"),
     ),
     Chart(
         "Log-probabilities",
@@ -167,7 +173,7 @@ PPO = (
         "Share of tokens whose probability ratio left the clip range.",
         "First minibatch 0, whole update below about 0.2.",
         "High: steps too large; lower the learning rate or the number of PPO epochs.",
-        (Line(0.2, "high"),),
+        Line(0.2, "high"),
     ),
     one(
         "approx_kl",

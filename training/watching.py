@@ -68,6 +68,38 @@ def seconds_per_step(run: Run) -> float | None:
     return statistics.median(gaps) if len(gaps) >= 2 else None
 
 
+ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
+    (
+        ("out of memory", "outofmemory", "-9", "sigkill", "killed"),
+        "The machine ran out of memory, or somebody ended the trainer. Halve the batch size and double the gradient "
+        "accumulation: the result is the same and needs less room.",
+    ),
+    (
+        ("longer than", "too long", "max_length", "max_prompt_length"),
+        "A row has more tokens than the settings allow. Raise the longest sequence, or leave such prompts out.",
+    ),
+    (
+        ("torch is not installed", "no torch"),
+        "The worker's machine lacks the training libraries; install Concord there with its extra train.",
+    ),
+    (
+        ("sha256", "damaged", "are gone", "is gone"),
+        "Files are missing or not what they were. Restore them from a backup, or choose another input.",
+    ),
+    (("no space", "mb are free"), "The disk is full. Make room in the data directory."),
+    (("nan", "not finite", "infinite"), "The numbers went out of range. Lower the learning rate."),
+)
+
+
+def advice(error: str) -> str:
+    """Say what a person can do about a run's error; a general word for one that is not known."""
+    lowered = error.lower()
+    for signs, text in ADVICE:
+        if any(sign in lowered for sign in signs):
+            return text
+    return "The log below says what happened before it."
+
+
 # Texts -----------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from feedback.models import Project, Snapshot
 from training.base_models import MISSING_MODEL, find_base_model, register_base_model, resolve_path
 from training.lineage import CheckpointGone, lineage, model_source, where_used
 from training.models import Checkpoint, Run
+from training.plans import includes_simulated
 
 PAGE = 50
 
@@ -73,6 +74,7 @@ def checkpoint_detail(request: HttpRequest, project: str, checkpoint: str) -> Ht
         "place": resolve_path(found.path),
         "gone": missing_files(found),
         "evaluations": evaluations(found),
+        "simulated": origin.snapshot is not None and includes_simulated(origin.snapshot),
         "may_run": may(request.user, "training.run", within),
     }
     return render(request, "training/checkpoint.html", context)

@@ -21,7 +21,7 @@ from training.models import Run
 from training.reading import metric_names, metrics_after, numbers, settings_of
 from training.rundir import RunDirectory
 from training.runs import RunEnded, cancel_run
-from training.watching import landed_samples, log_tail, rollout_previews, watch, worker_is_alive
+from training.watching import advice, landed_samples, log_tail, rollout_previews, watch, worker_is_alive
 
 PAGE = 50
 
@@ -170,6 +170,7 @@ def live_context(request: HttpRequest, project: Project, run: Run) -> dict:
         "no_worker": run.is_unfinished and not worker_is_alive(now),
         "may_run": may(request.user, "training.run", project),
         "checkpoint": getattr(run, "checkpoint", None),
+        "advice": advice(run.error) if run.state == Run.State.FAILED else "",
     }
 
 
