@@ -56,6 +56,13 @@ class SnapshotField(forms.ModelChoiceField):
         return f"{snapshot.name} · {rows.get(TRAIN, 0)} rows to train on, {rows.get(EVALUATION, 0)} held out"
 
 
+class NewOrExistingField(forms.ModelChoiceField):
+    """A choice whose empty option means a new one."""
+
+    def clean(self, value: Any) -> Any:
+        return None if value in self.empty_values else super().clean(value)
+
+
 def setting_field(setting: dataclasses.Field, kind_of_value: Any) -> forms.Field:
     """Return the form field of one setting of a config."""
     about = setting.metadata
@@ -76,6 +83,8 @@ def setting_field(setting: dataclasses.Field, kind_of_value: Any) -> forms.Field
 
 
 class RunForm(forms.Form):
+    use_required_attribute = False  # a field that a choice hides must not hold the form back
+
     name = forms.CharField(max_length=200, required=False, help_text="Empty for the kind and a number.")
 
     def __init__(
@@ -151,9 +160,9 @@ class RunForm(forms.Form):
 
     def add_queue(self) -> None:
         options = self.project.queues.exclude(state=Queue.State.CLOSED)
-        self.fields["queue"] = forms.ModelChoiceField(
+        is_new = not (self.is_bound and self.data.get("queue"))
+        self.fields["queue"] = NewOrExistingField(
             options,
-            required=False,
             empty_label="A new queue",
             help_text="The comparisons appear in it while the responses land.",
             initial=self.preselected("queue", options),
@@ -161,13 +170,13 @@ class RunForm(forms.Form):
         self.fields["queue_name"] = forms.CharField(
             label="Name of the new queue",
             max_length=200,
-            required=False,
+            required=is_new,
             initial=f"Round {self.project.queues.count() + 1}",
         )
         self.fields["guideline"] = forms.CharField(
             label="Guidelines of the new queue",
             max_length=GUIDELINE_LENGTH_LIMIT,
-            required=False,
+            required=is_new,
             initial=latest_guideline(self.project),
             help_text="Markdown. Taken from the newest queue.",
             widget=forms.Textarea(attrs={"rows": 7, "class": "code-input"}),
@@ -189,7 +198,10 @@ class RunForm(forms.Form):
             choices=[*choices, ("random", "Some, drawn at random")], initial="all"
         )
         self.fields["prompt_count"] = forms.IntegerField(
-            label="How many at random", min_value=1, initial=min(32, max(1, train)), required=False
+            label="How many at random",
+            min_value=1,
+            initial=min(32, max(1, train)),
+            required=not self.is_bound or self.data.get("prompts") == "random",
         )
 
     def add_settings(self) -> dict[str, dataclasses.Field]:
@@ -221,16 +233,6 @@ class RunForm(forms.Form):
         return any(field.errors for field in self.advanced_settings)
 
     # What was chosen ------------------------------------------------------------------------------
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
-        if "queue" in self.fields and cleaned.get("queue") is None and "queue" not in self.errors:
-            for name in ("queue_name", "guideline"):
-                if not cleaned.get(name) and name not in self.errors:
-                    self.add_error(name, "A new queue needs one.")
-        if cleaned.get("prompts") == "random" and not cleaned.get("prompt_count") and "prompt_count" not in self.errors:
-            self.add_error("prompt_count", "Say how many.")
-        return cleaned
 
     def value_of(self, name: str) -> Any:
         """Return the cleaned value, or the initial one where nothing usable has been typed yet."""

@@ -107,7 +107,7 @@ DPO = (
     one(
         "loss",
         "Loss",
-        "-log sigmoid(beta x how much more the policy than its reference favours chosen over rejected).",
+        "-log sigmoid(beta x gap); the gap is how much more than its reference the policy favours the chosen side.",
         "Starts at ln 2 exactly, since policy and reference are the same, and falls.",
         "Starts elsewhere: policy and reference differ, so the run is broken. "
         "Near 0: learned by heart; DPO gets worse before one pass over the rows is through.",

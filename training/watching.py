@@ -70,24 +70,13 @@ def seconds_per_step(run: Run) -> float | None:
 
 ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (
     (
-        ("out of memory", "outofmemory", "-9", "sigkill", "killed"),
+        ("out of memory", "sigkill", "too little memory", "memoryerror"),
         "The machine ran out of memory, or somebody ended the trainer. Halve the batch size and double the gradient "
         "accumulation: the result is the same and needs less room.",
     ),
-    (
-        ("longer than", "too long", "max_length", "max_prompt_length"),
-        "A row has more tokens than the settings allow. Raise the longest sequence, or leave such prompts out.",
-    ),
-    (
-        ("torch is not installed", "no torch"),
-        "The worker's machine lacks the training libraries; install Concord there with its extra train.",
-    ),
-    (
-        ("sha256", "damaged", "are gone", "is gone"),
-        "Files are missing or not what they were. Restore them from a backup, or choose another input.",
-    ),
-    (("no space", "mb are free"), "The disk is full. Make room in the data directory."),
-    (("nan", "not finite", "infinite"), "The numbers went out of range. Lower the learning rate."),
+    (("no space left", "mb are free"), "The disk is full. Make room in the data directory, then start again."),
+    (("not finite", "nan in", "is nan"), "The numbers went out of range. Lower the learning rate."),
+    (("sha256", "is gone", "are gone"), "Files are not what they were. Restore them from a backup."),
 )
 
 

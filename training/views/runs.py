@@ -42,12 +42,12 @@ def run_list_live(request: HttpRequest, project: str) -> HttpResponse:
 @login_required
 def run_detail(request: HttpRequest, project: str, run: str) -> HttpResponse:
     within, found = run_or_404(request, project, run)
-    names = metric_names(found)
+    shown = numbers(found)
     context = {
         **live_context(request, within, found),
         **text_context(found),
-        "numbers": numbers(found),
-        "charts": charts_of(found.kind, names),
+        "numbers": shown,
+        "charts": charts_of(found.kind, shown.names) if shown.rows or found.is_unfinished else [],
         "settings": settings_of(found),
         "log": log_tail(found),
     }
@@ -139,7 +139,7 @@ def run_or_404(request: HttpRequest, project: str, run: str, permission: str = "
 def list_context(request: HttpRequest, project: str) -> dict:
     within = project_or_404(request.user, project, "training.read")
     now = timezone.now()
-    runs = within.runs.select_related("created_by", "policy", "snapshot", "queue", "checkpoint")
+    runs = within.runs.select_related("created_by", "policy", "reward", "snapshot", "queue", "checkpoint")
     kind, state = request.GET.get("kind", ""), request.GET.get("state", "")
     if kind in Run.Kind.values:
         runs = runs.filter(kind=kind)
