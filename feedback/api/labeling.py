@@ -1,0 +1,283 @@
+"""Labeling over HTTP: claim, submit, skip, renew, draft, reclaim, one's own judgments. The same verbs as the pages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import generics
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response as ApiResponse
+
+from feedback.access import check
+from feedback.api.refusals import CONFLICT, LEASE_LOST, REFUSED, Conflict, Refused, lease_lost
+from feedback.api.task_serializers import (
+    DraftInputSerializer,
+    JudgmentInputSerializer,
+    LeaseInputSerializer,
+    LeaseSerializer,
+    OwnJudgmentSerializer,
+    ShownDraftSerializer,
+    SkipInputSerializer,
+    SubmitInputSerializer,
+    TaskSerializer,
+)
+from feedback.claims import BadSkip, LeaseLost, QueueNotOpen, SlotGone, claim_next, reclaim, renew_lease, skip
+from feedback.display import BadSeal, seal, shown_first_of, turn
+from feedback.judging import (
+    BadJudgment,
+    NotCurrent,
+    SubmissionIdTaken,
+    revise_judgment,
+    save_draft,
+    submit_judgment,
+)
+from feedback.models import Assignment, Comparison, Draft, Judgment, Queue, User
+from feedback.own_work import credible_seconds
+
+PARTS = ("comparison__prompt", "comparison__response_a", "comparison__response_b", "guideline", "policy", "queue")
+
+
+@extend_schema(request=None, responses={200: TaskSerializer, 204: None, 409: CONFLICT})
+@api_view(["POST"])
+def claim(request: Request, queue: UUID) -> ApiResponse:
+    """Take the next comparison under a lease, or get the one you hold; 204 when there is none for you."""
+    found = get_object_or_404(Queue.objects.select_related("project"), pk=queue)
+    check(request.user, "feedback.label", found.project)
+    try:
+        slot = claim_next(queue=found, annotator=request.user, now=timezone.now())
+    except QueueNotOpen as refusal:
+        raise Conflict("queue_not_open", str(refusal)) from refusal
+    return ApiResponse(status=204) if slot is None else ApiResponse(task(slot, request.user))
+
+
+@extend_schema(request=SubmitInputSerializer, responses={201: OwnJudgmentSerializer, 409: LEASE_LOST, 422: REFUSED})
+@api_view(["POST"])
+def submit(request: Request, assignment: UUID) -> ApiResponse:
+    """Store your judgment of the comparison that you hold. What is refused for a lost lease is kept as a draft."""
+    slot, said = slot_of(request, assignment), checked(SubmitInputSerializer, request)
+    if slot.annotator_id != request.user.pk:
+        raise_lost = LeaseLost(slot_free=False)
+        return lease_lost("lease_lost", str(raise_lost), slot_free=raise_lost.slot_free)
+    now = timezone.now()
+    try:
+        judgment = submit_judgment(
+            assignment_id=slot.pk,
+            annotator=request.user,
+            lease_token=said["lease_token"],
+            submission_id=said["submission_id"],
+            preference=slot.turn(said["preference"]),
+            rationale=said["rationale"],
+            flags=said["flags"],
+            active_seconds=credible(said, slot.comparison, request.user, now),
+            interface="api",
+            now=now,
+        )
+    except LeaseLost as refusal:
+        return lease_lost("lease_lost", str(refusal), slot_free=refusal.slot_free)
+    except SubmissionIdTaken as refusal:
+        return lease_lost("submission_id_taken", str(refusal), slot_free=False)
+    except BadJudgment as refusal:
+        raise Refused(refusal.field, refusal.message) from refusal
+    return ApiResponse(own_judgment(judgment), status=201)
+
+
+@extend_schema(request=SkipInputSerializer, responses={204: None, 409: LEASE_LOST, 422: REFUSED})
+@api_view(["POST"])
+def pass_over(request: Request, assignment: UUID) -> ApiResponse:
+    """Give the slot back; the comparison is not offered to you again."""
+    slot, said = slot_of(request, assignment), checked(SkipInputSerializer, request)
+    try:
+        skip(assignment_id=slot.pk, annotator=request.user, now=timezone.now(), **said)
+    except LeaseLost as refusal:
+        return lease_lost("lease_lost", str(refusal), slot_free=refusal.slot_free)
+    except BadSkip as refusal:
+        raise Refused(refusal.field, refusal.message) from refusal
+    return ApiResponse(status=204)
+
+
+@extend_schema(request=LeaseInputSerializer, responses={200: LeaseSerializer, 409: LEASE_LOST})
+@api_view(["POST"])
+def renew(request: Request, assignment: UUID) -> ApiResponse:
+    """Let your lease run anew from now."""
+    slot, said = slot_of(request, assignment), checked(LeaseInputSerializer, request)
+    try:
+        renewed = renew_lease(
+            assignment_id=slot.pk, annotator=request.user, lease_token=said["lease_token"], now=timezone.now()
+        )
+    except LeaseLost as refusal:
+        return lease_lost("lease_lost", str(refusal), slot_free=refusal.slot_free)
+    return ApiResponse({"assignment": renewed.pk, "lease_expires_at": renewed.lease_expires_at})
+
+
+@extend_schema(request=DraftInputSerializer, responses={200: ShownDraftSerializer, 409: CONFLICT, 422: REFUSED})
+@api_view(["PUT"])
+def draft(request: Request, comparison: UUID) -> ApiResponse:
+    """Keep what you have so far; it outlives the lease."""
+    found, said = comparison_of(request, comparison), checked(DraftInputSerializer, request)
+    if Judgment.objects.filter(comparison=found, annotator=request.user).exists():
+        raise Conflict("already_judged", "you have judged this comparison; revise the judgment instead")
+    try:
+        first = shown_first_of(comparison=found, annotator=request.user, mark=said["order"])
+        preference = said["preference"]
+        stored = save_draft(
+            comparison=found,
+            annotator=request.user,
+            preference=None if preference is None else turn(preference, comparison=found, shown_first_id=first),
+            rationale=said["rationale"],
+            flags=said["flags"],
+            active_seconds=credible(said, found, request.user, timezone.now()),
+        )
+    except BadSeal as refusal:
+        raise Refused("order", str(refusal)) from refusal
+    except BadJudgment as refusal:
+        raise Refused(refusal.field, refusal.message) from refusal
+    return ApiResponse(shown_draft(stored, found, first))
+
+
+@extend_schema(request=None, responses={200: TaskSerializer, 409: LEASE_LOST})
+@api_view(["POST"])
+def take_back(request: Request, comparison: UUID) -> ApiResponse:
+    """Take a comparison back whose lease you lost, if a slot of it is free. Its display order may be another one."""
+    found = comparison_of(request, comparison)
+    try:
+        slot = reclaim(comparison=found, annotator=request.user, now=timezone.now())
+    except SlotGone as refusal:
+        return lease_lost("slot_gone", str(refusal), slot_free=False)
+    return ApiResponse(task(Assignment.objects.select_related(*PARTS).get(pk=slot.pk), request.user))
+
+
+class OwnJudgments(generics.ListAPIView):
+    serializer_class = OwnJudgmentSerializer
+    queryset = Judgment.objects.none()
+
+    def get_queryset(self) -> QuerySet[Judgment]:
+        queue = get_object_or_404(Queue.objects.select_related("project"), pk=self.kwargs["queue"])
+        check(self.request.user, "feedback.label", queue.project)
+        own = Judgment.objects.current().filter(queue=queue, annotator=self.request.user)
+        return own.select_related("comparison")
+
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> ApiResponse:
+        """List what you have judged in the queue, the revisions that count, the latest first."""
+        page = self.paginate_queryset(self.get_queryset()) or []
+        return self.get_paginated_response([own_judgment(judgment) for judgment in page])
+
+
+@extend_schema(request=JudgmentInputSerializer, responses={201: OwnJudgmentSerializer, 409: CONFLICT, 422: REFUSED})
+@api_view(["POST"])
+def revise(request: Request, judgment: UUID) -> ApiResponse:
+    """Store a new revision of your own judgment; `preference` counts in the order in which you saw the responses."""
+    found = get_object_or_404(Judgment.objects.select_related("comparison", "queue__project"), pk=judgment)
+    check(request.user, "feedback.label", found.queue.project)
+    get_object_or_404(Judgment, pk=judgment, annotator=request.user)
+    said = checked(JudgmentInputSerializer, request)
+    now = timezone.now()
+    try:
+        revision = revise_judgment(
+            judgment=found,
+            annotator=request.user,
+            submission_id=said["submission_id"],
+            preference=turn(said["preference"], comparison=found.comparison, shown_first_id=found.shown_first_id),
+            rationale=said["rationale"],
+            flags=said["flags"],
+            active_seconds=min(said["active_seconds"], max(0.0, (now - found.created_at).total_seconds())),
+            interface="api",
+            now=now,
+        )
+    except NotCurrent as refusal:
+        raise Conflict("not_current", str(refusal)) from refusal
+    except SubmissionIdTaken as refusal:
+        raise Conflict("submission_id_taken", str(refusal)) from refusal
+    except BadJudgment as refusal:
+        raise Refused(refusal.field, refusal.message) from refusal
+    return ApiResponse(own_judgment(revision), status=201)
+
+
+# What the endpoints share
+
+
+def checked(serializer: type, request: Request) -> dict[str, Any]:
+    asked = serializer(data=request.data)
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)
+
+
+def slot_of(request: Request, assignment: UUID) -> Assignment:
+    slot = get_object_or_404(Assignment.objects.select_related("comparison", "queue__project"), pk=assignment)
+    check(request.user, "feedback.label", slot.queue.project)
+    return slot
+
+
+def comparison_of(request: Request, comparison: UUID) -> Comparison:
+    found = get_object_or_404(Comparison.objects.select_related("queue__project"), pk=comparison)
+    check(request.user, "feedback.label", found.queue.project)
+    return found
+
+
+def credible(said: dict[str, Any], comparison: Comparison, annotator: User, now: datetime) -> float:
+    return credible_seconds(claimed=said["active_seconds"], comparison=comparison, annotator=annotator, now=now)
+
+
+def task(slot: Assignment, annotator: User) -> dict[str, Any]:
+    first, second = slot.shown_responses
+    assert slot.guideline is not None, "a held slot has its guideline"
+    assert slot.policy is not None, "a held slot has its policy"
+    stored = Draft.objects.filter(comparison=slot.comparison, annotator=annotator).first()
+    return dict(
+        TaskSerializer(
+            {
+                "assignment": slot.pk,
+                "lease_token": slot.lease_token,
+                "lease_expires_at": slot.lease_expires_at,
+                "comparison": slot.comparison_id,
+                "queue": slot.queue_id,
+                "order": seal(comparison=slot.comparison, annotator=annotator, shown_first_id=first.pk),
+                "prompt": {"messages": slot.comparison.prompt.messages},
+                "responses": [{"key": "first", "text": first.text}, {"key": "second", "text": second.text}],
+                "guideline": slot.guideline,
+                "allow_tie": slot.policy.allow_tie,
+                "require_rationale": slot.policy.require_rationale,
+                "draft": shown_draft(stored, slot.comparison, first.pk),
+            }
+        ).data
+    )
+
+
+def shown_draft(draft: Draft | None, comparison: Comparison, shown_first_id: UUID) -> dict[str, Any]:
+    if draft is None:
+        return {"preference": None, "rationale": "", "flags": [], "active_seconds": 0.0}
+    return {
+        "preference": (
+            None
+            if draft.preference is None
+            else turn(draft.preference, comparison=comparison, shown_first_id=shown_first_id)
+        ),
+        "rationale": draft.rationale,
+        "flags": draft.flags,
+        "active_seconds": draft.active_seconds,
+    }
+
+
+def own_judgment(judgment: Judgment) -> dict[str, Any]:
+    shown = turn(judgment.preference, comparison=judgment.comparison, shown_first_id=judgment.shown_first_id)
+    return dict(
+        OwnJudgmentSerializer(
+            {
+                "id": judgment.pk,
+                "queue": judgment.queue_id,
+                "comparison": judgment.comparison_id,
+                "revision": judgment.revision,
+                "preference": shown,
+                "rationale": judgment.rationale,
+                "flags": judgment.flags,
+                "active_seconds": judgment.active_seconds,
+                "created_at": judgment.created_at,
+            }
+        ).data
+    )
