@@ -33,9 +33,11 @@
     if (region && text) region.textContent = text;
   }
 
+  // base.html's banner, which shell.js fills for any fragment that could not be had. Here the words are nearer to the
+  // work, so they are put in after shell.js has spoken.
   function trouble(kind, text, link) {
     const box = find("#trouble");
-    if (!box || box.dataset.kind === kind) return;
+    if (!box) return;
     box.dataset.kind = kind;
     box.replaceChildren(document.createTextNode(text));
     if (link) {
@@ -43,8 +45,10 @@
       anchor.href = link.href;
       anchor.textContent = link.text;
       anchor.target = "_blank";
+      anchor.rel = "noopener";
       box.append(" ", anchor);
     }
+    box.hidden = false;
   }
 
   function settle(...kinds) {
@@ -52,14 +56,14 @@
     if (!box || !kinds.includes(box.dataset.kind)) return;
     delete box.dataset.kind;
     box.replaceChildren();
+    box.hidden = true;
   }
 
   const NOT_SAVED = "Not saved yet: the site cannot be reached. Your text is kept here; this page will retry.";
 
   function loggedOut() {
-    const href = `${find("#bench").dataset.login}?next=${encodeURIComponent(location.pathname)}`;
     trouble("login", "You have been logged out. Your text is kept in this browser.", {
-      href,
+      href: find("#trouble")?.dataset.login || location.pathname,
       text: "Log in again in a new tab, then come back here",
     });
   }
@@ -475,11 +479,13 @@
     return place ? Number(place[1]) : null;
   }
 
-  function toggleSkip(open) {
+  const skipping = () => find("#skip")?.matches(":popover-open");
+
+  function toggleSkip() {
     const panel = find("#skip");
     if (!panel) return;
-    panel.open = open ?? !panel.open;
-    if (panel.open) find(".skip-reasons button", panel).focus({ preventScroll: true });
+    panel.togglePopover();
+    if (skipping()) find(".skip-reasons button", panel).focus({ preventScroll: true });
     else find("#task-title").focus({ preventScroll: true });
   }
 
@@ -512,7 +518,7 @@
   function keyInText(event) {
     if (event.key === "Escape") {
       event.preventDefault();
-      if (event.target.closest("#skip")) toggleSkip(false);
+      if (event.target.closest("#skip")) toggleSkip();
       else find("#task-title").focus({ preventScroll: true });
     } else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
@@ -522,7 +528,7 @@
 
   function keyInSkip(event) {
     const number = digit(event);
-    if (event.key === "Escape" || event.key.toLowerCase() === "s") toggleSkip(false);
+    if (event.key === "Escape" || event.key.toLowerCase() === "s") toggleSkip();
     else if (number) find(`#skip button[data-key="${number}"]`)?.click();
     else return;
     event.preventDefault();
@@ -538,7 +544,7 @@
       return submitByKey();
     }
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (find("#skip")?.open) return keyInSkip(event);
+    if (skipping()) return keyInSkip(event);
     const number = digit(event);
     if (number !== null) {
       const radio = find(`#scale input[data-key="${number || 4}"]`);
@@ -571,8 +577,6 @@
       event.preventDefault();
       toggleGuidelines();
     }
-    const skip = find("#skip[open]");
-    if (skip && !event.target.closest("#skip")) skip.open = false;
   });
 
   for (const kind of ["input", "change"]) {
