@@ -190,6 +190,7 @@
   }
 
   function draw() {
+    section.removeAttribute("data-waiting");
     for (const chart of charts) {
       if (!chart.plot) make(chart);
       else {

@@ -12,8 +12,8 @@ from training.models import Checkpoint, Run
 
 
 class RunSerializer(serializers.ModelSerializer[Run]):
-    project = serializers.SlugRelatedField(slug_field="slug", read_only=True)
-    created_by = serializers.SlugRelatedField(slug_field="username", read_only=True)
+    project: serializers.SlugRelatedField[Any] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    created_by: serializers.SlugRelatedField[Any] = serializers.SlugRelatedField(slug_field="username", read_only=True)
     checkpoint = serializers.PrimaryKeyRelatedField[Checkpoint](
         read_only=True, allow_null=True, help_text="The checkpoint that it left."
     )
@@ -57,7 +57,7 @@ class RunInputSerializer(serializers.Serializer[dict[str, Any]]):
 
 class RunMetricSerializer(serializers.Serializer[dict[str, Any]]):
     step = serializers.IntegerField()
-    values = serializers.DictField(child=serializers.FloatField(allow_null=True))  # type: ignore[assignment]
+    values = serializers.DictField(child=serializers.FloatField(allow_null=True))
 
 
 class MetricsSerializer(serializers.Serializer[dict[str, Any]]):
@@ -68,7 +68,7 @@ class MetricsSerializer(serializers.Serializer[dict[str, Any]]):
 
 
 class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
-    project = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    project: serializers.SlugRelatedField[Any] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     evaluation = serializers.DictField(read_only=True, help_text="Figures on held-out labels, each with its n.")
 
     class Meta:

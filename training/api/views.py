@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -16,7 +16,7 @@ from rest_framework.response import Response as ApiResponse
 from rest_framework.views import APIView
 
 from feedback.access import check, project_or_404
-from feedback.models import Project
+from feedback.models import Project, User
 from training.api.refusals import Conflict, Refused
 from training.api.serializers import (
     CheckpointDetailSerializer,
@@ -69,7 +69,7 @@ class RunList(generics.ListAPIView):
                 project=within,
                 kind=wanted["kind"],
                 config=wanted["config"],
-                created_by=request.user,
+                created_by=cast(User, request.user),
                 name=wanted["name"],
                 prompt_ids=wanted["prompts"],
                 **inputs(within, wanted),

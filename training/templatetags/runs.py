@@ -24,9 +24,9 @@ def percent(share: float | None) -> str:
 
 @register.filter
 def figure(value: Any) -> str:
-    """Return a metric's value in four significant digits; an en dash for none."""
+    """Return a metric's value in four significant digits; a dash for none."""
     if value is None:
-        return "–"
+        return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from feedback.access import may, project_or_404
 from feedback.models import Project, Snapshot
+from feedback.views.label_page import SignedInRequest
 from training.base_models import MISSING_MODEL, find_base_model, register_base_model, resolve_path
 from training.lineage import CheckpointGone, lineage, model_source, where_used
 from training.models import Checkpoint, Run
@@ -22,7 +23,7 @@ PAGE = 50
 
 @require_safe
 @login_required
-def checkpoint_list(request: HttpRequest, project: str) -> HttpResponse:
+def checkpoint_list(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "training.read")
     checkpoints = within.checkpoints.select_related("parent", "run", "snapshot")
     kind, snapshot = request.GET.get("kind", ""), chosen_snapshot(within, request.GET.get("snapshot", ""))
@@ -47,7 +48,7 @@ def checkpoint_list(request: HttpRequest, project: str) -> HttpResponse:
 
 @require_POST
 @login_required
-def checkpoint_base(request: HttpRequest, project: str) -> HttpResponse:
+def checkpoint_base(request: SignedInRequest, project: str) -> HttpResponse:
     """Give the project its checkpoint of the installation's base model."""
     within = project_or_404(request.user, project, "training.run")
     checkpoint = register_base_model(project=within)
@@ -60,7 +61,7 @@ def checkpoint_base(request: HttpRequest, project: str) -> HttpResponse:
 
 @require_safe
 @login_required
-def checkpoint_detail(request: HttpRequest, project: str, checkpoint: str) -> HttpResponse:
+def checkpoint_detail(request: SignedInRequest, project: str, checkpoint: str) -> HttpResponse:
     within = project_or_404(request.user, project, "training.read")
     related = within.checkpoints.select_related("parent", "run", "run__policy", "run__reward", "snapshot")
     found = get_object_or_404(related, pk=checkpoint)
@@ -82,7 +83,7 @@ def checkpoint_detail(request: HttpRequest, project: str, checkpoint: str) -> Ht
 
 @require_safe
 @login_required
-def snapshot_checkpoints(request: HttpRequest, project: str, snapshot: str) -> HttpResponse:
+def snapshot_checkpoints(request: SignedInRequest, project: str, snapshot: str) -> HttpResponse:
     """Answer what the snapshot page loads into itself; a whole page where a person opens it alone."""
     within = project_or_404(request.user, project, "training.read")
     found = get_object_or_404(within.snapshots, pk=snapshot)

@@ -7,7 +7,7 @@ import csv
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse
+from django.http import FileResponse, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from feedback.access import may, project_or_404
 from feedback.models import Project
+from feedback.views.label_page import SignedInRequest
 from training.glossary import charts_of
 from training.models import Run
 from training.reading import metric_names, metrics_after, numbers, settings_of
@@ -28,19 +29,19 @@ PAGE = 50
 
 @require_safe
 @login_required
-def run_list(request: HttpRequest, project: str) -> HttpResponse:
+def run_list(request: SignedInRequest, project: str) -> HttpResponse:
     return render(request, "training/runs.html", list_context(request, project))
 
 
 @require_safe
 @login_required
-def run_list_live(request: HttpRequest, project: str) -> HttpResponse:
+def run_list_live(request: SignedInRequest, project: str) -> HttpResponse:
     return render(request, "training/_runs.html", list_context(request, project))
 
 
 @require_safe
 @login_required
-def run_detail(request: HttpRequest, project: str, run: str) -> HttpResponse:
+def run_detail(request: SignedInRequest, project: str, run: str) -> HttpResponse:
     within, found = run_or_404(request, project, run)
     shown = numbers(found)
     context = {
@@ -56,7 +57,7 @@ def run_detail(request: HttpRequest, project: str, run: str) -> HttpResponse:
 
 @require_safe
 @login_required
-def run_live(request: HttpRequest, project: str, run: str) -> HttpResponse:
+def run_live(request: SignedInRequest, project: str, run: str) -> HttpResponse:
     within, found = run_or_404(request, project, run)
     return render(request, "training/_run_live.html", live_context(request, within, found))
 
@@ -64,7 +65,7 @@ def run_live(request: HttpRequest, project: str, run: str) -> HttpResponse:
 @never_cache
 @require_safe
 @login_required
-def run_metrics(request: HttpRequest, project: str, run: str) -> HttpResponse:
+def run_metrics(request: SignedInRequest, project: str, run: str) -> HttpResponse:
     """Answer the steps after `?after=` as JSON, or all of them with `?format=csv`."""
     _, found = run_or_404(request, project, run)
     if request.GET.get("format") == "csv":
@@ -87,14 +88,14 @@ def metrics_file(run: Run) -> HttpResponse:
 
 @require_safe
 @login_required
-def run_numbers(request: HttpRequest, project: str, run: str) -> HttpResponse:
+def run_numbers(request: SignedInRequest, project: str, run: str) -> HttpResponse:
     within, found = run_or_404(request, project, run)
     return render(request, "training/_numbers.html", {"project": within, "run": found, "numbers": numbers(found)})
 
 
 @require_safe
 @login_required
-def run_texts(request: HttpRequest, project: str, run: str) -> HttpResponse:
+def run_texts(request: SignedInRequest, project: str, run: str) -> HttpResponse:
     within, found = run_or_404(request, project, run)
     return render(request, "training/_texts.html", {"project": within, "run": found, **text_context(found)})
 
@@ -102,7 +103,7 @@ def run_texts(request: HttpRequest, project: str, run: str) -> HttpResponse:
 @never_cache
 @require_safe
 @login_required
-def run_log(request: HttpRequest, project: str, run: str) -> HttpResponseBase:
+def run_log(request: SignedInRequest, project: str, run: str) -> HttpResponseBase:
     """Answer the live end of the log as a fragment; the whole file where a person asked for a page."""
     within, found = run_or_404(request, project, run)
     if request.htmx:
@@ -115,7 +116,7 @@ def run_log(request: HttpRequest, project: str, run: str) -> HttpResponseBase:
 
 @require_POST
 @login_required
-def run_cancel(request: HttpRequest, project: str, run: str) -> HttpResponse:
+def run_cancel(request: SignedInRequest, project: str, run: str) -> HttpResponse:
     within, found = run_or_404(request, project, run, "training.run")
     try:
         found = cancel_run(run=found, now=timezone.now())
@@ -130,13 +131,15 @@ def run_cancel(request: HttpRequest, project: str, run: str) -> HttpResponse:
     return redirect("run", within.slug, found.pk)
 
 
-def run_or_404(request: HttpRequest, project: str, run: str, permission: str = "training.read") -> tuple[Project, Run]:
+def run_or_404(
+    request: SignedInRequest, project: str, run: str, permission: str = "training.read"
+) -> tuple[Project, Run]:
     within = project_or_404(request.user, project, permission)
     related = ("created_by", "policy", "reward", "snapshot", "queue", "checkpoint")
     return within, get_object_or_404(within.runs.select_related(*related), pk=run)
 
 
-def list_context(request: HttpRequest, project: str) -> dict:
+def list_context(request: SignedInRequest, project: str) -> dict:
     within = project_or_404(request.user, project, "training.read")
     now = timezone.now()
     runs = within.runs.select_related("created_by", "policy", "reward", "snapshot", "queue", "checkpoint")
@@ -160,7 +163,7 @@ def list_context(request: HttpRequest, project: str) -> dict:
     }
 
 
-def live_context(request: HttpRequest, project: Project, run: Run) -> dict:
+def live_context(request: SignedInRequest, project: Project, run: Run) -> dict:
     """Return what the run page and its live fragment share."""
     now = timezone.now()
     return {

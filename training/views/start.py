@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from feedback.access import project_or_404
 from feedback.queues import QueueRefused
+from feedback.views.label_page import SignedInRequest
 from training.configs import CONFIGS, BadConfig
 from training.forms import RunForm
 from training.models import Run
@@ -20,7 +21,7 @@ from training.starting import start_chosen_run
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
-def run_start(request: HttpRequest, project: str, kind: str) -> HttpResponse:
+def run_start(request: SignedInRequest, project: str, kind: str) -> HttpResponse:
     """Show the form, filled from the query string; with htmx, only what the run would use; POST starts it."""
     within = project_or_404(request.user, project, "training.run")
     if kind not in CONFIGS:
