@@ -45,10 +45,10 @@ class Sizes:
         default_factory=lambda: {"temperatures": [0.3, 1.0], "max_new_tokens": 64, "batch_size": 8}
     )
     reward: dict[str, Any] = field(
-        default_factory=lambda: {"steps": 30, "batch_size": 4, "learning_rate": 3e-4, "lora_rank": 8, "lora_alpha": 16}
+        default_factory=lambda: {"steps": 48, "batch_size": 4, "learning_rate": 3e-4, "lora_rank": 8, "lora_alpha": 16}
     )
     dpo: dict[str, Any] = field(
-        default_factory=lambda: {"steps": 12, "batch_size": 4, "learning_rate": 1e-4, "lora_rank": 8, "lora_alpha": 16}
+        default_factory=lambda: {"steps": 20, "batch_size": 4, "learning_rate": 2e-4, "lora_rank": 8, "lora_alpha": 16}
     )
     ppo: dict[str, Any] = field(
         default_factory=lambda: {
@@ -56,6 +56,7 @@ class Sizes:
             "batch_size": 8,
             "minibatch_size": 4,
             "ppo_epochs": 2,
+            "learning_rate": 3e-4,
             "max_new_tokens": 48,
             "lora_rank": 8,
             "lora_alpha": 16,
@@ -176,9 +177,12 @@ def train(client: Client, kind: str, config: dict[str, Any], **inputs: Any) -> d
 
 def metrics_of(client: Client, run_id: str) -> list[dict[str, Any]]:
     """Return every step's metrics; raises DemoFailed when a step is missing or there twice."""
-    page = client.get(f"runs/{run_id}/metrics/")
-    rows = page["results"] if isinstance(page, dict) else page
-    rows = [{**row.get("values", {}), **{k: v for k, v in row.items() if k != "values"}} for row in rows]
+    rows: list[dict[str, Any]] = []
+    while True:
+        page = client.get(f"runs/{run_id}/metrics/", after=rows[-1]["step"] if rows else 0)
+        rows += [{"step": row["step"], **row["values"]} for row in page["results"]]
+        if not page["more"]:
+            break
     steps = [row["step"] for row in rows]
     if steps != list(range(1, len(steps) + 1)):
         raise DemoFailed(f"The steps of run {run_id} have a gap or a repeat: {steps}")
@@ -202,10 +206,11 @@ def ends(metrics: list[dict[str, Any]], name: str) -> list[float | None]:
 
 
 def checkpoint_of(client: Client, run: dict[str, Any]) -> dict[str, Any]:
-    found = [c for c in client.every(f"projects/{PROJECT}/checkpoints/") if c.get("run") == run["id"]]
-    if len(found) != 1:
-        raise DemoFailed(f"The {run['kind']} run left {len(found)} checkpoints; one was expected")
-    return client.get(f"checkpoints/{found[0]['id']}/")
+    """Return the checkpoint that a training run left, with its lineage."""
+    if not run["checkpoint"]:
+        raise DemoFailed(f"The {run['kind']} run succeeded but left no checkpoint")
+    checkpoint: dict[str, Any] = client.get(f"checkpoints/{run['checkpoint']}/")
+    return checkpoint
 
 
 def turn(client: Client, http: httpx.Client, prompts: Path, sizes: Sizes) -> dict[str, Any]:
@@ -274,7 +279,9 @@ def turn(client: Client, http: httpx.Client, prompts: Path, sizes: Sizes) -> dic
     fresh = client.post(
         f"projects/{PROJECT}/queues/", {"name": "Round 2", "guideline": GUIDELINES.read_text(encoding="utf-8")}
     )
-    new_sample = train(client, "sample", sizes.sample, policy=ppo_checkpoint["id"], queue=fresh["id"], prompts=ids)
+    new_sample = train(
+        client, "sample", sizes.sample, policy=ppo_checkpoint["id"], queue=fresh["id"], prompts=ids[: sizes.new_prompts]
+    )
     comparisons = client.get(f"queues/{fresh['id']}/")["progress"]["comparisons"]
     if not comparisons:
         raise DemoFailed("The new policy's responses made no comparison in the fresh queue")
@@ -286,7 +293,7 @@ def turn(client: Client, http: httpx.Client, prompts: Path, sizes: Sizes) -> dic
         "labels": labels,
         "ties": ties,
         "simulated": True,
-        "snapshot": {"sha256": snapshot["sha256"], "rows": rows_of(snapshot)},
+        "snapshot": {"sha256": snapshot["sha256"], "rows": snapshot["manifest"]["counts"]["rows"]},
         "reward_model": {**held_out(judged_reward), "loss": ends(reward["metrics"], "loss")},
         "ppo": {
             "updates": len(ppo["metrics"]),
@@ -320,10 +327,6 @@ def held_out(run: dict[str, Any]) -> dict[str, Any]:
     if "n" not in found:
         raise DemoFailed(f"The evaluate run says nothing about held-out labels: {run.get('outcome')}")
     return {"accuracy": found.get("accuracy"), "n": found["n"], "low": found.get("low"), "high": found.get("high")}
-
-
-def rows_of(snapshot: dict[str, Any]) -> Any:
-    return (snapshot.get("manifest") or {}).get("rows")
 
 
 def table(result: dict[str, Any]) -> str:
