@@ -23,7 +23,7 @@ SETTING_ROW = re.compile(r"^\| `([A-Z_]+)` \|", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]+)(?:#[^)]*)?\)")
 MAKE_NAMED = re.compile(r"\bmake ([a-z][a-z-]+)\b")
 MAKE_TARGET = re.compile(r"^([a-z][a-z-]*):", re.MULTILINE)
-SITE_PATH = re.compile(r"`(?:(?:GET|POST|PUT) )?(/(?:p|q|api|healthz|admin|accounts)\b[^`\s]*)`")
+SITE_PATH = re.compile(r"`(?:(?:GET|POST|PUT|PATCH) )?(/(?:p|q|api|healthz|admin|accounts)\b[^`\s]*)`")
 CODE_PATH = re.compile(
     r"`((?:feedback|training|rlhf_site|tests|benchmarks|docs|static)/[\w/.-]*\.(?:py|md|jsonl|css|js))`"
 )
