@@ -46,7 +46,7 @@ def run_detail(request: SignedInRequest, project: str, run: str) -> HttpResponse
     shown = numbers(found)
     context = {
         **live_context(request, within, found),
-        **text_context(found),
+        **text_context(request, found),
         "numbers": shown,
         "charts": charts_of(found.kind, shown.names) if shown.rows or found.is_unfinished else [],
         "settings": settings_of(found),
@@ -97,7 +97,7 @@ def run_numbers(request: SignedInRequest, project: str, run: str) -> HttpRespons
 @login_required
 def run_texts(request: SignedInRequest, project: str, run: str) -> HttpResponse:
     within, found = run_or_404(request, project, run)
-    return render(request, "training/_texts.html", {"project": within, "run": found, **text_context(found)})
+    return render(request, "training/_texts.html", {"project": within, "run": found, **text_context(request, found)})
 
 
 @never_cache
@@ -135,7 +135,7 @@ def run_or_404(
     request: SignedInRequest, project: str, run: str, permission: str = "training.read"
 ) -> tuple[Project, Run]:
     within = project_or_404(request.user, project, permission)
-    related = ("created_by", "policy", "reward", "snapshot", "queue", "checkpoint")
+    related = ("project", "created_by", "policy", "reward", "snapshot", "queue", "checkpoint")
     return within, get_object_or_404(within.runs.select_related(*related), pk=run)
 
 
@@ -172,13 +172,16 @@ def live_context(request: SignedInRequest, project: Project, run: Run) -> dict:
         "watched": watch(run, now),
         "no_worker": run.is_unfinished and not worker_is_alive(now),
         "may_run": may(request.user, "training.run", project),
+        "may_prompts": may(request.user, "feedback.manage_prompts", project),
         "checkpoint": getattr(run, "checkpoint", None),
         "advice": advice(run.error) if run.state == Run.State.FAILED else "",
     }
 
 
-def text_context(run: Run) -> dict:
+def text_context(request: SignedInRequest, run: Run) -> dict:
+    """Return what the run page and its fragment of texts share."""
     return {
+        "may_prompts": may(request.user, "feedback.manage_prompts", run.project),
         "landed": landed_samples(run) if run.kind == Run.Kind.SAMPLE else None,
         "previews": rollout_previews(run) if run.kind == Run.Kind.PPO else [],
     }

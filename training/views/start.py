@@ -8,7 +8,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from feedback.access import project_or_404
+from feedback.access import may, project_or_404
 from feedback.queues import QueueRefused
 from feedback.views.label_page import SignedInRequest
 from training.configs import CONFIGS, BadConfig
@@ -46,6 +46,7 @@ def run_start(request: SignedInRequest, project: str, kind: str) -> HttpResponse
         "kind": Run.Kind(kind),
         "kinds": Run.Kind.choices,
         "lacking": lacking(within, kind),
+        "may_prompts": may(request.user, "feedback.manage_prompts", within),
         "plan": plan(project=within, kind=kind, **form.chosen()),
     }
     template = "training/_run_plan.html" if request.method != "POST" and request.htmx else "training/run_start.html"
