@@ -1,0 +1,153 @@
+"""An expired lease never loses what was typed, and the slot can be taken again while it is free."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from feedback.claims import claim_next
+from feedback.models import Assignment, Draft, Judgment
+from feedback.queues import set_queue_state
+from tests.factories import make_comparison, make_judgment, make_member, make_queue
+from tests.pages.label import HTMX, at, form_on, let_lease_run_out, open_task, submit
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def queue(project, annotator, client):
+    client.force_login(annotator)
+    return make_queue(project)
+
+
+def test_the_person_is_told_and_everything_typed_is_kept(client, queue, annotator):
+    comparison = make_comparison(queue)
+    form = open_task(client, queue)
+    slot = let_lease_run_out()
+    answer = submit(client, queue, form, preference=-2, rationale="An hour's <work>", flags=["unsafe"])
+    html = answer.content.decode()
+    assert answer.status_code == 409
+    assert "Take it again and submit" in html
+    assert "An hour&#x27;s &lt;work&gt;" in html
+    assert "Left is better" in html
+    draft = Draft.objects.get(comparison=comparison, annotator=annotator)
+    assert (draft.rationale, draft.flags, slot.turn(draft.preference)) == ("An hour's <work>", ["unsafe"], -2)
+    assert not Judgment.objects.exists()
+
+
+def test_taking_it_again_submits_what_was_typed(client, queue):
+    make_comparison(queue)
+    form = open_task(client, queue)
+    slot = let_lease_run_out()
+    lost = submit(client, queue, form, preference=-2, rationale="Kept", flags=["unsafe", "other"])
+    kept = {**form_on(lost), "flags": ["unsafe", "other"]}
+    assert kept["preference"] == "-2"
+    answer = client.post(at("label-retake", queue), kept, headers=HTMX)
+    assert answer.status_code == 200
+    judgment = Judgment.objects.get()
+    assert (slot.turn(judgment.preference), judgment.rationale, judgment.flags) == (-2, "Kept", ["unsafe", "other"])
+    assert not Draft.objects.exists()
+
+
+@pytest.mark.parametrize("attempt", range(6))
+def test_another_slot_keeps_the_order_in_which_the_person_judged(client, queue, project, annotator, attempt):
+    """The first slot was taken over; the second one's order is drawn anew and must not turn the judgment."""
+    comparison = make_comparison(queue, slots=2)
+    form = open_task(client, queue)
+    slot = let_lease_run_out(annotator=annotator)
+    first_shown = slot.shown_first_id
+    other = make_member(project)
+    Assignment.objects.filter(pk=slot.pk).update(priority=5)
+    assert claim_next(queue=queue, annotator=other, now=timezone.now()).pk == slot.pk
+    lost = submit(client, queue, form, preference=3)
+    assert lost.status_code == 409
+    assert client.post(at("label-retake", queue), form_on(lost), headers=HTMX).status_code == 200
+    judgment = Judgment.objects.get(comparison=comparison, annotator=annotator)
+    assert judgment.shown_first_id == first_shown
+    assert judgment.chosen_id != first_shown
+
+
+def test_a_slot_that_somebody_else_has_is_not_offered_and_the_text_can_be_copied(client, queue, project, annotator):
+    make_comparison(queue)
+    form = open_task(client, queue)
+    let_lease_run_out()
+    claim_next(queue=queue, annotator=make_member(project), now=timezone.now())
+    answer = submit(client, queue, form, rationale="Copy me")
+    html = answer.content.decode()
+    assert answer.status_code == 409
+    assert "somebody else has it" in html
+    assert "Take it again" not in html
+    assert 'data-copy-from="#kept"' in html
+    assert "Next comparison" in html
+    assert Draft.objects.get(annotator=annotator).rationale == "Copy me"
+
+
+def test_a_slot_that_goes_between_the_offer_and_the_answer_is_told(client, queue, project):
+    make_comparison(queue)
+    form = open_task(client, queue)
+    let_lease_run_out()
+    lost = submit(client, queue, form, rationale="Copy me")
+    claim_next(queue=queue, annotator=make_member(project), now=timezone.now())
+    answer = client.post(at("label-retake", queue), form_on(lost), headers=HTMX)
+    assert answer.status_code == 409
+    assert "somebody else has it" in answer.content.decode()
+    assert "Copy me" in answer.content.decode()
+
+
+def test_a_paused_queue_gives_no_slot_back_and_keeps_the_text(client, queue):
+    make_comparison(queue)
+    form = open_task(client, queue)
+    let_lease_run_out()
+    set_queue_state(queue=queue, state="paused")
+    answer = submit(client, queue, form, rationale="Later then")
+    assert answer.status_code == 409
+    assert "kept as a draft" in answer.content.decode()
+    assert "Take it again" not in answer.content.decode()
+
+
+def test_a_comparison_judged_meanwhile_leads_to_its_revision(client, queue, annotator):
+    comparison = make_comparison(queue)
+    form = open_task(client, queue)
+    slot = Assignment.objects.get()
+    judgment = make_judgment(slot)
+    answer = submit(client, queue, form, rationale="A second thought")
+    html = answer.content.decode()
+    assert answer.status_code == 409
+    assert at("label-revise", queue, judgment.pk) in html
+    assert "A second thought" in html
+    assert Judgment.objects.filter(comparison=comparison).count() == 1
+
+
+def test_taking_it_again_twice_stores_one_row(client, queue):
+    make_comparison(queue)
+    form = open_task(client, queue)
+    let_lease_run_out()
+    kept = form_on(submit(client, queue, form))
+    answers = [client.post(at("label-retake", queue), kept, headers=HTMX).status_code for _ in range(2)]
+    assert answers == [200, 200]
+    assert Judgment.objects.count() == 1
+
+
+def test_without_scripts_the_whole_page_tells(client, queue):
+    make_comparison(queue)
+    form = open_task(client, queue)
+    let_lease_run_out()
+    answer = client.post(at("label-submit", queue), {**form, "preference": 1, "rationale": "Kept"})
+    assert answer.status_code == 409
+    assert "<html" in answer.content.decode()
+    kept = client.post(at("label-retake", queue), form_on(answer))
+    assert kept.status_code == 302
+    assert Judgment.objects.get().rationale == "Kept"
+
+
+def test_time_at_work_before_the_loss_counts(client, queue, annotator):
+    make_comparison(queue)
+    form = open_task(client, queue)
+    slot = Assignment.objects.get()
+    Assignment.objects.update(leased_at=slot.leased_at - timedelta(minutes=40))
+    let_lease_run_out()
+    lost = submit(client, queue, form, active_seconds=1_200)
+    client.post(at("label-retake", queue), form_on(lost), headers=HTMX)
+    assert Judgment.objects.get().active_seconds == pytest.approx(1_200)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from feedback.models import Assignment, Skip
+from tests.factories import make_comparison, make_queue
+from tests.pages.label import HTMX, at, form_on, let_lease_run_out, open_task
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def queue(project, annotator, client):
+    client.force_login(annotator)
+    return make_queue(project)
+
+
+def skip(client, queue, form, **said):
+    return client.post(at("label-skip", queue), {**form, "reason": "expertise", **said}, headers=HTMX)
+
+
+def test_skipping_frees_the_slot_keeps_the_reason_and_shows_the_next(client, queue, annotator):
+    make_comparison(queue)
+    make_comparison(queue)
+    form = open_task(client, queue)
+    answer = skip(client, queue, form, reason="broken", note="Cut off")
+    assert answer.status_code == 200
+    assert form_on(answer)["comparison"] != form["comparison"]
+    passed = Skip.objects.get()
+    assert (str(passed.comparison_id), passed.annotator, passed.reason, passed.note) == (
+        form["comparison"], annotator, "broken", "Cut off",
+    )  # fmt: skip
+    assert Assignment.objects.get(pk=form["assignment"]).state == "open"
+
+
+def test_what_was_skipped_does_not_come_back(client, queue):
+    make_comparison(queue)
+    html = skip(client, queue, open_task(client, queue)).content.decode()
+    assert "Nothing left for you here" in html
+
+
+@pytest.mark.parametrize("reason", ["", "bored"])
+def test_a_skip_needs_one_of_the_reasons(client, queue, reason):
+    make_comparison(queue)
+    form = open_task(client, queue)
+    answer = skip(client, queue, form, reason=reason)
+    assert answer.status_code == 422
+    assert "Choose one of the reasons" in answer.content.decode()
+    assert form_on(answer)["assignment"] == form["assignment"]
+    assert not Skip.objects.exists()
+
+
+def test_skipping_a_lost_comparison_just_goes_on(client, queue):
+    make_comparison(queue)
+    form = open_task(client, queue)
+    let_lease_run_out()
+    assert skip(client, queue, form).status_code == 200
+    assert not Skip.objects.exists()
+
+
+def test_without_scripts_it_redirects(client, queue):
+    make_comparison(queue)
+    form = open_task(client, queue)
+    answer = client.post(at("label-skip", queue), {**form, "reason": "other"})
+    assert answer.status_code == 302
+    assert Skip.objects.count() == 1
