@@ -69,11 +69,11 @@ REWARD = (
     one(
         "loss",
         "Loss",
-        "Mean of -log sigmoid(reward of chosen - reward of rejected - margin), with the centring term.",
-        "Falls below the dashed line and levels off.",
-        "Flat at ln 2: the model cannot tell the two apart; raise the learning rate or look at the labels. "
+        "Mean of -log sigmoid(reward of chosen - reward of rejected - margin), with the centring term. The margin is the "
+        "preference's strength, if it is used.",
+        "Falls and levels off. Without margins a coin has ln 2 = 0.693; with them it starts higher.",
+        "Flat: the model cannot tell the two apart; raise the learning rate or look at the labels. "
         "Near 0 within one pass: it has learned the rows by heart.",
-        Line(math.log(2), "ln 2, a coin"),
     ),
     one(
         "accuracy",

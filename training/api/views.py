@@ -16,8 +16,8 @@ from rest_framework.response import Response as ApiResponse
 from rest_framework.views import APIView
 
 from feedback.access import check, project_or_404
+from feedback.api.refusals import CONFLICT, REFUSED, Conflict, Refused
 from feedback.models import Project, User
-from training.api.refusals import Conflict, Refused
 from training.api.serializers import (
     CheckpointDetailSerializer,
     CheckpointSerializer,
@@ -57,7 +57,7 @@ class RunList(generics.ListAPIView):
         """List the project's runs, the latest first."""
         return super().get(request, *args, **kwargs)
 
-    @extend_schema(request=RunInputSerializer, responses={201: RunSerializer})
+    @extend_schema(request=RunInputSerializer, responses={201: RunSerializer, 422: REFUSED})
     def post(self, request: Request, project: str) -> ApiResponse:
         """Queue a run for the next free worker. 422 names the setting or input that cannot be."""
         within = project_or_404(request.user, project, "training.run")
@@ -103,20 +103,20 @@ class RunDetail(APIView):
 
 
 class RunCancel(APIView):
-    @extend_schema(request=None, responses=RunSerializer)
+    @extend_schema(request=None, responses={200: RunSerializer, 409: CONFLICT})
     def post(self, request: Request, run: UUID) -> ApiResponse:
         """Ask a run to stop; it leaves a checkpoint. 409 when it is over."""
         try:
             stopped = cancel_run(run=run_or_404(request, run, "training.run"), now=timezone.now())
         except RunEnded as refusal:
-            raise Conflict(str(refusal)) from refusal
+            raise Conflict("run_ended", str(refusal)) from refusal
         return ApiResponse(RunSerializer(stopped).data)
 
 
 class RunMetrics(APIView):
     @extend_schema(
         parameters=[OpenApiParameter("after", int, description="Only steps above this one.")],
-        responses=MetricsSerializer,
+        responses={200: MetricsSerializer, 422: REFUSED},
     )
     def get(self, request: Request, run: UUID) -> ApiResponse:
         """The run's metrics, a row for each step, oldest first."""
@@ -161,13 +161,13 @@ class CheckpointList(generics.ListAPIView):
 
 
 class CheckpointBase(APIView):
-    @extend_schema(request=None, responses=CheckpointDetailSerializer)
+    @extend_schema(request=None, responses={200: CheckpointDetailSerializer, 409: CONFLICT})
     def post(self, request: Request, project: str) -> ApiResponse:
         """Give the project its checkpoint of the installation's base model; again, the same one."""
         within = project_or_404(request.user, project, "training.run")
         checkpoint = register_base_model(project=within)
         if checkpoint is None:
-            raise Conflict(MISSING_MODEL)
+            raise Conflict("no_base_model", MISSING_MODEL)
         return ApiResponse(CheckpointDetailSerializer(checkpoint).data)
 
 
