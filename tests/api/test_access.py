@@ -1,0 +1,132 @@
+"""Every endpoint of the people's side, asked by everybody."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+import pytest
+
+from feedback.api.urls import urlpatterns
+from feedback.models import Assignment, Comparison, Judgment
+from tests.api.people import ApiClient
+from tests.factories import make_comparison, make_judgment, make_member, make_queue, make_snapshot, make_user
+
+pytestmark = pytest.mark.django_db
+
+ALL = {"annotator": True, "curator": True, "ml_staff": True}
+STAFF = {"annotator": False, "curator": True, "ml_staff": True}
+CURATORS = {"annotator": False, "curator": True, "ml_staff": False}
+ANNOTATORS = {"annotator": True, "curator": False, "ml_staff": False}
+
+ENDPOINTS = [
+    ("get", "projects/{project}/", ALL),
+    ("get", "projects/{project}/prompts/", STAFF),
+    ("post", "projects/{project}/prompts/import/", CURATORS),
+    ("get", "projects/{project}/queues/", ALL),
+    ("post", "projects/{project}/queues/", STAFF),
+    ("get", "projects/{project}/judgments/", STAFF),
+    ("get", "projects/{project}/snapshots/", STAFF),
+    ("post", "projects/{project}/snapshots/", CURATORS),
+    ("post", "projects/{project}/simulated-annotators/", STAFF),
+    ("get", "queues/{queue}/", ALL),
+    ("patch", "queues/{queue}/", STAFF),
+    ("post", "queues/{queue}/fill/", STAFF),
+    ("post", "queues/{queue}/claim/", ANNOTATORS),
+    ("get", "queues/{queue}/own-judgments/", ANNOTATORS),
+    ("post", "assignments/{assignment}/submit/", ANNOTATORS),
+    ("post", "assignments/{assignment}/skip/", ANNOTATORS),
+    ("post", "assignments/{assignment}/renew/", ANNOTATORS),
+    ("put", "comparisons/{comparison}/draft/", ANNOTATORS),
+    ("post", "comparisons/{comparison}/reclaim/", ANNOTATORS),
+    ("post", "judgments/{judgment}/review/", CURATORS),
+    ("post", "judgments/{judgment}/revise/", ANNOTATORS),
+    ("get", "snapshots/{snapshot}/", STAFF),
+    ("get", "snapshots/{snapshot}/download/", STAFF),
+]
+OPEN_TO_ALL = {"projects/"}
+
+
+@pytest.fixture
+def places(project, annotator):
+    snapshot = make_snapshot(project, labels=2)
+    queue = make_queue(project)
+    make_comparison(queue)
+    judgment = make_judgment(queue=queue, annotator=annotator)
+    return {
+        "project": project.slug,
+        "queue": queue.pk,
+        "assignment": Assignment.objects.filter(queue=queue, state="open").get().pk,
+        "comparison": Comparison.objects.filter(queue=queue, judgments=None).get().pk,
+        "judgment": judgment.pk,
+        "snapshot": snapshot.pk,
+    }
+
+
+def ask(person, method, path, places):
+    client = ApiClient(person)
+    if path.endswith("/import/"):
+        return client.client.post(f"/api/v1/{path.format(**places)}", {}, headers=client.headers)
+    if method == "get":
+        return client.get(path.format(**places))
+    return client.call(method, path.format(**places), {})
+
+
+@pytest.mark.parametrize(("method", "path", "allowed"), ENDPOINTS, ids=[f"{m} {p}" for m, p, _ in ENDPOINTS])
+def test_who_may(places, method, path, allowed, annotator, curator, ml_staff, outsider):
+    people = {"annotator": annotator, "curator": curator, "ml_staff": ml_staff}
+    for role, may in allowed.items():
+        status = ask(people[role], method, path, places).status_code
+        if may:
+            assert status < 500, (role, status)
+            assert status not in (401, 403, 404, 405), (role, status)
+        else:
+            assert status == 403, (role, status)
+    assert ask(outsider, method, path, places).status_code == 404
+    assert ask(None, method, path, places).status_code == 401
+
+
+@pytest.mark.parametrize(("method", "path", "allowed"), ENDPOINTS, ids=[f"{m} {p}" for m, p, _ in ENDPOINTS])
+def test_what_is_not_there_is_not_found(method, path, allowed, project):
+    person = make_member(project, "curator" if allowed["curator"] else "annotator")
+    nowhere = {name: uuid.uuid4() for name in ("queue", "assignment", "comparison", "judgment", "snapshot")}
+    assert ask(person, method, path, {**nowhere, "project": "nowhere"}).status_code == 404
+
+
+def test_every_endpoint_of_this_side_is_asked():
+    def shape(path):
+        return re.sub(r"<\w+:(\w+)>|\{(\w+)\}", "*", path)
+
+    asked = {shape(path) for _, path, _ in ENDPOINTS} | OPEN_TO_ALL
+    assert {shape(str(pattern.pattern)) for pattern in urlpatterns} == asked
+
+
+def test_the_list_of_projects_is_ones_own(project, annotator, outsider):
+    mine = ApiClient(annotator).get("projects/").json()["results"]
+    assert [(found["slug"], found["roles"]) for found in mine] == [(project.slug, ["annotator"])]
+    assert project.slug not in {found["slug"] for found in ApiClient(outsider).get("projects/").json()["results"]}
+    assert ApiClient(make_user()).get("projects/").json()["count"] == 0
+    assert ApiClient().get("projects/").status_code == 401
+
+
+def test_a_superuser_without_membership_does_not_label(places):
+    root = ApiClient(make_user(is_superuser=True))
+    assert root.post(f"queues/{places['queue']}/claim/").status_code == 403
+    assert root.get(f"queues/{places['queue']}/").status_code == 200
+
+
+def test_another_annotators_judgment_cannot_be_revised(places, project):
+    other = ApiClient(make_member(project))
+    answer = other.post(f"judgments/{places['judgment']}/revise/", {"preference": 1, "active_seconds": 1})
+    assert answer.status_code == 404
+    assert Judgment.objects.get(pk=places["judgment"]).revision == 1
+
+
+def test_annotators_see_open_queues_and_staff_see_all(project, annotator, curator):
+    make_queue(project, name="Open")
+    closed = make_queue(project, name="Closed")
+    closed.state = "closed"
+    closed.save()
+    path = f"projects/{project.slug}/queues/"
+    assert [queue["name"] for queue in ApiClient(annotator).get(path).json()["results"]] == ["Open"]
+    assert {queue["name"] for queue in ApiClient(curator).get(path).json()["results"]} == {"Open", "Closed"}

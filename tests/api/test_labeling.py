@@ -1,0 +1,248 @@
+"""Claim, submit, skip, renew, draft and reclaim over HTTP, and what a task may say."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from feedback.models import Assignment, Draft, Judgment, Skip
+from feedback.queues import set_queue_state
+from tests.api.people import ApiClient, error_of, said
+from tests.factories import make_comparison, make_member, make_prompt, make_queue, make_response
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def queue(project):
+    return make_queue(project, guideline="Prefer the **kinder** one.")
+
+
+@pytest.fixture
+def api(annotator):
+    return ApiClient(annotator)
+
+
+def claim(api, queue):
+    answer = api.post(f"queues/{queue.pk}/claim/")
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+def submit(api, task, **overrides):
+    return api.post(f"assignments/{task['assignment']}/submit/", said(task, **overrides))
+
+
+def let_lease_run_out(task):
+    past = timezone.now() - timedelta(minutes=1)
+    Assignment.objects.filter(pk=task["assignment"]).update(lease_expires_at=past)
+
+
+def test_a_claim_answers_with_a_task_and_again_with_the_same(api, queue):
+    make_comparison(queue)
+    make_comparison(queue)
+    task = claim(api, queue)
+    assert claim(api, queue) == task
+    assert set(task) == {
+        "assignment", "lease_token", "lease_expires_at", "comparison", "queue", "order", "prompt", "responses",
+        "guideline", "allow_tie", "require_rationale", "draft",
+    }  # fmt: skip
+    assert task["guideline"] == {"number": 1, "text": "Prefer the **kinder** one."}
+    slot = Assignment.objects.get(pk=task["assignment"])
+    assert task["prompt"] == {"messages": slot.comparison.prompt.messages}
+    first, second = slot.shown_responses
+    assert task["responses"] == [{"key": "first", "text": first.text}, {"key": "second", "text": second.text}]
+
+
+def test_nothing_an_annotator_gets_says_who_wrote_what(api, queue, project):
+    prompt = make_prompt(project)
+    pair = [
+        make_response(
+            prompt, f"Text {letter}.", origin=f"origin-{letter}", model_name=f"model-{letter}", run_id=uuid.uuid4(),
+            checkpoint_id=uuid.uuid4(), sampling={"temperature": 0.7321, "seed": 90210},
+        )
+        for letter in "xy"
+    ]  # fmt: skip
+    comparison = make_comparison(queue, prompt=prompt, responses=pair, propensity=0.3125)
+    secrets = ["origin-", "model", "0.7321", "90210", "0.3125", "propensity", "response_a", "shown_first", "sampling"]
+    for response in pair:
+        secrets += [str(response.pk), response.pk.hex, str(response.run_id), str(response.checkpoint_id)]
+    answers = [api.post(f"queues/{queue.pk}/claim/")]
+    task = answers[0].json()
+    draft = {"order": task["order"], "preference": 1, "active_seconds": 1}
+    answers.append(api.put(f"comparisons/{comparison.pk}/draft/", draft))
+    answers.append(api.post(f"assignments/{task['assignment']}/renew/", {"lease_token": task["lease_token"]}))
+    answers.append(submit(api, task, lease_token=uuid.uuid4()))
+    answers.append(submit(api, task))
+    judgment = answers[-1].json()["id"]
+    answers.append(api.post(f"judgments/{judgment}/revise/", said(task, preference=-1)))
+    answers += [api.get(f"queues/{queue.pk}/own-judgments/"), api.get(f"queues/{queue.pk}/")]
+    answers += [api.get(f"projects/{project.slug}/queues/"), api.get(f"projects/{project.slug}/")]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 409, 201, 201, 200, 200, 200, 200]
+    for answer in answers:
+        text = answer.content.decode()
+        assert [secret for secret in secrets if secret in text] == []
+
+
+@pytest.mark.parametrize("preference", range(-3, 4))
+def test_a_preference_counts_in_the_order_of_the_task(api, queue, preference):
+    for _ in range(3):
+        make_comparison(queue)
+        task = claim(api, queue)
+        answer = submit(api, task, preference=preference)
+        assert (answer.status_code, answer.json()["preference"]) == (201, preference)
+        judgment = Judgment.objects.get(pk=answer.json()["id"])
+        assert judgment.interface == "api"
+        if preference:
+            assert (judgment.chosen_id == judgment.shown_first_id) == (preference < 0)
+        else:
+            assert judgment.chosen_id is None
+
+
+def test_the_same_submission_stores_one_row(api, queue):
+    make_comparison(queue)
+    task = claim(api, queue)
+    values = said(task)
+    path = f"assignments/{task['assignment']}/submit/"
+    first, second = api.post(path, values), api.post(path, values)
+    assert (first.status_code, second.status_code) == (201, 201)
+    assert first.json() == second.json()
+    assert Judgment.objects.count() == 1
+
+
+def test_a_submission_id_of_another_judgment_is_refused(api, queue):
+    make_comparison(queue)
+    make_comparison(queue)
+    taken = uuid.uuid4()
+    assert submit(api, claim(api, queue), submission_id=taken).status_code == 201
+    answer = submit(api, claim(api, queue), submission_id=taken)
+    assert (answer.status_code, error_of(answer)["code"]) == (409, "submission_id_taken")
+
+
+def test_nothing_to_claim_is_no_content(api, queue):
+    assert api.post(f"queues/{queue.pk}/claim/").status_code == 204
+
+
+def test_a_paused_queue_hands_nothing_out(api, queue):
+    make_comparison(queue)
+    set_queue_state(queue=queue, state="paused")
+    answer = api.post(f"queues/{queue.pk}/claim/")
+    assert (answer.status_code, error_of(answer)["code"]) == (409, "queue_not_open")
+
+
+def test_a_lost_lease_says_whether_the_slot_is_free_and_keeps_the_text(api, queue, project, annotator):
+    comparison = make_comparison(queue)
+    task = claim(api, queue)
+    let_lease_run_out(task)
+    answer = submit(api, task, preference=-3, rationale="Kept")
+    assert (answer.status_code, error_of(answer)["code"], answer.json()["slot_free"]) == (409, "lease_lost", True)
+    back = api.post(f"comparisons/{comparison.pk}/reclaim/").json()
+    assert back["draft"]["rationale"] == "Kept"
+    assert back["draft"]["preference"] == -3
+    assert back["lease_token"] != task["lease_token"]
+    let_lease_run_out(back)
+    claim(ApiClient(make_member(project)), queue)
+    answer = submit(api, back)
+    assert (answer.status_code, answer.json()["slot_free"]) == (409, False)
+    answer = api.post(f"comparisons/{comparison.pk}/reclaim/")
+    assert (answer.status_code, error_of(answer)["code"], answer.json()["slot_free"]) == (409, "slot_gone", False)
+    assert not Judgment.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "attr"),
+    [
+        ({"preference": 4}, 400, "preference"),
+        ({"preference": None}, 400, "preference"),
+        ({"flags": ["rude"]}, 400, "flags.0"),
+        ({"active_seconds": -1}, 400, "active_seconds"),
+        ({"submission_id": "x"}, 400, "submission_id"),
+        ({"lease_token": "x"}, 400, "lease_token"),
+        ({"rationale": "a" * 10_001}, 422, "rationale"),
+        ({"preference": 0}, 422, "preference"),
+        ({"rationale": ""}, 422, "rationale"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_field(api, project, change, status, attr):
+    strict = make_queue(project, allow_tie=False, require_rationale=True)
+    make_comparison(strict)
+    answer = submit(api, claim(api, strict), **change)
+    assert (answer.status_code, error_of(answer)["attr"]) == (status, attr)
+    assert not Judgment.objects.exists()
+
+
+def test_active_seconds_are_cut_to_the_time_that_has_passed(api, queue):
+    make_comparison(queue)
+    submit(api, claim(api, queue), active_seconds=86_400)
+    assert Judgment.objects.get().active_seconds < 60
+
+
+def test_a_skip_frees_the_slot(api, queue, annotator):
+    make_comparison(queue)
+    task = claim(api, queue)
+    path = f"assignments/{task['assignment']}/skip/"
+    assert api.post(path, {"lease_token": task["lease_token"], "reason": "bored"}).status_code == 400
+    answer = api.post(path, {"lease_token": task["lease_token"], "reason": "expertise", "note": "Chemistry"})
+    assert answer.status_code == 204
+    assert Skip.objects.get(annotator=annotator).note == "Chemistry"
+    again = api.post(path, {"lease_token": task["lease_token"], "reason": "expertise"})
+    assert (again.status_code, error_of(again)["code"]) == (409, "lease_lost")
+    assert api.post(f"queues/{queue.pk}/claim/").status_code == 204
+
+
+def test_a_lease_is_renewed_while_it_lasts(api, queue):
+    make_comparison(queue)
+    task = claim(api, queue)
+    Assignment.objects.update(lease_expires_at=timezone.now() + timedelta(minutes=1))
+    path = f"assignments/{task['assignment']}/renew/"
+    answer = api.post(path, {"lease_token": task["lease_token"]})
+    assert answer.status_code == 200
+    assert Assignment.objects.get().lease_expires_at > timezone.now() + timedelta(minutes=29)
+    let_lease_run_out(task)
+    answer = api.post(path, {"lease_token": task["lease_token"]})
+    assert (answer.status_code, answer.json()["slot_free"]) == (409, True)
+
+
+def test_a_draft_is_kept_and_comes_with_the_task(api, queue):
+    comparison = make_comparison(queue)
+    task = claim(api, queue)
+    values = {"order": task["order"], "preference": -2, "rationale": "so far", "flags": ["other"], "active_seconds": 0}
+    answer = api.put(f"comparisons/{comparison.pk}/draft/", values)
+    assert answer.status_code == 200
+    assert claim(api, queue)["draft"] == answer.json()
+    assert (answer.json()["preference"], answer.json()["rationale"]) == (-2, "so far")
+    submit(api, task)
+    answer = api.put(f"comparisons/{comparison.pk}/draft/", values)
+    assert (answer.status_code, error_of(answer)["code"]) == (409, "already_judged")
+    assert not Draft.objects.exists()
+
+
+def test_a_draft_with_another_persons_seal_is_refused(api, queue, project):
+    comparison = make_comparison(queue, slots=2)
+    order = claim(ApiClient(make_member(project)), queue)["order"]
+    answer = api.put(f"comparisons/{comparison.pk}/draft/", {"order": order, "rationale": "x"})
+    assert (answer.status_code, error_of(answer)["attr"]) == (422, "order")
+
+
+def test_somebody_elses_slot_cannot_be_submitted(api, queue, project):
+    make_comparison(queue)
+    task = claim(ApiClient(make_member(project)), queue)
+    answer = submit(api, task)
+    assert (answer.status_code, error_of(answer)["code"]) == (409, "lease_lost")
+    assert not Judgment.objects.exists()
+    assert not Draft.objects.exists()
+
+
+def test_ones_own_judgments_are_listed_and_revised(api, queue):
+    make_comparison(queue)
+    task = claim(api, queue)
+    first = submit(api, task, preference=-3).json()
+    answer = api.post(f"judgments/{first['id']}/revise/", said(task, preference=1, rationale="Second thought"))
+    assert (answer.status_code, answer.json()["revision"], answer.json()["preference"]) == (201, 2, 1)
+    page = api.get(f"queues/{queue.pk}/own-judgments/").json()
+    assert (page["count"], page["results"]) == (1, [answer.json()])
+    again = api.post(f"judgments/{first['id']}/revise/", said(task, preference=2))
+    assert (again.status_code, error_of(again)["code"]) == (409, "not_current")
