@@ -6,6 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any, get_type_hints
+from uuid import UUID
 
 from django import forms
 from django.forms import BoundField
@@ -114,9 +115,12 @@ class RunForm(forms.Form):
     # What it is made of ---------------------------------------------------------------------------
 
     def run_like(self) -> Run | None:
-        wanted = self.asked.get("like", "")
-        runs = self.project.runs.filter(kind=self.kind).select_related("policy", "reward", "snapshot", "queue")
-        return next((run for run in runs if str(run.pk) == wanted), None) if wanted else None
+        """Return the run to be repeated, if the query string names one of this project and kind."""
+        try:
+            wanted = UUID(self.asked.get("like", ""))
+        except ValueError:
+            return None
+        return self.project.runs.filter(kind=self.kind, pk=wanted).first()
 
     def input_field(self, name: str) -> forms.ModelChoiceField:
         checkpoints = self.project.checkpoints.all()

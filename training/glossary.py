@@ -65,12 +65,14 @@ GRAD_NORM = one(
     folded=True,
 )
 
+SECONDS = one("seconds", "Seconds per step", "Wall time of the step.", "Steady.", folded=True)
+
 REWARD = (
     one(
         "loss",
         "Loss",
-        "Mean of -log sigmoid(reward of chosen - reward of rejected - margin), with the centring term. The margin is the "
-        "preference's strength, if it is used.",
+        "Mean of -log sigmoid(reward of chosen - reward of rejected - margin), with the centring term. The "
+        "margin is the preference's strength, if it is used.",
         "Falls and levels off. Without margins a coin has ln 2 = 0.693; with them it starts higher.",
         "Flat: the model cannot tell the two apart; raise the learning rate or look at the labels. "
         "Near 0 within one pass: it has learned the rows by heart.",
@@ -101,6 +103,7 @@ REWARD = (
     ),
     LEARNING_RATE,
     GRAD_NORM,
+    SECONDS,
 )
 
 DPO = (
@@ -146,6 +149,7 @@ DPO = (
     ),
     LEARNING_RATE,
     GRAD_NORM,
+    SECONDS,
 )
 
 PPO = (
@@ -232,7 +236,7 @@ PPO = (
     one("kl_coef", "KL coefficient", "Reward units taken per nat.", "Constant.", folded=True),
     LEARNING_RATE,
     GRAD_NORM,
-    one("seconds", "Seconds per update", "Wall time of the update.", "Steady.", folded=True),
+    SECONDS,
 )
 
 CHARTS: dict[str, tuple[Chart, ...]] = {"reward": REWARD, "dpo": DPO, "ppo": PPO}

@@ -75,6 +75,10 @@ def settings_of(run: Run) -> list[Setting]:
         default = (
             list(field.default) if field and isinstance(field.default, tuple) else field.default if field else None
         )
-        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        shown = value
+        if isinstance(value, bool):
+            shown = "yes" if value else "no"
+        elif isinstance(value, list):
+            shown = ", ".join(map(str, value))
         lines.append(Setting(name, field.metadata["label"] if field else name, shown, value == default))
     return lines

@@ -124,7 +124,7 @@ class Preview:
     rollouts: list[dict[str, Any]]
 
 
-def rollout_previews(run: Run, updates: int = 3) -> list[Preview]:
+def rollout_previews(run: Run, updates: int = 2) -> list[Preview]:
     """Return the rollouts of the first update and the last ones, the newest first; unreadable lines are passed over."""
     by_step: dict[int, list[dict[str, Any]]] = {}
     for row in whole_lines(RunDirectory(run.directory).path / "samples_preview.jsonl"):

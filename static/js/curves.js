@@ -76,7 +76,7 @@
   function colours() {
     const style = getComputedStyle(document.documentElement);
     const token = (name) => style.getPropertyValue(name).trim();
-    return { series: [token("--c-a"), token("--c-b")], text: token("--c-muted"), grid: token("--c-border") };
+    return { series: [token("--c-a"), token("--c-b")], text: token("--c-muted"), grid: token("--c-border"), surface: token("--c-surface") };
   }
 
   // The range of the values; with the line they are held against where that is near enough to be of use.
@@ -91,7 +91,7 @@
     return [low - room, high + room];
   }
 
-  function drawLine(plot, chart, colour) {
+  function drawLine(plot, chart, { text: colour, surface }) {
     const { left, top, width, height } = plot.bbox;
     const y = plot.valToPos(chart.line.value, "y", true);
     if (y < top - 1 || y > top + height + 1) return;
@@ -109,7 +109,13 @@
     context.font = `${11 * ratio}px system-ui, sans-serif`;
     context.textAlign = "right";
     context.textBaseline = y - top < 16 * ratio ? "top" : "bottom";
-    context.fillText(chart.line.label, left + width - 2 * ratio, y + (y - top < 16 * ratio ? 3 : -2) * ratio);
+    const place = [left + width - 2 * ratio, y + (y - top < 16 * ratio ? 3 : -2) * ratio];
+    context.setLineDash([]);
+    context.strokeStyle = surface;
+    context.lineWidth = 4 * ratio;
+    context.lineJoin = "round";
+    context.strokeText(chart.line.label, ...place);
+    context.fillText(chart.line.label, ...place);
     context.restore();
   }
 
@@ -149,7 +155,7 @@
         bind: { dblclick: () => () => (zoomTo(null), null) },
       },
       hooks: {
-        draw: chart.line ? [(plot) => drawLine(plot, chart, colour.text)] : [],
+        draw: chart.line ? [(plot) => drawLine(plot, chart, colour)] : [],
         setCursor: [(plot) => showAt(chart, plot.cursor.idx)],
         setSelect: [
           (plot) => {

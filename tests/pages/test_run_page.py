@@ -6,8 +6,10 @@ import csv
 import io
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -25,6 +27,7 @@ from tests.factories import (
     make_snapshot,
 )
 from training.configs import CONFIGS, config_values
+from training.glossary import CHARTS
 from training.models import Run, RunMetric
 
 pytestmark = pytest.mark.django_db
@@ -220,7 +223,7 @@ def test_a_ppo_run_shows_the_first_and_the_last_rollouts(client: Client, project
     (run.directory / "samples_preview.jsonl").write_text("\n".join([*map(json.dumps, lines), "[]", torn]))
     client.force_login(ml_staff)
     response = client.get(url(run, "run-texts"))
-    assert [preview.step for preview in response.context["previews"]] == [8, 7, 6, 1]
+    assert [preview.step for preview in response.context["previews"]] == [8, 7, 1]
     assert "Answer 8" in text(response)
     assert "score 0.8" in text(response)
 
@@ -252,3 +255,22 @@ def test_it_links_to_what_it_used_and_what_it_left(client: Client, project: Proj
     for name, one in (("checkpoint", policy), ("checkpoint", reward), ("checkpoint", policy.parent)):
         assert reverse(name, args=[project.slug, one.pk]) in page
     assert reverse("snapshot", args=[project.slug, snapshot.pk]) in page
+
+
+# Glossary ----------------------------------------------------------------------------------------------
+
+
+def test_every_curve_is_explained_in_the_documentation_too() -> None:
+    documented = (Path(settings.BASE_DIR) / "docs" / "metrics.md").read_text()
+    for charts in CHARTS.values():
+        for series in (series for chart in charts for series in chart.series):
+            assert f"`{series.name}`" in documented, series.name
+
+
+def test_every_chart_that_is_not_folded_says_what_is_healthy() -> None:
+    for kind, charts in CHARTS.items():
+        names = [series.name for chart in charts for series in chart.series]
+        assert len(names) == len(set(names)), kind
+        for chart in charts:
+            assert chart.meaning
+            assert chart.folded or chart.healthy, chart.title

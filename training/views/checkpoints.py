@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.vary import vary_on_headers
 
 from feedback.access import may, project_or_404
 from feedback.models import Project, Snapshot
@@ -82,6 +83,7 @@ def checkpoint_detail(request: SignedInRequest, project: str, checkpoint: str) -
 
 
 @require_safe
+@vary_on_headers("HX-Request")
 @login_required
 def snapshot_checkpoints(request: SignedInRequest, project: str, snapshot: str) -> HttpResponse:
     """Answer what the snapshot page loads into itself; a whole page where a person opens it alone."""

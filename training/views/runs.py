@@ -13,6 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.vary import vary_on_headers
 
 from feedback.access import may, project_or_404
 from feedback.models import Project
@@ -102,6 +103,7 @@ def run_texts(request: SignedInRequest, project: str, run: str) -> HttpResponse:
 
 @never_cache
 @require_safe
+@vary_on_headers("HX-Request")
 @login_required
 def run_log(request: SignedInRequest, project: str, run: str) -> HttpResponseBase:
     """Answer the live end of the log as a fragment; the whole file where a person asked for a page."""
@@ -115,6 +117,7 @@ def run_log(request: SignedInRequest, project: str, run: str) -> HttpResponseBas
 
 
 @require_POST
+@vary_on_headers("HX-Request")
 @login_required
 def run_cancel(request: SignedInRequest, project: str, run: str) -> HttpResponse:
     within, found = run_or_404(request, project, run, "training.run")

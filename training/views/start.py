@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
+from django.views.decorators.vary import vary_on_headers
 
 from feedback.access import may, project_or_404
 from feedback.queues import QueueRefused
@@ -20,6 +21,7 @@ from training.starting import start_chosen_run
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@vary_on_headers("HX-Request")
 @login_required
 def run_start(request: SignedInRequest, project: str, kind: str) -> HttpResponse:
     """Show the form, filled from the query string; with htmx, only what the run would use; POST starts it."""
