@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -35,6 +36,14 @@ Use **tie** only when you would be content with either.
 """
 
 
+def offer(form: forms.Form, name: str, rows: QuerySet[Any]) -> forms.ModelChoiceField[Any]:
+    """Let `form` choose among `rows` in its field `name`; returns the field."""
+    field = form.fields[name]
+    assert isinstance(field, forms.ModelChoiceField), f"{name} chooses among rows"
+    field.queryset = rows
+    return field
+
+
 class ImportForm(forms.Form):
     file = forms.FileField(
         label="File",
@@ -48,9 +57,10 @@ class ImportForm(forms.Form):
 
     def clean_file(self) -> UploadedFile:
         upload: UploadedFile = self.cleaned_data["file"]
-        if (upload.size or 0) > settings.IMPORT_MAX_BYTES:
+        size = upload.size or 0
+        if size > settings.IMPORT_MAX_BYTES:
             raise forms.ValidationError(
-                f"The file has {filesizeformat(upload.size)}; at most {filesizeformat(settings.IMPORT_MAX_BYTES)} "
+                f"The file has {filesizeformat(size)}; at most {filesizeformat(settings.IMPORT_MAX_BYTES)} "
                 "can be imported at once. Split it, or use `manage.py import_prompts`."
             )
         return upload
@@ -137,14 +147,14 @@ class JudgmentFilter(forms.Form):
     )
     review = forms.ChoiceField(choices=REVIEW, required=False)
 
-    def __init__(self, data: Any, *, project: Project, names: Any) -> None:
+    def __init__(self, data: Any, *, project: Project, names: Callable[[User], str]) -> None:
         """`names` turns an annotator into the name that the reader may see."""
         super().__init__(data, label_suffix="")
-        self.fields["queue"].queryset = project.queues.all()
-        self.fields["snapshot"].queryset = project.snapshots.all()
+        offer(self, "queue", project.queues.all())
+        offer(self, "snapshot", project.snapshots.all())
         people = User.objects.filter(judgments__queue__project=project).distinct().order_by("username")
-        self.fields["annotator"].queryset = people
-        self.fields["annotator"].label_from_instance = names
+        annotator = offer(self, "annotator", people)
+        annotator.label_from_instance = names  # type: ignore[assignment]  # the field is this form's own copy
 
     def select(self, judgments: JudgmentQuerySet) -> JudgmentQuerySet:
         """Narrow `judgments` and annotate each with `review_accepted`, the latest review's word or None."""
@@ -200,18 +210,22 @@ class FreezeForm(forms.Form):
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["queues"].queryset = project.queues.all()
+        offer(self, "queues", project.queues.all())
 
 
 class MemberForm(forms.Form):
+    user: User
+    """Whom the name belongs to, once the form is valid."""
+
     username = forms.CharField(max_length=150, help_text="Of an account that exists.")
     role = forms.ChoiceField(choices=Role.choices)
 
     def clean_username(self) -> str:
         name = self.cleaned_data["username"].strip()
-        self.user = User.objects.filter(username=name, is_active=True).first()
-        if self.user is None:
+        found = User.objects.filter(username=name, is_active=True).first()
+        if found is None:
             raise forms.ValidationError(f"No active account is called {name!r}.")
+        self.user = found
         return name
 
 

@@ -10,7 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response as ApiResponse
 from rest_framework.throttling import AnonRateThrottle
 
-from feedback.models import Membership
+from feedback.api.requests import person_of
+from feedback.models import Membership, Project
 
 
 class LoginThrottle(AnonRateThrottle):
@@ -27,7 +28,7 @@ class TokenView(ObtainAuthToken):
 
 
 class MembershipSerializer(serializers.ModelSerializer[Membership]):
-    project = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    project: serializers.SlugRelatedField[Project] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
 
     class Meta:
         model = Membership
@@ -44,7 +45,7 @@ class MeSerializer(serializers.Serializer):
 @api_view(["GET"])
 def me(request: Request) -> ApiResponse:
     """Say who the token belongs to, and the person's roles."""
-    person = request.user
+    person = person_of(request)
     memberships = person.memberships.select_related("project").order_by("project__slug", "role")
     return ApiResponse(
         MeSerializer(

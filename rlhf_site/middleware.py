@@ -9,6 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import resolve_url
 
+from feedback.views.requests import HtmxRequest
+
 
 class FragmentLoginMiddleware:
     """Answer 401 where a fragment would be redirected to the login page.
@@ -20,7 +22,7 @@ class FragmentLoginMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+    def __call__(self, request: HtmxRequest) -> HttpResponseBase:
         response = self.get_response(request)
         target = response.headers.get("Location", "")
         if request.htmx and response.status_code == 302 and target.startswith(resolve_url(settings.LOGIN_URL) + "?"):

@@ -50,7 +50,7 @@ def annotator_steps(project: Project, person: User, now: datetime) -> Iterator[S
     for queue in queues:
         url = reverse("label", args=[queue.pk])
         held = held_slot(queue=queue, annotator=person, now=now)
-        if held is not None:
+        if held is not None and held.lease_expires_at is not None:
             left = max(1, int((held.lease_expires_at - now).total_seconds() // 60))
             yield Step(
                 f"Go on in {queue.name}", f"A comparison is kept for you for another {left} min.", url, "Continue"
@@ -69,9 +69,10 @@ def annotator_steps(project: Project, person: User, now: datetime) -> Iterator[S
             )
     rejected = own_rejected(project, person)
     if rejected is not None:
+        review = rejected.reviews.filter(accepted=False).first()
         yield Step(
             f"Look again at a judgment of yours in {rejected.queue.name}",
-            rejected.reviews.first().reason,
+            review.reason if review is not None else "A curator rejected it.",
             reverse("label-revise", args=[rejected.queue_id, rejected.pk]),
             "Look again",
             "rejected",
@@ -80,7 +81,7 @@ def annotator_steps(project: Project, person: User, now: datetime) -> Iterator[S
 
 def own_rejected(project: Project, person: User) -> Judgment | None:
     """Return the person's newest judgment that stands rejected and is not revised yet."""
-    mine = person.judgments.in_project(project).current().with_review().filter(review_accepted=False)
+    mine = person.judgments.in_project(project).current().rejected()
     return mine.exclude(queue__state=Queue.State.CLOSED).select_related("queue").first()
 
 
@@ -111,13 +112,13 @@ def curator_steps(project: Project) -> Iterator[Step]:
 def judgment_steps(project: Project) -> Iterator[Step]:
     current = Judgment.objects.in_project(project).current()
     by_people = current.by_people()
-    first = by_people.exclude(Exists(Review.objects.filter(judgment=OuterRef("pk")))).order_by("id")
-    unread = first.count()
-    if unread:
+    unread = by_people.exclude(Exists(Review.objects.filter(judgment=OuterRef("pk")))).order_by("id")
+    oldest = unread.first()
+    if oldest is not None:
         yield Step(
-            f"{plural(unread, 'judgment')} not reviewed",
+            f"{plural(unread.count(), 'judgment')} not reviewed",
             "Read what people preferred and why; accept or reject.",
-            reverse("judgment", args=[project.slug, first.first().pk]),
+            reverse("judgment", args=[project.slug, oldest.pk]),
             "Review",
         )
     fresh = by_people.not_rejected().exclude(preference=0).filter(snapshots__isnull=True).count()
@@ -208,16 +209,16 @@ def learning_steps(project: Project) -> Iterator[Step]:
         tried.add(Run.Kind.PPO)
     if reward is not None and Run.Kind.PPO not in tried:
         yield results_step(reward)
+    newest, query = "The newest frozen feedback.", f"snapshot={snapshot.pk}"
     offers = [
-        (Run.Kind.REWARD, f"Train a reward model on “{snapshot.name}”", f"snapshot={snapshot.pk}", True),
-        (Run.Kind.DPO, f"Train a policy on “{snapshot.name}” with DPO", f"snapshot={snapshot.pk}", True),
-        (Run.Kind.PPO, "Train a policy with PPO", f"reward={reward.pk if reward else ''}", reward is not None),
+        (Run.Kind.REWARD, f"Train a reward model on “{snapshot.name}”", newest, query),
+        (Run.Kind.DPO, f"Train a policy on “{snapshot.name}” with DPO", newest, query),
     ]
-    for kind, title, query, possible in offers:
-        if possible and kind not in tried:
-            detail = (
-                f"Against the reward model {reward.name}." if kind == Run.Kind.PPO else "The newest frozen feedback."
-            )
+    if reward is not None:
+        against = f"Against the reward model {reward.name}."
+        offers.append((Run.Kind.PPO, "Train a policy with PPO", against, f"reward={reward.pk}"))
+    for kind, title, detail, query in offers:
+        if kind not in tried:
             yield Step(title, detail, f"{reverse('run-start', args=[project.slug, kind])}?{query}", "Start")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
@@ -16,15 +18,16 @@ from feedback.access import may, project_or_404, roles_of
 from feedback.forms import ProjectForm
 from feedback.models import Project, Role
 from feedback.people import ProjectRefused, create_project
+from feedback.views.requests import SignedInRequest
 from rlhf_site.loop import draw, stations
 from rlhf_site.next_steps import next_steps
 
 
 @require_safe
 @login_required
-def home(request: HttpRequest) -> HttpResponse:
+def home(request: SignedInRequest) -> HttpResponse:
     now = timezone.now()
-    projects = [
+    projects: list[dict[str, Any]] = [
         {
             "project": project,
             "roles": [role.label for role in Role if role in roles_of(request.user, project)],
@@ -39,7 +42,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @login_required
-def project_page(request: HttpRequest, project: str) -> HttpResponse:
+def project_page(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project)
     roles = roles_of(request.user, within)
     context = {
@@ -53,12 +56,12 @@ def project_page(request: HttpRequest, project: str) -> HttpResponse:
 
 @require_safe
 @login_required
-def project_loop(request: HttpRequest, project: str) -> HttpResponse:
+def project_loop(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.read_queues")
     return render(request, "_loop.html", loop_context(request, within))
 
 
-def loop_context(request: HttpRequest, project: Project) -> dict:
+def loop_context(request: SignedInRequest, project: Project) -> dict:
     """Return the two pictures, or none for people who only label."""
     if not may(request.user, "feedback.read_queues", project):
         return {"project": project, "pictures": []}
@@ -69,7 +72,7 @@ def loop_context(request: HttpRequest, project: Project) -> dict:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
-def project_new(request: HttpRequest) -> HttpResponse:
+def project_new(request: SignedInRequest) -> HttpResponse:
     if not request.user.is_superuser:
         raise PermissionDenied("only a superuser starts projects")
     form = ProjectForm(request.POST if request.method == "POST" else None)

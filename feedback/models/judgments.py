@@ -40,6 +40,10 @@ class JudgmentQuerySet(models.QuerySet["Judgment"]):
         """Without those whose latest review rejects them."""
         return self.with_review().filter(Q(review_accepted=True) | Q(review_accepted__isnull=True))
 
+    def rejected(self) -> JudgmentQuerySet:
+        """Those whose latest review rejects them."""
+        return self.with_review().filter(Q(review_accepted=False))
+
     def in_project(self, project: Project) -> JudgmentQuerySet:
         return self.filter(queue__project=project)
 

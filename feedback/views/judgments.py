@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import Exists, OuterRef
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -16,6 +16,7 @@ from feedback.access import may, project_or_404
 from feedback.forms import JudgmentFilter, ReviewForm
 from feedback.models import Judgment, Project, Review, User
 from feedback.reviewing import ReviewRefused, review_judgment
+from feedback.views.requests import SignedInRequest
 
 PAGE = 50
 PARTS = (
@@ -32,7 +33,7 @@ PARTS = (
 
 @require_safe
 @login_required
-def judgment_list(request: HttpRequest, project: str) -> HttpResponse:
+def judgment_list(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.read_judgments")
     name_of = names_for(request.user, within)
     filters = JudgmentFilter(request.GET, project=within, names=name_of)
@@ -50,7 +51,7 @@ def judgment_list(request: HttpRequest, project: str) -> HttpResponse:
 
 @require_safe
 @login_required
-def judgment_detail(request: HttpRequest, project: str, judgment: str) -> HttpResponse:
+def judgment_detail(request: SignedInRequest, project: str, judgment: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.read_judgments")
     found = get_object_or_404(Judgment.objects.in_project(within).select_related(*PARTS), pk=judgment)
     return render(request, "feedback/judgment.html", judgment_context(request, within, found, ReviewForm()))
@@ -58,7 +59,7 @@ def judgment_detail(request: HttpRequest, project: str, judgment: str) -> HttpRe
 
 @require_POST
 @login_required
-def judgment_review(request: HttpRequest, project: str, judgment: str) -> HttpResponse:
+def judgment_review(request: SignedInRequest, project: str, judgment: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.review")
     found = get_object_or_404(Judgment.objects.in_project(within).select_related(*PARTS), pk=judgment)
     form = ReviewForm(request.POST)
@@ -98,7 +99,7 @@ def names_for(reader: User, project: Project) -> Callable[[User], str]:
     return project.pseudonym
 
 
-def judgment_context(request: HttpRequest, project: Project, judgment: Judgment, form: ReviewForm) -> dict:
+def judgment_context(request: SignedInRequest, project: Project, judgment: Judgment, form: ReviewForm) -> dict:
     pair = judgment.comparison
     name_of = names_for(request.user, project)
     others = judgments_of(project).filter(comparison=pair).exclude(assignment=judgment.assignment)

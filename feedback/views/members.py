@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
@@ -12,18 +12,19 @@ from feedback.access import may, project_or_404
 from feedback.forms import MemberForm
 from feedback.models import Project, Role
 from feedback.people import MemberRefused, add_member, remove_member
+from feedback.views.requests import SignedInRequest
 
 
 @require_safe
 @login_required
-def member_list(request: HttpRequest, project: str) -> HttpResponse:
+def member_list(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.read_queues")
     return render(request, "feedback/members.html", members_context(request, within, MemberForm()))
 
 
 @require_POST
 @login_required
-def member_add(request: HttpRequest, project: str) -> HttpResponse:
+def member_add(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.manage_people")
     form = MemberForm(request.POST)
     if not form.is_valid():
@@ -40,7 +41,7 @@ def member_add(request: HttpRequest, project: str) -> HttpResponse:
 
 @require_POST
 @login_required
-def member_remove(request: HttpRequest, project: str) -> HttpResponse:
+def member_remove(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.manage_people")
     form = MemberForm(request.POST)
     if not form.is_valid():
@@ -53,7 +54,7 @@ def member_remove(request: HttpRequest, project: str) -> HttpResponse:
     return redirect("members", within.slug)
 
 
-def members_context(request: HttpRequest, project: Project, form: MemberForm) -> dict:
+def members_context(request: SignedInRequest, project: Project, form: MemberForm) -> dict:
     """Return one row per person with all their roles, people before simulated annotators."""
     people: dict = {}
     memberships = project.memberships.select_related("user").order_by("user__simulation_rule", "user__username", "role")

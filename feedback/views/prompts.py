@@ -10,7 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.files.uploadedfile import UploadedFile
 from django.core.paginator import Paginator
 from django.db.models import Count
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -18,13 +18,14 @@ from feedback.access import project_or_404
 from feedback.forms import ImportForm, PromptFilter
 from feedback.models import Project
 from feedback.prompt_import import ImportRefused, ImportReport, import_prompts
+from feedback.views.requests import SignedInRequest
 
 PAGE = 50
 
 
 @require_safe
 @login_required
-def prompt_list(request: HttpRequest, project: str) -> HttpResponse:
+def prompt_list(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.manage_prompts")
     filters = PromptFilter(request.GET, label_suffix="")
     found = filters.select(within.prompts.annotate(response_count=Count("responses")).order_by("-id"))
@@ -39,7 +40,7 @@ def prompt_list(request: HttpRequest, project: str) -> HttpResponse:
 
 @require_safe
 @login_required
-def prompt_detail(request: HttpRequest, project: str, prompt: str) -> HttpResponse:
+def prompt_detail(request: SignedInRequest, project: str, prompt: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.manage_prompts")
     found = get_object_or_404(within.prompts, pk=prompt)
     comparisons = (
@@ -58,7 +59,7 @@ def prompt_detail(request: HttpRequest, project: str, prompt: str) -> HttpRespon
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
-def prompts_import(request: HttpRequest, project: str) -> HttpResponse:
+def prompts_import(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.manage_prompts")
     form = ImportForm(request.POST, request.FILES) if request.method == "POST" else ImportForm()
     context = {"project": within, "form": form}

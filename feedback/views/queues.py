@@ -6,7 +6,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import Avg, Count, Max, Q
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -32,6 +32,7 @@ from feedback.queues import (
     set_queue_state,
 )
 from feedback.views.judgments import names_for
+from feedback.views.requests import SignedInRequest
 
 PAGE = 50
 RULES = ("overlap", "lease_minutes", "allow_tie", "require_rationale")
@@ -39,7 +40,7 @@ RULES = ("overlap", "lease_minutes", "allow_tie", "require_rationale")
 
 @require_safe
 @login_required
-def queue_list(request: HttpRequest, project: str) -> HttpResponse:
+def queue_list(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.read_queues")
     queues = within.queues.select_related("created_by").annotate(
         slots=Count("assignments"), done=Count("assignments", filter=Q(assignments__state=Assignment.State.DONE))
@@ -51,7 +52,7 @@ def queue_list(request: HttpRequest, project: str) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
-def queue_open(request: HttpRequest, project: str) -> HttpResponse:
+def queue_open(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.manage_queues")
     form = QueueForm(request.POST if request.method == "POST" else None, initial={"guideline": FIRST_GUIDELINE})
     context = {"project": within, "form": form}
@@ -70,7 +71,7 @@ def queue_open(request: HttpRequest, project: str) -> HttpResponse:
 
 @require_safe
 @login_required
-def queue_detail(request: HttpRequest, project: str, queue: str) -> HttpResponse:
+def queue_detail(request: SignedInRequest, project: str, queue: str) -> HttpResponse:
     within, found = queue_or_404(request, project, queue, "feedback.read_queues")
     context = {
         **progress_context(request.user, within, found),
@@ -88,14 +89,14 @@ def queue_detail(request: HttpRequest, project: str, queue: str) -> HttpResponse
 
 @require_safe
 @login_required
-def queue_progress_live(request: HttpRequest, project: str, queue: str) -> HttpResponse:
+def queue_progress_live(request: SignedInRequest, project: str, queue: str) -> HttpResponse:
     within, found = queue_or_404(request, project, queue, "feedback.read_queues")
     return render(request, "feedback/_queue_progress.html", progress_context(request.user, within, found))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
-def queue_guidelines(request: HttpRequest, project: str, queue: str) -> HttpResponse:
+def queue_guidelines(request: SignedInRequest, project: str, queue: str) -> HttpResponse:
     within, found = queue_or_404(request, project, queue, "feedback.manage_queues")
     current = found.guideline
     form = GuidelineForm(request.POST if request.method == "POST" else None, initial={"guideline": current.text})
@@ -118,7 +119,7 @@ def queue_guidelines(request: HttpRequest, project: str, queue: str) -> HttpResp
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
-def queue_policy(request: HttpRequest, project: str, queue: str) -> HttpResponse:
+def queue_policy(request: SignedInRequest, project: str, queue: str) -> HttpResponse:
     within, found = queue_or_404(request, project, queue, "feedback.manage_queues")
     current = found.policy
     form = PolicyForm(
@@ -143,7 +144,7 @@ def queue_policy(request: HttpRequest, project: str, queue: str) -> HttpResponse
 
 @require_POST
 @login_required
-def queue_fill(request: HttpRequest, project: str, queue: str) -> HttpResponse:
+def queue_fill(request: SignedInRequest, project: str, queue: str) -> HttpResponse:
     within, found = queue_or_404(request, project, queue, "feedback.manage_queues")
     form = FillForm(request.POST)
     if not form.is_valid():
@@ -162,7 +163,7 @@ def queue_fill(request: HttpRequest, project: str, queue: str) -> HttpResponse:
 
 @require_POST
 @login_required
-def queue_state(request: HttpRequest, project: str, queue: str) -> HttpResponse:
+def queue_state(request: SignedInRequest, project: str, queue: str) -> HttpResponse:
     within, found = queue_or_404(request, project, queue, "feedback.manage_queues")
     form = QueueStateForm(request.POST)
     if not form.is_valid():
@@ -173,7 +174,7 @@ def queue_state(request: HttpRequest, project: str, queue: str) -> HttpResponse:
 
 @require_POST
 @login_required
-def guideline_preview(request: HttpRequest, project: str) -> HttpResponse:
+def guideline_preview(request: SignedInRequest, project: str) -> HttpResponse:
     """Show how annotators will see the text; writes nothing."""
     within = project_or_404(request.user, project, "feedback.manage_queues")
     text = request.POST.get("guideline", "")[:GUIDELINE_LENGTH_LIMIT]
@@ -181,7 +182,7 @@ def guideline_preview(request: HttpRequest, project: str) -> HttpResponse:
     return render(request, template, {"project": within, "text": text})
 
 
-def queue_or_404(request: HttpRequest, project: str, queue: str, permission: str) -> tuple[Project, Queue]:
+def queue_or_404(request: SignedInRequest, project: str, queue: str, permission: str) -> tuple[Project, Queue]:
     within = project_or_404(request.user, project, permission)
     return within, get_object_or_404(within.queues.select_related("created_by"), pk=queue)
 

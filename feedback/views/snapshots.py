@@ -7,7 +7,7 @@ from collections import Counter
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -26,13 +26,14 @@ from feedback.snapshots import (
     snapshot_zip,
     verify_snapshot,
 )
+from feedback.views.requests import SignedInRequest
 
 PAGE = 50
 
 
 @require_safe
 @login_required
-def snapshot_list(request: HttpRequest, project: str) -> HttpResponse:
+def snapshot_list(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.read_snapshots")
     snapshots = within.snapshots.select_related("created_by")
     context = {
@@ -45,7 +46,7 @@ def snapshot_list(request: HttpRequest, project: str) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
-def snapshot_freeze(request: HttpRequest, project: str) -> HttpResponse:
+def snapshot_freeze(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.freeze")
     chosen = FreezeForm(request.POST if request.method == "POST" else request.GET, project=within)
     is_whole = chosen.is_valid()
@@ -76,7 +77,7 @@ def snapshot_freeze(request: HttpRequest, project: str) -> HttpResponse:
 
 @require_safe
 @login_required
-def snapshot_detail(request: HttpRequest, project: str, snapshot: str) -> HttpResponse:
+def snapshot_detail(request: SignedInRequest, project: str, snapshot: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.read_snapshots")
     found = get_object_or_404(within.snapshots.select_related("created_by"), pk=snapshot)
     damage = ""
@@ -101,7 +102,7 @@ def snapshot_detail(request: HttpRequest, project: str, snapshot: str) -> HttpRe
 
 @require_safe
 @login_required
-def snapshot_download(request: HttpRequest, project: str, snapshot: str) -> HttpResponseBase:
+def snapshot_download(request: SignedInRequest, project: str, snapshot: str) -> HttpResponseBase:
     within = project_or_404(request.user, project, "feedback.read_snapshots")
     found = get_object_or_404(within.snapshots, pk=snapshot)
     try:
@@ -129,8 +130,8 @@ def freeze_counts(project: Project, chosen: dict) -> dict:
         queues=list(chosen.get("queues") or ()) or None,
         include_simulated=bool(chosen.get("include_simulated")),
     )
-    left_out = Counter(considered.values_list("left_out", flat=True))
-    taken = considered.filter(left_out="")
+    left_out = Counter(considered.values_list("left_out", flat=True))  # type: ignore[misc]  # considered_judgments annotates it
+    taken = considered.filter(left_out="")  # type: ignore[misc]  # as above
     splits = Counter(taken.values_list("comparison__prompt__split", flat=True))
     return {
         "rows": left_out.pop("", 0),
