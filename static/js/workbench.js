@@ -442,6 +442,7 @@
         href: location.pathname,
         text: "open this page in a new tab",
       });
+      if (current) current.waiting = event.target === judge(); // a login in that tab may have been what was missing
     }
   });
 
@@ -593,7 +594,7 @@
     if (!current) return;
     if (current.waiting) {
       current.waiting = false;
-      settle("login");
+      settle("login", "refused");
       judge()?.requestSubmit();
     } else saveDraft();
   }
