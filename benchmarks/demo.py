@@ -224,10 +224,7 @@ def turn(client: Client, http: httpx.Client, prompts: Path, sizes: Sizes) -> dic
         raise DemoFailed(f"Importing the same file again added {again['added']} prompts; it must add none")
     say(f"  {report['added']} prompts; the same file again added {again['added']}")
 
-    bases = [c for c in client.every(f"projects/{PROJECT}/checkpoints/") if c["kind"] == "base"]
-    if not bases:
-        raise DemoFailed("The project has no base model")
-    base = bases[0]
+    base = client.post(f"projects/{PROJECT}/checkpoints/base/")
 
     annotators = []
     for seed, rule in enumerate(RULES):

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import django
 import httpx
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
@@ -185,9 +185,8 @@ def compress(folder: Path) -> None:
         small.save(path, optimize=True)
 
 
-def make_rows(site: OwnSite, http: httpx.Client) -> dict[str, Any]:
+def make_rows(http: httpx.Client, passwords: dict[str, str]) -> dict[str, Any]:
     """Make one small turn of the loop through the API; return the ids that the pages' addresses need."""
-    passwords = {login.username: login.password for login in demo_logins()}
 
     def client(login: str) -> Client:
         return Client(http, Client(http).post("token/", {"username": login, "password": passwords[login]})["token"])
@@ -198,10 +197,8 @@ def make_rows(site: OwnSite, http: httpx.Client) -> dict[str, Any]:
     fresh = queues["Round 2"]
     Annotator(annotator, "careful", seed=9).label(fresh, at_most=4)
     task = annotator.post(f"queues/{fresh}/claim/")
-    annotator.post(
-        f"assignments/{task['assignment']}/skip/",
-        {"lease_token": task["lease_token"], "reason": "expertise", "note": "I do not know this subject."},
-    )
+    passed_over = {"lease_token": task["lease_token"], "reason": "expertise", "note": "I do not know this subject."}
+    annotator.call("POST", f"assignments/{task['assignment']}/skip/", json=passed_over, expect=(204,))
     judgments = admin.every("projects/demo/judgments/", queue=fresh)
     checkpoints = admin.every("projects/demo/checkpoints/")
     return {
@@ -233,10 +230,11 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="concord-model-") as scratch:
             model = tiny_model(Path(scratch) / "tiny") if options.tiny else base_model(say)
             with OwnSite(base_model=model, say=say) as site:
-                site.manage("seed_demo", "--migrate", "--without-run")
+                said = site.manage("seed_demo", "--migrate", "--without-run")
+                passwords = dict(re.findall(r"(\w+) / (\S+)$", said, re.MULTILINE))
                 site.start()
                 with httpx.Client(base_url=site.url, timeout=60) as http:
-                    ids = make_rows(site, http)
+                    ids = make_rows(http, passwords)
                 trouble = take(site, ids, folder, bool(options.selected), options.only)
     except (SiteFailed, DemoFailed, httpx.HTTPError) as error:
         print(f"No pictures: {error}", file=sys.stderr)
@@ -258,14 +256,6 @@ def tiny_model(path: Path) -> str:
     if done.returncode:
         raise SiteFailed(f"The tiny model could not be made:\n{done.stderr[-2000:]}")
     return str(path)
-
-
-def demo_logins() -> Iterable[Any]:
-    """Return the demo's people, from the command that makes them."""
-    django.setup()
-    from training.management.commands.seed_demo import DEMO_LOGINS
-
-    return DEMO_LOGINS
 
 
 if __name__ == "__main__":
