@@ -25,7 +25,7 @@ class RationaleField(forms.CharField):
     """Text as it was typed; browsers send every line break as two characters, which the limit must not count."""
 
     def to_python(self, value: Any) -> str:
-        return super().to_python(value).replace("\r\n", "\n")
+        return (super().to_python(value) or "").replace("\r\n", "\n")
 
 
 class DraftForm(forms.Form):

@@ -17,6 +17,7 @@ from rest_framework.response import Response as ApiResponse
 
 from feedback.access import check
 from feedback.api.refusals import CONFLICT, LEASE_LOST, REFUSED, Conflict, Refused, lease_lost
+from feedback.api.requests import person_of
 from feedback.api.task_serializers import (
     DraftInputSerializer,
     JudgmentInputSerializer,
@@ -48,34 +49,36 @@ PARTS = ("comparison__prompt", "comparison__response_a", "comparison__response_b
 @api_view(["POST"])
 def claim(request: Request, queue: UUID) -> ApiResponse:
     """Take the next comparison under a lease, or get the one you hold; 204 when there is none for you."""
+    person = person_of(request)
     found = get_object_or_404(Queue.objects.select_related("project"), pk=queue)
-    check(request.user, "feedback.label", found.project)
+    check(person, "feedback.label", found.project)
     try:
-        slot = claim_next(queue=found, annotator=request.user, now=timezone.now())
+        slot = claim_next(queue=found, annotator=person, now=timezone.now())
     except QueueNotOpen as refusal:
         raise Conflict("queue_not_open", str(refusal)) from refusal
-    return ApiResponse(status=204) if slot is None else ApiResponse(task(slot, request.user))
+    return ApiResponse(status=204) if slot is None else ApiResponse(task(slot, person))
 
 
 @extend_schema(request=SubmitInputSerializer, responses={201: OwnJudgmentSerializer, 409: LEASE_LOST, 422: REFUSED})
 @api_view(["POST"])
 def submit(request: Request, assignment: UUID) -> ApiResponse:
     """Store your judgment of the comparison that you hold. What is refused for a lost lease is kept as a draft."""
+    person = person_of(request)
     slot, said = slot_of(request, assignment), checked(SubmitInputSerializer, request)
-    if slot.annotator_id != request.user.pk:
+    if slot.annotator_id != person.pk:
         raise_lost = LeaseLost(slot_free=False)
         return lease_lost("lease_lost", str(raise_lost), slot_free=raise_lost.slot_free)
     now = timezone.now()
     try:
         judgment = submit_judgment(
             assignment_id=slot.pk,
-            annotator=request.user,
+            annotator=person,
             lease_token=said["lease_token"],
             submission_id=said["submission_id"],
             preference=slot.turn(said["preference"]),
             rationale=said["rationale"],
             flags=said["flags"],
-            active_seconds=credible(said, slot.comparison, request.user, now),
+            active_seconds=credible(said, slot.comparison, person, now),
             interface="api",
             now=now,
         )
@@ -94,7 +97,7 @@ def pass_over(request: Request, assignment: UUID) -> ApiResponse:
     """Give the slot back; the comparison is not offered to you again."""
     slot, said = slot_of(request, assignment), checked(SkipInputSerializer, request)
     try:
-        skip(assignment_id=slot.pk, annotator=request.user, now=timezone.now(), **said)
+        skip(assignment_id=slot.pk, annotator=person_of(request), now=timezone.now(), **said)
     except LeaseLost as refusal:
         return lease_lost("lease_lost", str(refusal), slot_free=refusal.slot_free)
     except BadSkip as refusal:
@@ -109,7 +112,7 @@ def renew(request: Request, assignment: UUID) -> ApiResponse:
     slot, said = slot_of(request, assignment), checked(LeaseInputSerializer, request)
     try:
         renewed = renew_lease(
-            assignment_id=slot.pk, annotator=request.user, lease_token=said["lease_token"], now=timezone.now()
+            assignment_id=slot.pk, annotator=person_of(request), lease_token=said["lease_token"], now=timezone.now()
         )
     except LeaseLost as refusal:
         return lease_lost("lease_lost", str(refusal), slot_free=refusal.slot_free)
@@ -120,19 +123,20 @@ def renew(request: Request, assignment: UUID) -> ApiResponse:
 @api_view(["PUT"])
 def draft(request: Request, comparison: UUID) -> ApiResponse:
     """Keep what you have so far; it outlives the lease."""
+    person = person_of(request)
     found, said = comparison_of(request, comparison), checked(DraftInputSerializer, request)
-    if Judgment.objects.filter(comparison=found, annotator=request.user).exists():
+    if Judgment.objects.filter(comparison=found, annotator=person).exists():
         raise Conflict("already_judged", "you have judged this comparison; revise the judgment instead")
     try:
-        first = shown_first_of(comparison=found, annotator=request.user, mark=said["order"])
+        first = shown_first_of(comparison=found, annotator=person, mark=said["order"])
         preference = said["preference"]
         stored = save_draft(
             comparison=found,
-            annotator=request.user,
+            annotator=person,
             preference=None if preference is None else turn(preference, comparison=found, shown_first_id=first),
             rationale=said["rationale"],
             flags=said["flags"],
-            active_seconds=credible(said, found, request.user, timezone.now()),
+            active_seconds=credible(said, found, person, timezone.now()),
         )
     except BadSeal as refusal:
         raise Refused("order", str(refusal)) from refusal
@@ -145,12 +149,13 @@ def draft(request: Request, comparison: UUID) -> ApiResponse:
 @api_view(["POST"])
 def take_back(request: Request, comparison: UUID) -> ApiResponse:
     """Take a comparison back whose lease you lost, if a slot of it is free. Its display order may be another one."""
+    person = person_of(request)
     found = comparison_of(request, comparison)
     try:
-        slot = reclaim(comparison=found, annotator=request.user, now=timezone.now())
+        slot = reclaim(comparison=found, annotator=person, now=timezone.now())
     except SlotGone as refusal:
         return lease_lost("slot_gone", str(refusal), slot_free=False)
-    return ApiResponse(task(Assignment.objects.select_related(*PARTS).get(pk=slot.pk), request.user))
+    return ApiResponse(task(Assignment.objects.select_related(*PARTS).get(pk=slot.pk), person))
 
 
 class OwnJudgments(generics.ListAPIView):
@@ -160,7 +165,7 @@ class OwnJudgments(generics.ListAPIView):
     def get_queryset(self) -> QuerySet[Judgment]:
         queue = get_object_or_404(Queue.objects.select_related("project"), pk=self.kwargs["queue"])
         check(self.request.user, "feedback.label", queue.project)
-        own = Judgment.objects.current().filter(queue=queue, annotator=self.request.user)
+        own = Judgment.objects.current().filter(queue=queue, annotator=person_of(self.request))
         return own.select_related("comparison")
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> ApiResponse:
@@ -173,15 +178,16 @@ class OwnJudgments(generics.ListAPIView):
 @api_view(["POST"])
 def revise(request: Request, judgment: UUID) -> ApiResponse:
     """Store a new revision of your own judgment; `preference` counts in the order in which you saw the responses."""
+    person = person_of(request)
     found = get_object_or_404(Judgment.objects.select_related("comparison", "queue__project"), pk=judgment)
-    check(request.user, "feedback.label", found.queue.project)
-    get_object_or_404(Judgment, pk=judgment, annotator=request.user)
+    check(person, "feedback.label", found.queue.project)
+    get_object_or_404(Judgment, pk=judgment, annotator=person)
     said = checked(JudgmentInputSerializer, request)
     now = timezone.now()
     try:
         revision = revise_judgment(
             judgment=found,
-            annotator=request.user,
+            annotator=person,
             submission_id=said["submission_id"],
             preference=turn(said["preference"], comparison=found.comparison, shown_first_id=found.shown_first_id),
             rationale=said["rationale"],

@@ -34,7 +34,7 @@ class OneErrorSerializer(serializers.Serializer):
 
 class RefusedSerializer(serializers.Serializer):
     type = serializers.CharField()
-    errors = OneErrorSerializer(many=True)
+    errors = OneErrorSerializer(many=True)  # type: ignore[assignment]  # declared fields are no attributes
 
 
 class LeaseLostSerializer(RefusedSerializer):

@@ -8,7 +8,7 @@ from django.conf import settings
 from rest_framework import serializers
 
 from feedback.access import roles_of
-from feedback.models import Judgment, Project, Prompt, Queue, Role, Snapshot
+from feedback.models import Judgment, Project, Prompt, Queue, Role, Snapshot, User
 from feedback.simulation import RULES
 
 
@@ -40,7 +40,7 @@ class PromptSerializer(serializers.ModelSerializer[Prompt]):
 
 class ImportInputSerializer(serializers.Serializer):
     file = serializers.FileField(help_text="JSONL, JSON, CSV, Parquet, Arrow, or a zip of a data set directory.")
-    source = serializers.CharField(required=False, default="", allow_blank=True)
+    source = serializers.CharField(required=False, default="", allow_blank=True)  # type: ignore[assignment]  # declared fields are no attributes
     licence = serializers.CharField(required=False, default="", allow_blank=True)
     language = serializers.CharField(required=False, default="", allow_blank=True)
 
@@ -63,7 +63,7 @@ class RowErrorSerializer(serializers.Serializer):
 
 
 class ImportRefusedSerializer(serializers.Serializer):
-    errors = RowErrorSerializer(many=True)
+    errors = RowErrorSerializer(many=True)  # type: ignore[assignment]  # declared fields are no attributes
     total = serializers.IntegerField()
 
 
@@ -84,7 +84,7 @@ class PolicySerializer(serializers.Serializer):
 
 
 class QueueSerializer(serializers.ModelSerializer[Queue]):
-    project = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    project: serializers.SlugRelatedField[Project] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     policy = PolicySerializer(read_only=True)
 
     class Meta:
@@ -211,8 +211,8 @@ class ReviewSerializer(serializers.Serializer):
 
 
 class SnapshotSerializer(serializers.ModelSerializer[Snapshot]):
-    project = serializers.SlugRelatedField(slug_field="slug", read_only=True)
-    created_by = serializers.SlugRelatedField(slug_field="username", read_only=True)
+    project: serializers.SlugRelatedField[Project] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    created_by: serializers.SlugRelatedField[User] = serializers.SlugRelatedField(slug_field="username", read_only=True)
     judgments = serializers.IntegerField(source="judgment_count", read_only=True, help_text="How many it holds.")
     manifest = serializers.DictField()
 

@@ -24,6 +24,7 @@ from rest_framework.views import APIView
 
 from feedback.access import check, may, project_or_404
 from feedback.api.refusals import CONFLICT, REFUSED, Conflict, Refused
+from feedback.api.requests import person_of
 from feedback.api.serializers import (
     FilledSerializer,
     FillInputSerializer,
@@ -105,7 +106,7 @@ class PromptList(generics.ListAPIView):
 def prompts_import(request: Request, project: str) -> ApiResponse:
     """Import prompts from a file: every row is good, or nothing is imported and 422 says why, row by row."""
     within = project_or_404(request.user, project, "feedback.manage_prompts")
-    about = {**checked(ImportInputSerializer, request), "created_by": request.user}
+    about = {**checked(ImportInputSerializer, request), "created_by": person_of(request)}
     try:
         report = import_upload(within, about.pop("file"), about)
     except ImportRefused as refusal:
@@ -133,17 +134,17 @@ class QueueList(generics.ListAPIView):
         within = project_or_404(request.user, project, "feedback.manage_queues")
         asked = checked(QueueInputSerializer, request)
         try:
-            queue = open_queue(project=within, created_by=request.user, **asked)
+            queue = open_queue(project=within, created_by=person_of(request), **asked)
         except QueueRefused as refusal:
             raise Refused(refusal.field, refusal.message) from refusal
-        return ApiResponse(queue_detail(queue, request.user), status=201)
+        return ApiResponse(queue_detail(queue, person_of(request)), status=201)
 
 
 class QueueDetail(APIView):
     @extend_schema(responses=QueueDetailSerializer)
     def get(self, request: Request, queue: UUID) -> ApiResponse:
         """Show a queue with its guidelines and, as your role allows, its progress or your own."""
-        return ApiResponse(queue_detail(readable_queue(request, queue), request.user))
+        return ApiResponse(queue_detail(readable_queue(request, queue), person_of(request)))
 
     @extend_schema(request=QueueChangeSerializer, responses={200: QueueDetailSerializer, 422: REFUSED})
     def patch(self, request: Request, queue: UUID) -> ApiResponse:
@@ -154,14 +155,14 @@ class QueueDetail(APIView):
         try:
             with transaction.atomic():
                 if "guideline" in asked:
-                    change_guideline(queue=found, text=asked["guideline"], changed_by=request.user)
+                    change_guideline(queue=found, text=asked["guideline"], changed_by=person_of(request))
                 if rules:
-                    change_policy(queue=found, changed_by=request.user, **rules)
+                    change_policy(queue=found, changed_by=person_of(request), **rules)
                 if "state" in asked:
                     set_queue_state(queue=found, state=asked["state"])
         except QueueRefused as refusal:
             raise Refused(refusal.field, refusal.message) from refusal
-        return ApiResponse(queue_detail(found, request.user))
+        return ApiResponse(queue_detail(found, person_of(request)))
 
 
 @extend_schema(request=FillInputSerializer, responses={200: FilledSerializer, 422: REFUSED})
@@ -186,10 +187,10 @@ class JudgmentList(generics.ListAPIView):
         return found.select_related("annotator", "comparison", "guideline", "policy")
 
     def get_serializer_context(self) -> dict[str, Any]:
-        context = super().get_serializer_context()
+        context = dict(super().get_serializer_context())
         if "project" in self.kwargs and not getattr(self, "swagger_fake_view", False):
             project = project_or_404(self.request.user, self.kwargs["project"])
-            context["name_of"] = names_for(self.request.user, project)
+            context["name_of"] = names_for(person_of(self.request), project)
         return context
 
     @extend_schema(
@@ -211,7 +212,7 @@ def judgment_review(request: Request, judgment: UUID) -> ApiResponse:
     check(request.user, "feedback.review", found.queue.project)
     asked = checked(ReviewInputSerializer, request)
     try:
-        review = review_judgment(judgment=found, reviewer=request.user, **asked)
+        review = review_judgment(judgment=found, reviewer=person_of(request), **asked)
     except ReviewRefused as refusal:
         if refusal.field == "judgment":
             raise Conflict("not_current", refusal.message) from refusal
@@ -241,7 +242,7 @@ class SnapshotList(generics.ListAPIView):
             snapshot = freeze_snapshot(
                 project=within,
                 name=asked["name"],
-                created_by=request.user,
+                created_by=person_of(request),
                 queues=queues,
                 include_simulated=asked["include_simulated"],
                 now=timezone.now(),
@@ -285,7 +286,7 @@ def simulated_annotators(request: Request, project: str) -> ApiResponse:
     rule = RULES.get(asked["rule"])
     if rule is None:
         raise Refused("rule", f"{asked['rule']!r} is not one of {', '.join(RULES)}")
-    refuse_a_stranger(asked["username"], within, request.user)
+    refuse_a_stranger(asked["username"], within, person_of(request))
     try:
         made = create_simulated_annotator(project=within, username=asked["username"], rule=rule.text)
     except MemberRefused as refusal:

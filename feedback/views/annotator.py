@@ -20,7 +20,6 @@ from feedback.models import Assignment, Comparison, Judgment, Queue, Skip
 from feedback.own_work import credible_seconds, own_progress, retake_and_submit
 from feedback.views import own_judgments
 from feedback.views.label_page import (
-    SignedInRequest,
     answer,
     in_queue,
     in_words,
@@ -28,6 +27,7 @@ from feedback.views.label_page import (
     seconds_left,
     task_context,
 )
+from feedback.views.requests import SignedInRequest
 
 HELD = ("comparison__prompt", "comparison__response_a", "comparison__response_b", "guideline", "policy")
 
@@ -225,12 +225,9 @@ def refused(
 ) -> HttpResponse:
     """Show the same comparison with what was typed and what is wrong with it."""
     said = form.cleaned_data
-    slot = (
-        Assignment.objects.filter(queue=queue, annotator=request.user, state=Assignment.State.LEASED)
-        .filter(pk=said.get("assignment"))
-        .select_related(*HELD)
-        .first()
-    )
+    held = Assignment.objects.filter(queue=queue, annotator=request.user, state=Assignment.State.LEASED)
+    named = said.get("assignment")
+    slot = held.filter(pk=named).select_related(*HELD).first() if named is not None else None
     if slot is None:
         return next_task(request, queue, problem=first_problem(form), status=status)
     entered = {

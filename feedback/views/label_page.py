@@ -18,7 +18,6 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.utils.safestring import SafeString
-from django_htmx.middleware import HtmxDetails
 
 from feedback.access import check
 from feedback.contract import PREFERENCE_LIMIT
@@ -28,15 +27,10 @@ from feedback.markdown import render as render_markdown
 from feedback.markdown import render_document
 from feedback.models import Assignment, Comparison, Draft, Guideline, Judgment, Queue, QueuePolicy, Response, Skip, User
 from feedback.own_work import own_progress
+from feedback.views.requests import SignedInRequest
 
 TURN_LABELS = {"system": "Instruction to the assistant", "user": "User", "assistant": "Assistant"}
 STRENGTHS = ("slightly better", "better", "much better")
-
-
-class SignedInRequest(HttpRequest):
-    user: User
-    htmx: HtmxDetails
-
 
 P = ParamSpec("P")
 View = Callable[Concatenate[SignedInRequest, Queue, P], HttpResponse]

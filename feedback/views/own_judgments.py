@@ -17,7 +17,8 @@ from feedback.display import turn
 from feedback.judging import BadJudgment, Flag, NotCurrent, SubmissionIdTaken, revise_judgment
 from feedback.label_forms import RevisionForm
 from feedback.models import Comparison, Judgment, Queue, Review
-from feedback.views.label_page import SignedInRequest, as_shown, guideline_context, in_queue, in_words, parts
+from feedback.views.label_page import as_shown, guideline_context, in_queue, in_words, parts
+from feedback.views.requests import SignedInRequest
 
 PAGE = 50
 PARTS = ("comparison__prompt", "comparison__response_a", "comparison__response_b", "guideline", "policy")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -17,7 +17,8 @@ from rest_framework.views import APIView
 
 from feedback.access import check, project_or_404
 from feedback.api.refusals import CONFLICT, REFUSED, Conflict, Refused
-from feedback.models import Project, User
+from feedback.api.requests import person_of
+from feedback.models import Project
 from training.api.serializers import (
     CheckpointDetailSerializer,
     CheckpointSerializer,
@@ -69,7 +70,7 @@ class RunList(generics.ListAPIView):
                 project=within,
                 kind=wanted["kind"],
                 config=wanted["config"],
-                created_by=cast(User, request.user),
+                created_by=person_of(request),
                 name=wanted["name"],
                 prompt_ids=wanted["prompts"],
                 **inputs(within, wanted),

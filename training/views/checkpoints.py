@@ -13,7 +13,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from feedback.access import may, project_or_404
 from feedback.models import Project, Snapshot
-from feedback.views.label_page import SignedInRequest
+from feedback.views.requests import SignedInRequest
 from training.base_models import MISSING_MODEL, find_base_model, register_base_model, resolve_path
 from training.lineage import CheckpointGone, lineage, model_source, where_used
 from training.models import Checkpoint, Run

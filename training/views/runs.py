@@ -17,7 +17,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from feedback.access import may, project_or_404
 from feedback.models import Project
-from feedback.views.label_page import SignedInRequest
+from feedback.views.requests import SignedInRequest
 from training.glossary import charts_of
 from training.models import Run
 from training.reading import metric_names, metrics_after, numbers, settings_of

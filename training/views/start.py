@@ -11,7 +11,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from feedback.access import may, project_or_404
 from feedback.queues import QueueRefused
-from feedback.views.label_page import SignedInRequest
+from feedback.views.requests import SignedInRequest
 from training.configs import CONFIGS, BadConfig
 from training.forms import RunForm
 from training.models import Run
