@@ -503,9 +503,15 @@
     else find("#again")?.click();
   }
 
+  function writeOn(text) {
+    if (!text) return;
+    text.focus();
+    text.setSelectionRange(text.value.length, text.value.length);
+  }
+
   const KEYS = {
     s: () => toggleSkip(),
-    n: () => find("#rationale")?.focus(),
+    n: () => writeOn(find("#rationale")),
     f: () => find("#flags input")?.focus(),
     g: () => toggleGuidelines(),
     b: () => find("#back")?.click(),
