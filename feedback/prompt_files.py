@@ -10,8 +10,10 @@ import csv
 import gzip
 import io
 import json
+import lzma
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -28,6 +30,7 @@ BATCH_ROWS = 100
 UNPACKED_FACTOR = 10
 """How many times larger than the upload limit a compressed file may become."""
 ARCHIVE_FILES_LIMIT = 1_000
+ARCHIVE_DEPTH_LIMIT = 20
 HUGGING_FACE_FILES = {"dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json"}
 
 
@@ -114,7 +117,7 @@ def read_jsonl(text: str) -> Iterator[FileRow]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                yield json_row(number, json.loads(line))
+                yield json_row(number, parse_json(line))
             except json.JSONDecodeError as error:
                 yield FileRow(number, {}, f"not JSON: {error.msg} at character {error.pos + 1}")
             except (ValueError, RecursionError) as error:
@@ -123,7 +126,7 @@ def read_jsonl(text: str) -> Iterator[FileRow]:
 
 def read_json(text: str) -> Iterator[FileRow]:
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data":  # JSON lines under the name .json
             yield from read_jsonl(text)
@@ -138,6 +141,19 @@ def read_json(text: str) -> Iterator[FileRow]:
         raise BadFile("the file holds neither a list of objects nor an object with one list in it")
     for number, value in enumerate(content, start=1):
         yield json_row(number, value)
+
+
+def parse_json(text: str) -> Any:
+    """Return what `text` holds; a key that an object has twice is refused, for only one of its values could count."""
+    return json.loads(text, object_pairs_hook=without_repeats)
+
+
+def without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands there more than once")
+    return values
 
 
 def json_row(number: int, value: object) -> FileRow:
@@ -177,13 +193,17 @@ def read_csv(text: str) -> Iterator[FileRow]:
 # Tables -------------------------------------------------------------------------------------------------
 
 
+UNREADABLE = (pyarrow.ArrowException, OSError, ValueError, OverflowError)
+"""What pyarrow raises on damaged files, and on times that Python has no value for."""
+
+
 def read_parquet(path: Path, columns: frozenset[str]) -> Iterator[FileRow]:
     try:
         with pyarrow.parquet.ParquetFile(path) as table:
-            names = [name for name in table.schema_arrow.names if name in columns]
+            names = chosen_columns(table.schema_arrow.names, columns)
             batches = table.iter_batches(BATCH_ROWS, columns=names) if names else ()
             yield from table_rows(batches, table.metadata.num_rows, names)
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise BadFile(f"not a whole Parquet file: {error}") from error
 
 
@@ -196,10 +216,17 @@ def read_arrow(path: Path, columns: frozenset[str]) -> Iterator[FileRow]:
             except pyarrow.ArrowInvalid:
                 source.seek(0)
                 table = pyarrow.ipc.open_stream(source).read_all()
-            names = [name for name in table.column_names if name in columns]
+            names = chosen_columns(table.column_names, columns)
             yield from table_rows(table.select(names).to_batches(BATCH_ROWS), table.num_rows, names)
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise BadFile(f"not a whole Arrow file: {error}") from error
+
+
+def chosen_columns(names: list[str], columns: frozenset[str]) -> list[str]:
+    chosen = [name for name in names if name in columns]
+    if repeated := sorted({name for name in chosen if chosen.count(name) > 1}):
+        raise ValueError(f"it has the column {', '.join(repeated)} more than once")
+    return chosen
 
 
 def table_rows(batches: Iterable[pyarrow.RecordBatch], count: int, names: list[str]) -> Iterator[FileRow]:
@@ -208,6 +235,7 @@ def table_rows(batches: Iterable[pyarrow.RecordBatch], count: int, names: list[s
         return
     number = 0
     for batch in batches:
+        batch.validate(full=True)  # damaged offsets would read memory that is not the file's
         for values in batch.to_pylist():
             number += 1
             yield FileRow(number, values)
@@ -257,9 +285,10 @@ def dataset_files(directory: Path) -> list[Path]:
         try:
             names = [entry["filename"] for entry in json.loads(state.read_text(encoding="utf-8"))["_data_files"]]
             files = [directory / Path(name).name for name in names]
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadFile(f"state.json does not list the dataset's files: {error!r}") from error
-        if missing := [path.name for path in files if not path.is_file()]:
+            missing = [path.name for path in files if not path.is_file()]
+        except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+            raise BadFile(f"state.json does not list the dataset's files: {str(error)[:200]}") from error
+        if missing:
             raise BadFile(f"the dataset is not whole: {', '.join(missing)} is missing")
         return files
     files = []
@@ -271,6 +300,18 @@ def dataset_files(directory: Path) -> list[Path]:
             if suffix in TEXT_READERS or suffix in TABLE_READERS:
                 files.append(path)
     return files
+
+
+BAD_ARCHIVE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,  # names that are not the text they say they are
+)
 
 
 def unzip(path: Path, directory: Path, max_bytes: int) -> None:
@@ -285,6 +326,8 @@ def unzip(path: Path, directory: Path, max_bytes: int) -> None:
                 name = PurePosixPath(entry.filename.replace("\\", "/"))
                 if name.is_absolute() or ".." in name.parts or (name.parts and ":" in name.parts[0]):
                     raise BadFile(f"the archive holds {entry.filename!r}, which points out of it")
+                if len(name.parts) > ARCHIVE_DEPTH_LIMIT:
+                    raise BadFile(f"the archive nests folders more than {ARCHIVE_DEPTH_LIMIT} deep")
                 if stat.S_ISLNK(entry.external_attr >> 16):
                     raise BadFile(f"the archive holds the link {entry.filename!r}; put the file itself there")
                 if entry.is_dir():
@@ -296,7 +339,9 @@ def unzip(path: Path, directory: Path, max_bytes: int) -> None:
                 left -= target.stat().st_size
                 if left < 0:
                     raise BadFile(f"the archive unpacks to more than {max_bytes:,} bytes")
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+    except BadFile:
+        raise
+    except BAD_ARCHIVE as error:
         raise BadFile(f"not a zip archive that can be read: {error}") from error
 
 

@@ -257,7 +257,7 @@ def read_tags(value: object) -> list[str]:
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
             value = json.loads(value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadCell("tags", f"not JSON: {error}") from error
     tags = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     if not isinstance(tags, list):

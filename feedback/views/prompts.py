@@ -79,7 +79,7 @@ def prompts_import(request: SignedInRequest, project: str) -> HttpResponse:
 def import_upload(project: Project, upload: UploadedFile, about: dict) -> ImportReport:
     """Hand the uploaded bytes to the import as a file on disk, which is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="concord-import-") as folder:
-        path = Path(folder) / f"upload{Path(upload.name or '').suffix.lower()}"
+        path = Path(folder) / "upload"
         with path.open("wb") as file:
             for chunk in upload.chunks():
                 file.write(chunk)
