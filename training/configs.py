@@ -23,6 +23,22 @@ class BadConfig(ValueError):
         self.message = message
 
 
+def is_finite(value: object) -> bool:
+    """Tell whether `value` is a number that a float can hold; a bool is none."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number past any float
+        return False
+
+
+def shortened(value: object) -> str:
+    """Return `value` as a message shows it."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def setting(
     default: Any,
     label: str,
@@ -66,51 +82,72 @@ class Config:
         elif expected is int:
             right = isinstance(value, int) and not isinstance(value, bool)
         elif expected is float:
-            right = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            right = is_finite(value)
         elif expected is str:
             right = isinstance(value, str)
         else:  # tuple[float, ...]
-            right = isinstance(value, list | tuple) and all(
-                isinstance(part, int | float) and not isinstance(part, bool) and math.isfinite(part) for part in value
-            )
+            right = isinstance(value, list | tuple) and all(is_finite(part) for part in value)
         if not right:
-            expected_name = getattr(expected, "__name__", str(expected)) if expected in (bool, int, float, str) else (
-                "list of numbers"
+            expected_name = (
+                getattr(expected, "__name__", str(expected))
+                if expected in (bool, int, float, str)
+                else ("list of numbers")
             )
-            raise BadConfig(name, f"{value!r} is not a {expected_name}")
+            raise BadConfig(name, f"{shortened(value)} is not a {expected_name}")
 
     @staticmethod
     def _check_range(name: str, value: Any, metadata: Mapping[str, Any]) -> None:
         low, high, choices = metadata.get("minimum"), metadata.get("maximum"), metadata.get("choices")
         if choices and value not in choices:
-            raise BadConfig(name, f"{value!r} is not one of {', '.join(choices)}")
+            raise BadConfig(name, f"{shortened(value)} is not one of {', '.join(choices)}")
         for part in value if isinstance(value, list | tuple) else (value,):
             if low is not None and part < low:
-                raise BadConfig(name, f"{part} is too small; the least is {low}")
+                raise BadConfig(name, f"{shortened(part)} is too small; the least is {low}")
             if high is not None and part > high:
-                raise BadConfig(name, f"{part} is too large; the most is {high}")
+                raise BadConfig(name, f"{shortened(part)} is too large; the most is {high}")
 
 
 @dataclass(frozen=True)
 class TrainingConfig(Config):
     """What every run kind that changes weights has."""
 
-    steps: int = setting(40, "Optimizer steps", "One step uses batch size x accumulation pairs.", minimum=1,
-                         maximum=1_000_000)
+    steps: int = setting(
+        40, "Optimizer steps", "One step uses batch size x accumulation pairs.", minimum=1, maximum=1_000_000
+    )
     batch_size: int = setting(4, "Batch size", "Pairs per forward pass.", minimum=1, maximum=4096)
-    gradient_accumulation: int = setting(1, "Gradient accumulation", "Forward passes per optimizer step.", minimum=1,
-                                         maximum=4096, advanced=True)
-    learning_rate: float = setting(1e-4, "Learning rate", "LoRA wants 10 to 100 times the rate of full fine-tuning.",
-                                   minimum=1e-9, maximum=1.0)
-    max_length: int = setting(512, "Longest sequence", "Tokens of prompt and response; longer rows are refused.",
-                              minimum=8, maximum=131_072, advanced=True)
+    gradient_accumulation: int = setting(
+        1, "Gradient accumulation", "Forward passes per optimizer step.", minimum=1, maximum=4096, advanced=True
+    )
+    learning_rate: float = setting(
+        1e-4, "Learning rate", "LoRA wants 10 to 100 times the rate of full fine-tuning.", minimum=1e-9, maximum=1.0
+    )
+    max_length: int = setting(
+        512,
+        "Longest sequence",
+        "Tokens of prompt and response; longer rows are refused.",
+        minimum=8,
+        maximum=131_072,
+        advanced=True,
+    )
     lora_rank: int = setting(16, "LoRA rank", "Size of the adapter.", minimum=1, maximum=512, advanced=True)
-    lora_alpha: int = setting(32, "LoRA alpha", "Scale of the adapter; twice the rank is usual.", minimum=1,
-                              maximum=1024, advanced=True)
-    checkpoint_every: int = setting(10, "Checkpoint every", "Steps between resumable checkpoints; a crash loses at "
-                                    "most this many.", minimum=1, maximum=100_000, advanced=True)
-    precision: str = setting("float32", "Precision", "bfloat16 is faster where the processor has it.",
-                             choices=("float32", "bfloat16"), advanced=True)
+    lora_alpha: int = setting(
+        32, "LoRA alpha", "Scale of the adapter; twice the rank is usual.", minimum=1, maximum=1024, advanced=True
+    )
+    checkpoint_every: int = setting(
+        10,
+        "Checkpoint every",
+        "Steps between resumable checkpoints; a crash loses at most this many.",
+        minimum=1,
+        maximum=100_000,
+        advanced=True,
+    )
+    precision: str = setting(
+        "float32",
+        "Precision",
+        "bfloat16 is faster where the processor has it.",
+        choices=("float32", "bfloat16"),
+        advanced=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -118,8 +155,9 @@ class RewardConfig(TrainingConfig):
     """Bradley-Terry reward model on the snapshot's preferences, by TRL's RewardTrainer."""
 
     use_margin: bool = setting(True, "Use preference strength", "Strong preferences ask for a wider reward gap.")
-    center_rewards_coefficient: float = setting(0.01, "Centring", "Pulls the mean reward to zero.", minimum=0.0,
-                                                maximum=10.0, advanced=True)
+    center_rewards_coefficient: float = setting(
+        0.01, "Centring", "Pulls the mean reward to zero.", minimum=0.0, maximum=10.0, advanced=True
+    )
 
 
 @dataclass(frozen=True)
@@ -134,47 +172,68 @@ class PPOConfig(Config):
     """Proximal policy optimisation against a reward model (arXiv:2403.17031, the N+ implementation details)."""
 
     updates: int = setting(20, "Updates", "Rollout-and-learn rounds.", minimum=1, maximum=1_000_000)
-    batch_size: int = setting(8, "Rollouts per update", "Prompts sampled before each update.", minimum=1, maximum=65_536)
-    minibatch_size: int = setting(4, "Minibatch size", "Rollouts per optimizer step; divides the rollouts.", minimum=1,
-                                  maximum=4096)
-    gradient_accumulation: int = setting(1, "Gradient accumulation", "Splits a minibatch into this many forward passes.",
-                                         minimum=1, maximum=4096, advanced=True)
+    batch_size: int = setting(
+        8, "Rollouts per update", "Prompts sampled before each update.", minimum=1, maximum=65_536
+    )
+    minibatch_size: int = setting(
+        4, "Minibatch size", "Rollouts per optimizer step; divides the rollouts.", minimum=1, maximum=4096
+    )
+    gradient_accumulation: int = setting(
+        1,
+        "Gradient accumulation",
+        "Splits a minibatch into this many forward passes.",
+        minimum=1,
+        maximum=4096,
+        advanced=True,
+    )
     ppo_epochs: int = setting(2, "PPO epochs", "Passes over each batch of rollouts.", minimum=1, maximum=64)
     learning_rate: float = setting(5e-5, "Learning rate", minimum=1e-9, maximum=1.0)
-    kl_coef: float = setting(0.05, "KL coefficient", "Reward units per nat of distance from the reference.", minimum=0.0,
-                             maximum=10.0)
+    kl_coef: float = setting(
+        0.05, "KL coefficient", "Reward units per nat of distance from the reference.", minimum=0.0, maximum=10.0
+    )
     max_new_tokens: int = setting(48, "Longest response", "Tokens.", minimum=1, maximum=32_768)
-    max_prompt_length: int = setting(512, "Longest prompt", "Tokens; longer prompts are refused.", minimum=1,
-                                     maximum=131_072, advanced=True)
+    max_prompt_length: int = setting(
+        512, "Longest prompt", "Tokens; longer prompts are refused.", minimum=1, maximum=131_072, advanced=True
+    )
     temperature: float = setting(0.7, "Temperature", minimum=0.01, maximum=5.0)
     gamma: float = setting(1.0, "Discount", minimum=0.0, maximum=1.0, advanced=True)
     gae_lambda: float = setting(0.95, "GAE lambda", minimum=0.0, maximum=1.0, advanced=True)
     clip_range: float = setting(0.2, "Policy clip", minimum=1e-3, maximum=10.0, advanced=True)
     value_clip_range: float = setting(0.2, "Value clip", minimum=1e-3, maximum=1e3, advanced=True)
     value_coef: float = setting(0.1, "Value loss weight", minimum=0.0, maximum=10.0, advanced=True)
-    missing_eos_penalty: float = setting(1.0, "Missing-EOS penalty", "Taken off the score of a response that was cut off.",
-                                         minimum=0.0, maximum=100.0, advanced=True)
+    missing_eos_penalty: float = setting(
+        1.0,
+        "Missing-EOS penalty",
+        "Taken off the score of a response that was cut off.",
+        minimum=0.0,
+        maximum=100.0,
+        advanced=True,
+    )
     max_grad_norm: float = setting(1.0, "Gradient clip", minimum=1e-3, maximum=1e6, advanced=True)
     lora_rank: int = setting(16, "LoRA rank", minimum=1, maximum=512, advanced=True)
     lora_alpha: int = setting(32, "LoRA alpha", minimum=1, maximum=1024, advanced=True)
-    checkpoint_every: int = setting(1, "Checkpoint every", "Updates between resumable checkpoints.", minimum=1,
-                                    maximum=100_000, advanced=True)
+    checkpoint_every: int = setting(
+        1, "Checkpoint every", "Updates between resumable checkpoints.", minimum=1, maximum=100_000, advanced=True
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.batch_size % self.minibatch_size:
             raise BadConfig("minibatch_size", f"{self.minibatch_size} does not divide the {self.batch_size} rollouts")
         if self.minibatch_size % self.gradient_accumulation:
-            raise BadConfig("gradient_accumulation",
-                            f"{self.gradient_accumulation} does not divide the minibatch of {self.minibatch_size}")
+            raise BadConfig(
+                "gradient_accumulation",
+                f"{self.gradient_accumulation} does not divide the minibatch of {self.minibatch_size}",
+            )
 
 
 @dataclass(frozen=True)
 class SampleConfig(Config):
     """Responses of a policy to prompts."""
 
-    temperatures: tuple[float, ...] = setting((0.3, 1.0), "Temperatures", "One set of responses for each.",
-                                              minimum=0.0, maximum=5.0)
+    temperatures: tuple[float, ...] = setting(
+        (0.3, 1.0), "Temperatures", "One set of responses for each.", minimum=0.0, maximum=5.0
+    )
     responses_per_temperature: int = setting(1, "Responses per temperature", minimum=1, maximum=16)
     top_p: float = setting(0.95, "Top p", minimum=0.01, maximum=1.0, advanced=True)
     max_new_tokens: int = setting(96, "Longest response", "Tokens.", minimum=1, maximum=32_768)

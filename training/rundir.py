@@ -1,16 +1,16 @@
 """What lies in a run directory. Standard library only: the worker and the trainer meet here and nowhere else.
 
-    run.json           RunSpec, written by the worker before the child starts, never changed
-    prompts.jsonl      PromptRow per line (sample and PPO runs)
-    progress.json      what the child is doing now, replaced atomically
-    metrics.jsonl      one JSON object per optimizer step: {"step": 1, "time": ..., "loss": ...}
-    samples.jsonl      SampleRow per line (sample runs)
-    checkpoints/       resumable state, one folder per saved step; the trainer's own business
-    model/             the finished adapter or reward model, with checkpoint.json (written by rename, so whole or absent)
-    outcome.json       Outcome, written last: its presence means that the child ended by itself
-    error.txt          a message for people, when the child gave up
-    log.txt            stdout and stderr of the child, every attempt
-    cancel             asks the child to stop after this step, keep a checkpoint and write its outcome
+run.json           RunSpec, written by the worker before the child starts, never changed
+prompts.jsonl      PromptRow per line (sample and PPO runs)
+progress.json      what the child is doing now, replaced atomically
+metrics.jsonl      one JSON object per optimizer step: {"step": 1, "time": ..., "loss": ...}
+samples.jsonl      SampleRow per line (sample runs)
+checkpoints/       resumable state, one folder per saved step; the trainer's own business
+model/             the finished adapter or reward model, with checkpoint.json (written by rename, so whole or absent)
+outcome.json       Outcome, written last: its presence means that the child ended by itself
+error.txt          a message for people, when the child gave up
+log.txt            stdout and stderr of the child, every attempt
+cancel             asks the child to stop after this step, keep a checkpoint and write its outcome
 """
 
 from __future__ import annotations

@@ -91,6 +91,7 @@ def label_all(page: Page, *, note_every: int = 4) -> int:
             page.keyboard.press("1")
         else:
             if number % note_every == 0:
+                drag_larger(page)
                 page.keyboard.press("n")
                 page.keyboard.type(f"Because of {number}.")
                 page.keyboard.press("Escape")
@@ -98,10 +99,15 @@ def label_all(page: Page, *, note_every: int = 4) -> int:
             page.keyboard.press("Enter")
             submitted += 1
         page.wait_for_function(
-            "before => !document.querySelector('#judge') || document.querySelector('#task').dataset.comparison != before",
+            "before => document.querySelector('#task').dataset.comparison != before || !document.querySelector('#judge')",
             arg=before,
         )
     return submitted
+
+
+def drag_larger(page: Page) -> None:
+    """Leave the mark that dragging the corner of the text field leaves: a style that must not be carried over."""
+    page.locator("#rationale").evaluate("field => { field.style.height = '90px' }")
 
 
 def test_three_people_make_one_turn_of_the_loop(log_in: Callable, site: Site, tmp_path: Path) -> None:
@@ -119,6 +125,7 @@ def test_three_people_make_one_turn_of_the_loop(log_in: Callable, site: Site, tm
 
     # The annotator finds the work at home and does it by keyboard, without a page load.
     annotator.goto(site.url)
+    expect(annotator.get_by_role("link", name="Start labeling")).to_be_focused()
     annotator.keyboard.press("Enter")
     annotator.wait_for_url(f"{site.url}/q/{queue}/")
     annotator.evaluate("window.sameDocument = true")
@@ -155,12 +162,17 @@ def test_three_people_make_one_turn_of_the_loop(log_in: Callable, site: Site, tm
         trainer,
         site,
         f"ppo?reward={reward}",
-        **{"updates": 2, "batch_size": 4, "minibatch_size": 2, "max_new_tokens": 8, "lora_rank": 4, "lora_alpha": 8},
+        updates=2,
+        batch_size=4,
+        minibatch_size=2,
+        max_new_tokens=8,
+        lora_rank=4,
+        lora_alpha=8,
     )
     wait_for_state(trainer, "succeeded")
     expect(trainer.get_by_role("heading", name="Rollouts")).to_be_visible()
     start(trainer, site, f"dpo?snapshot={snapshot}", **{**small, "steps": 5000})
-    expect(trainer.locator("[data-role=latest]").first).not_to_have_text("–", timeout=PATIENCE * 1000)
+    expect(trainer.locator("[data-role=latest]").first).not_to_have_text(re.compile(r"^\D*$"), timeout=PATIENCE * 1000)
     trainer.get_by_role("button", name="Cancel the run").click()
     wait_for_state(trainer, "cancelled")
     start(trainer, site, f"dpo?snapshot={snapshot}", **small)

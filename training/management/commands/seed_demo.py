@@ -11,11 +11,11 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
-from feedback.prompt_import import import_prompts
 
 import feedback
 from feedback.models import Project, Queue, Role, User
 from feedback.people import add_member, create_project
+from feedback.prompt_import import import_prompts
 from feedback.queues import open_queue
 from training.base_models import MISSING_MODEL, find_base_model, register_base_model
 from training.models import Run
