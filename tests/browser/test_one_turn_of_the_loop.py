@@ -99,7 +99,7 @@ def label_all(page: Page, *, note_every: int = 4) -> int:
             page.keyboard.press("Enter")
             submitted += 1
         page.wait_for_function(
-            "before => document.querySelector('#task').dataset.comparison != before || !document.querySelector('#judge')",
+            "old => !document.querySelector('#judge') || document.querySelector('#task').dataset.comparison != old",
             arg=before,
         )
     return submitted
