@@ -6,12 +6,14 @@ from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.authtoken.views import ObtainAuthToken
 from rest_framework.decorators import api_view
+from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response as ApiResponse
 from rest_framework.throttling import AnonRateThrottle
 
 from feedback.api.requests import person_of
 from feedback.models import Membership, Project
+from rlhf_site.api_limits import CarefulJSONParser
 
 
 class LoginThrottle(AnonRateThrottle):
@@ -25,6 +27,7 @@ class LoginThrottle(AnonRateThrottle):
 
 class TokenView(ObtainAuthToken):
     throttle_classes = [LoginThrottle]
+    parser_classes = [CarefulJSONParser, FormParser, MultiPartParser]
 
 
 class MembershipSerializer(serializers.ModelSerializer[Membership]):

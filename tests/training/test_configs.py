@@ -1,0 +1,28 @@
+"""A config refuses every value that its run could not use, and says so in one short line."""
+
+from __future__ import annotations
+
+import pytest
+
+from training.configs import CONFIGS, BadConfig, config_values, parse_config
+
+HOSTILE = [
+    None, "x", "\x00", {}, {"a": 1}, [[1]], [None], [10**400], [float("nan")], 10**400, -(10**400), 10**30, -1,
+    float("nan"), float("inf"), -1e308, "a" * 100_000,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_no_value_whatever_breaks_a_config(kind):
+    for name in config_values(parse_config(kind, {})):
+        for value in HOSTILE:
+            with pytest.raises(BadConfig) as refused:
+                parse_config(kind, {name: value})
+            assert refused.value.field == name
+            assert len(refused.value.message) < 200
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_the_values_of_a_config_make_the_same_config(kind):
+    config = parse_config(kind, {})
+    assert parse_config(kind, config_values(config)) == config
