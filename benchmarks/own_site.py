@@ -80,6 +80,8 @@ class OwnSite:
     ) -> None:
         try:
             left = self.stop()
+            if error is not None and self.process is not None and not isinstance(error, KeyboardInterrupt):
+                self.say(f"The end of the site's log:\n{self.log_tail()}")
         finally:
             if self.keep:
                 self.say(f"The data directory stays at {self.data}")
