@@ -70,8 +70,10 @@ class Trouble:
 
     def listen(self, page: Page) -> None:
         def on_console(message: ConsoleMessage) -> None:
-            if message.type == "error":
-                self.found.append(f"{page.url}: {message.text}")
+            about = message.location.get("url", "")
+            # A page of plain text has no <link rel="icon">, so the browser asks for the traditional place.
+            if message.type == "error" and not about.endswith("/favicon.ico"):
+                self.found.append(f"{page.url}: {message.text} ({about})")
 
         page.on("console", on_console)
         page.on("pageerror", lambda error: self.found.append(f"{page.url}: {error}"))
@@ -165,7 +167,7 @@ def take(site: OwnSite, ids: dict[str, Any], folder: Path, selected: bool, only:
                     wide = page.evaluate("document.documentElement.scrollWidth")
                     if wide > width:
                         trouble.found.append(f"{shot.path} as {login}: {wide} px wide on a phone of {width} px")
-                name = chosen or f"{login or 'nobody'}-{shot.name}-{look}.png"
+                name = chosen if selected and chosen else f"{login or 'nobody'}-{shot.name}-{look}.png"
                 page.screenshot(path=folder / name, full_page=not selected)
                 context.close()
         browser.close()
