@@ -42,6 +42,10 @@ class SubmissionIdTaken(Exception):
     """Another judgment was submitted under this id."""
 
 
+class SubmissionDiffers(SubmissionIdTaken):
+    """This judgment was submitted under the id before, with another content; the earlier one is what counts."""
+
+
 class NotCurrent(Exception):
     """The judgment has been revised since, or is somebody else's."""
 
@@ -62,9 +66,9 @@ def submit_judgment(
     """Store what the person says of the comparison they hold, and close the slot.
 
     `preference` is in response coordinates (`Assignment.turn` makes it from display order). The same `submission_id`
-    again returns the stored judgment. When the lease is lost, everything typed is kept as a draft before LeaseLost
-    is raised, unless the person has judged the comparison already.
-    Raises LeaseLost, BadJudgment, SubmissionIdTaken.
+    with the same content again returns the stored judgment. When the lease is lost, everything typed is kept as a
+    draft before LeaseLost is raised, unless the person has judged the comparison already.
+    Raises LeaseLost, BadJudgment, SubmissionIdTaken, SubmissionDiffers.
     """
     flags = checked_flags(flags)
     rationale = checked_rationale(rationale)
@@ -114,14 +118,15 @@ def store_submission(
     now: datetime,
 ) -> Judgment:
     """Close the slot by one UPDATE fenced on the lease, and write the judgment with its provenance."""
-    if stored := submitted_before(submission_id, annotator, assignment_id=assignment_id):
+    content = (preference, rationale, flags)
+    if stored := submitted_before(submission_id, annotator, content, assignment_id=assignment_id):
         return stored
     held = held_by_token(assignment_id=assignment_id, annotator=annotator, lease_token=lease_token, now=now)
     slot = held.select_related("comparison", "policy").first()
     if slot is not None and slot.policy is not None:
         check_against_policy(slot.policy, preference, rationale)
     if slot is None or not held.update(state=Assignment.State.DONE):
-        if stored := submitted_before(submission_id, annotator, assignment_id=assignment_id):
+        if stored := submitted_before(submission_id, annotator, content, assignment_id=assignment_id):
             return stored  # the same submission was committed a moment ago, by another process
         raise lease_lost(assignment_id=assignment_id, annotator=annotator, now=now)
     # The constraint assignment_holder_matches_state says the same to the database.
@@ -167,22 +172,23 @@ def revise_judgment(
 ) -> Judgment:
     """Store a new revision that supersedes `judgment`, under the queue's guidelines and policy of now.
 
-    Snapshots that hold the old revision keep it. The same `submission_id` again returns the stored revision.
-    Raises NotCurrent, BadJudgment, SubmissionIdTaken.
+    Snapshots that hold the old revision keep it. The same `submission_id` with the same content again returns the
+    stored revision. Raises NotCurrent, BadJudgment, SubmissionIdTaken, SubmissionDiffers.
     """
     if judgment.annotator_id != annotator.pk:
         raise NotCurrent("only its own annotator revises a judgment")
-    if stored := submitted_before(submission_id, annotator, supersedes_id=judgment.pk):
-        return stored
-    policy = judgment.queue.policy
     flags = checked_flags(flags)
     rationale = checked_rationale(rationale)
+    content = (preference, rationale, flags)
+    if stored := submitted_before(submission_id, annotator, content, supersedes_id=judgment.pk):
+        return stored
+    policy = judgment.queue.policy
     check_preference(preference)
     check_seconds(active_seconds)
     check_interface(interface)
     check_against_policy(policy, preference, rationale)
     Assignment.objects.select_for_update().get(pk=judgment.assignment_id)  # one revision at a time
-    if stored := submitted_before(submission_id, annotator, supersedes_id=judgment.pk):
+    if stored := submitted_before(submission_id, annotator, content, supersedes_id=judgment.pk):
         return stored
     if Judgment.objects.filter(supersedes=judgment).exists():
         raise NotCurrent("this judgment has been revised since")
@@ -236,14 +242,22 @@ def save_draft(
     return draft
 
 
-def submitted_before(submission_id: uuid.UUID, annotator: User, **same: object) -> Judgment | None:
-    """Return the judgment stored under this id if it is this very one. Raises SubmissionIdTaken if it is another."""
+def submitted_before(
+    submission_id: uuid.UUID, annotator: User, content: tuple[int, str, list[str]], **same: object
+) -> Judgment | None:
+    """Return the judgment stored under this id if it is this very one, with this preference, rationale and flags.
+
+    Raises SubmissionIdTaken if it is another one, SubmissionDiffers if it says something else: a person who changed
+    their mind between two attempts must not be told that the change was saved.
+    """
     stored = Judgment.objects.filter(submission_id=submission_id).first()
     if stored is None:
         return None
     wanted = {"annotator_id": annotator.pk, **same}
     if any(str(getattr(stored, name)) != str(value) for name, value in wanted.items()):
         raise SubmissionIdTaken(f"submission id {submission_id} was used for another judgment; make a new one")
+    if (stored.preference, stored.rationale, stored.flags) != content:
+        raise SubmissionDiffers("an earlier submission of this judgment arrived and said something else; revise it")
     return stored
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from feedback.claims import next_slots, reclaim
 from feedback.display import turn
-from feedback.judging import submit_judgment
+from feedback.judging import checked_flags, checked_rationale, submit_judgment, submitted_before
 from feedback.models import Assignment, Comparison, Draft, Judgment, Queue, User
 
 LEFT_LIMIT = 1_000
@@ -84,8 +84,9 @@ def retake_and_submit(
     `preference` is in display order, as `shown_first_id` says; the slot takes over that order, for it is the one that
     was judged. Raises SlotGone, and what submit_judgment raises; then the slot is as it was.
     """
-    stored = Judgment.objects.filter(submission_id=submission_id, annotator=annotator, comparison=comparison).first()
-    if stored is not None:
+    preference = turn(preference, comparison=comparison, shown_first_id=shown_first_id)
+    content = (preference, checked_rationale(rationale), checked_flags(flags))
+    if stored := submitted_before(submission_id, annotator, content, comparison_id=comparison.pk):
         return stored
     slot = reclaim(comparison=comparison, annotator=annotator, now=now)
     Assignment.objects.held_by(annotator, now).filter(pk=slot.pk, lease_token=slot.lease_token).update(
@@ -97,7 +98,7 @@ def retake_and_submit(
         annotator=annotator,
         lease_token=slot.lease_token,
         submission_id=submission_id,
-        preference=turn(preference, comparison=comparison, shown_first_id=shown_first_id),
+        preference=preference,
         rationale=rationale,
         flags=flags,
         active_seconds=active_seconds,

@@ -13,7 +13,14 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from feedback.claims import BadSkip, LeaseLost, QueueNotOpen, SlotGone, claim_next, free_slot, renew_lease, skip
 from feedback.display import BadSeal, shown_first_of, turn
-from feedback.judging import BadJudgment, Flag, SubmissionIdTaken, save_draft, submit_judgment
+from feedback.judging import (
+    BadJudgment,
+    Flag,
+    SubmissionDiffers,
+    SubmissionIdTaken,
+    save_draft,
+    submit_judgment,
+)
 from feedback.label_forms import DraftForm, JudgmentForm, LeaseForm, RetakeForm, SkipForm
 from feedback.markdown import render_document
 from feedback.models import Assignment, Comparison, Judgment, Queue, Skip
@@ -68,6 +75,8 @@ def label_submit(request: SignedInRequest, queue: Queue) -> HttpResponse:
     except BadJudgment as error:
         form.add_error(error.field if error.field in form.fields else None, error.message)
         return refused(request, queue, form, now)
+    except SubmissionDiffers:
+        return lost(request, queue, comparison, said, now)
     except SubmissionIdTaken as error:
         form.add_error(None, f"{error}. Submit again.")
         return refused(request, queue, form, now, status=409, forget_submission=True)
@@ -229,16 +238,25 @@ def refused(
     named = said.get("assignment")
     slot = held.filter(pk=named).select_related(*HELD).first() if named is not None else None
     if slot is None:
-        return next_task(request, queue, problem=first_problem(form), status=status)
+        comparison = queue.comparisons.filter(pk__in=[said["comparison"]] if "comparison" in said else []).first()
+        if comparison is None:
+            return next_task(request, queue, problem=first_problem(form), status=status)
+        typed = {"preference": None, "flags": [], "active_seconds": 0.0, **said, "rationale": text_in(form)}
+        return lost(request, queue, comparison, typed, now, problem=first_problem(form))
     entered = {
         "preference": said.get("preference"),
-        "rationale": said.get("rationale", form.data.get("rationale", "")),
+        "rationale": text_in(form),
         "flags": said.get("flags", []),
         "active_seconds": said.get("active_seconds", 0.0),
         "submission_id": None if forget_submission else said.get("submission_id"),
     }
     context = task_context(queue=queue, slot=slot, annotator=request.user, now=now, entered=entered)
     return answer(request, queue, "_task.html", {**context, "problem": first_problem(form)}, status=status)
+
+
+def text_in(form: RetakeForm) -> str:
+    """Return the rationale as it was typed, even one that is refused."""
+    return str(form.cleaned_data.get("rationale", form.data.get("rationale", "")))
 
 
 def first_problem(form: RetakeForm) -> str:
@@ -260,7 +278,8 @@ def lost(
     """Tell that the comparison is no longer the person's, with all they typed and what they can do."""
     judged = Judgment.objects.current().filter(comparison=comparison, annotator=request.user).first()
     is_open = queue.state == Queue.State.OPEN
-    free = judged is None and is_open and free_slot(comparison=comparison, annotator=request.user, now=now) is not None
+    may_go_on = judged is None and is_open and said["preference"] is not None
+    free = may_go_on and free_slot(comparison=comparison, annotator=request.user, now=now) is not None
     context = {
         "said": said,
         "choice": in_words(said["preference"]),

@@ -5,7 +5,7 @@ import uuid
 import pytest
 from django.utils import timezone
 
-from feedback.judging import BadJudgment, NotCurrent, SubmissionIdTaken, revise_judgment
+from feedback.judging import BadJudgment, NotCurrent, SubmissionDiffers, SubmissionIdTaken, revise_judgment
 from feedback.models import Judgment
 from feedback.queues import change_guideline, change_policy
 from tests.factories import make_judgment, make_member
@@ -62,7 +62,10 @@ def test_a_revision_can_be_revised(judgment):
 def test_the_same_submission_again_returns_the_stored_revision(judgment):
     submission_id = uuid.uuid4()
     revision = revise(judgment, submission_id=submission_id)
-    assert revise(judgment, submission_id=submission_id, preference=3) == revision
+    assert revise(judgment, submission_id=submission_id, active_seconds=60.0) == revision
+    with pytest.raises(SubmissionDiffers):
+        revise(judgment, submission_id=submission_id, preference=3)
+    assert Judgment.objects.current().get() == revision
     assert Judgment.objects.count() == 2
 
 

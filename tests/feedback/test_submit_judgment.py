@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from feedback.claims import LeaseLost, claim_next
-from feedback.judging import BadJudgment, Flag, SubmissionIdTaken, save_draft, submit_judgment
+from feedback.judging import BadJudgment, Flag, SubmissionDiffers, SubmissionIdTaken, save_draft, submit_judgment
 from feedback.models import Assignment, Draft, Judgment
 from feedback.people import create_simulated_annotator
 from feedback.queues import change_policy
@@ -88,10 +88,19 @@ def test_a_simulated_annotators_judgment_carries_its_rule(project):
 def test_the_same_submission_again_returns_the_stored_judgment(slot):
     submission_id = uuid.uuid4()
     first = submit(slot, submission_id=submission_id)
-    again = submit(slot, submission_id=submission_id, preference=-3, now=LATER)
+    again = submit(slot, submission_id=submission_id, active_seconds=9.0, now=LATER)
     assert again == first
     assert again.preference == 2
     assert Judgment.objects.count() == 1
+
+
+@pytest.mark.parametrize("change", [{"preference": -3}, {"rationale": "On second thought."}, {"flags": ["unsafe"]}])
+def test_the_same_submission_with_another_content_is_not_passed_off_as_saved(slot, change):
+    submission_id = uuid.uuid4()
+    first = submit(slot, submission_id=submission_id)
+    with pytest.raises(SubmissionDiffers):
+        submit(slot, submission_id=submission_id, **change)
+    assert Judgment.objects.get() == first
 
 
 def test_a_submission_id_of_another_judgment_is_refused(slot, project):

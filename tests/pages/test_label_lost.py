@@ -151,3 +151,34 @@ def test_time_at_work_before_the_loss_counts(client, queue, annotator):
     lost = submit(client, queue, form, active_seconds=1_200)
     client.post(at("label-retake", queue), form_on(lost), headers=HTMX)
     assert Judgment.objects.get().active_seconds == pytest.approx(1_200)
+
+
+def test_a_change_after_an_answer_that_never_came_is_shown_not_dropped(client, queue):
+    """The first attempt was stored but its answer got lost; meanwhile the person changed their mind."""
+    make_comparison(queue)
+    form = open_task(client, queue)
+    submit(client, queue, form, preference=2, rationale="First")
+    answer = submit(client, queue, form, preference=-3, rationale="On second thought")
+    html = answer.content.decode()
+    assert answer.status_code == 409
+    assert "On second thought" in html
+    assert at("label-revise", queue, Judgment.objects.get().pk) in html
+    assert client.post(at("label-retake", queue), form_on(answer), headers=HTMX).status_code == 409
+    assert Judgment.objects.get().rationale == "First"
+
+
+@pytest.mark.parametrize("wrong", [{"preference": ""}, {"rationale": "Half a thought" + "." * 10_000}])
+def test_what_was_typed_comes_back_although_it_is_wrong_and_somebody_else_has_the_slot(client, queue, project, wrong):
+    make_comparison(queue, slots=2)
+    make_comparison(queue)
+    form = open_task(client, queue)
+    slot = let_lease_run_out(pk=form["assignment"])
+    Assignment.objects.filter(pk=slot.pk).update(priority=5)
+    assert claim_next(queue=queue, annotator=make_member(project), now=timezone.now()).pk == slot.pk
+    answer = submit(client, queue, form, **{"rationale": "Half a thought", "flags": ["unsafe"], **wrong})
+    html = answer.content.decode()
+    assert answer.status_code == 409
+    assert "Half a thought" in html
+    again = client.post(at("label-retake", queue), form_on(answer), headers=HTMX)
+    assert "Half a thought" in again.content.decode()
+    assert not Judgment.objects.exists()
