@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import itertools
+import logging
 import shutil
 import tempfile
 import uuid
@@ -41,6 +42,8 @@ __all__ = [
     "snapshot_zip",
     "verify_snapshot",
 ]
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 READ_SIZE = 2**20
@@ -112,10 +115,9 @@ def freeze_snapshot(
     if not ids:
         raise SnapshotRefused("judgments", nothing_to_freeze(left_out))
     root = Path(settings.DATA_DIR) / "snapshots"
-    root.mkdir(parents=True, exist_ok=True)
     directory = root / f".writing-{uuid.uuid4().hex}"
-    directory.mkdir()
     try:
+        directory.mkdir(parents=True)
         filters = {
             "queues": None if queues is None else sorted(str(queue.pk) for queue in queues),
             "include_simulated": include_simulated,
@@ -126,6 +128,11 @@ def freeze_snapshot(
         sha256 = write_manifest(directory, content)
         refuse_known_content(project, sha256)
         publish(directory, root / sha256)
+    except OSError as error:
+        logger.exception("a snapshot of %s cannot be written to %s", project.slug, root)
+        raise SnapshotRefused(
+            "files", f"the files cannot be written ({error.strerror}), so nothing is frozen; tell whoever runs the site"
+        ) from error
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     manifest = verify_directory(root / sha256, sha256)

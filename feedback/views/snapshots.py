@@ -119,7 +119,7 @@ def snapshot_download(request: SignedInRequest, project: str, snapshot: str) -> 
 def card_text(snapshot: Snapshot) -> str:
     """Return the dataset card without its YAML header; empty when the file is gone."""
     path = snapshot.directory / "README.md"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     return text.split("---\n", 2)[-1]
 
 

@@ -325,6 +325,20 @@ def test_a_damaged_snapshot_is_noticed_and_not_handed_out(name, harm):
         snapshot_zip(snapshot)
 
 
+def test_files_that_cannot_be_written_are_refused_and_leave_nothing(
+    project, queue, annotator, curator, settings, tmp_path
+):
+    judge(queue, annotator, 2)
+    settings.DATA_DIR = tmp_path
+    (tmp_path / "snapshots").write_text("a file stands where the directory should be")
+    with pytest.raises(SnapshotRefused, match=r"cannot be written \(.+\), so nothing is frozen"):
+        freeze(project, curator)
+    assert not Snapshot.objects.exists()
+    (tmp_path / "snapshots").unlink()
+    verify_snapshot(freeze(project, curator))
+    assert [path.name for path in (tmp_path / "snapshots").iterdir()] == [Snapshot.objects.get().sha256]
+
+
 # Handing out --------------------------------------------------------------------------------------------
 
 

@@ -117,3 +117,11 @@ def test_simulated_judgments_in_a_snapshot_are_marked(project, client):
     make_judgment(queue=make_queue(project), annotator=simulated)
     freeze(client, project, include_simulated="on")
     assert "with simulated" in client.get(reverse("snapshots", args=[project.slug])).content.decode()
+
+
+def test_a_card_that_is_no_text_any_more_does_not_hide_the_page(project, client):
+    snapshot = make_snapshot(project)
+    (snapshot.directory / "README.md").write_bytes(b"\xff\xfe")
+    page = client.get(reverse("snapshot", args=[project.slug, snapshot.pk]))
+    assert page.status_code == 200
+    assert "README.md has sha256" in page.content.decode()
