@@ -52,7 +52,10 @@ def free_port() -> int:
 
 
 class OwnSite:
-    """Context manager: `manage(...)` commands first, then `start()`. Leaving it stops every process it started."""
+    """Context manager: `manage(...)` commands first, then `start()`. Leaving it stops every process it started.
+
+    Leaving includes SIGTERM, which becomes SystemExit here. Only the main thread may enter.
+    """
 
     def __init__(self, *, base_model: str, keep: bool = False, say: Callable[[str], None] = print) -> None:
         self.keep, self.say = keep, say
@@ -73,6 +76,7 @@ class OwnSite:
         }
 
     def __enter__(self) -> OwnSite:
+        signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))
         return self
 
     def __exit__(
