@@ -12,9 +12,9 @@ from django.urls import reverse
 from feedback.access import roles_of
 from feedback.claims import held_slot, next_slots
 from feedback.models import Assignment, Judgment, Project, Queue, Response, Review, Role, User
-from training.models import Checkpoint, Run, Worker
+from training.models import Checkpoint, Run
+from training.watching import worker_is_alive
 
-WORKER_SILENT_AFTER = timedelta(minutes=1)
 RECENT = timedelta(days=7)
 
 
@@ -143,7 +143,7 @@ def training_steps(project: Project, now: datetime) -> Iterator[Step]:
         return reverse(name, args=[project.slug, *rest])
 
     active = list(project.runs.unfinished().order_by("id")[:5])
-    if active and not Worker.objects.filter(last_seen_at__gt=now - WORKER_SILENT_AFTER).exists():
+    if active and not worker_is_alive(now):
         yield Step(
             "No worker is alive", "Runs wait until one is started: manage.py worker.", url("runs"), "Runs", "blocked"
         )

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from feedback.access import may, project_or_404, roles_of
 from feedback.forms import ProjectForm
-from feedback.models import Project, Role
+from feedback.models import Project, Role, User
 from feedback.people import ProjectRefused, create_project
 from feedback.views.requests import SignedInRequest
 from rlhf_site.loop import draw, stations
@@ -30,7 +30,7 @@ def home(request: SignedInRequest) -> HttpResponse:
     projects: list[dict[str, Any]] = [
         {
             "project": project,
-            "roles": [role.label for role in Role if role in roles_of(request.user, project)],
+            "roles": role_labels(request.user, project),
             "steps": next_steps(project=project, person=request.user, now=now),
         }
         for project in Project.objects.visible_to(request.user)
@@ -40,16 +40,20 @@ def home(request: SignedInRequest) -> HttpResponse:
     return render(request, "home.html", context)
 
 
+def role_labels(person: User, project: Project) -> list[str]:
+    held = roles_of(person, project)
+    return [role.label for role in Role if role in held]
+
+
 @require_safe
 @login_required
 def project_page(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project)
-    roles = roles_of(request.user, within)
     context = {
         **loop_context(request, within),
-        "roles": [role.label for role in Role if role in roles],
+        "roles": role_labels(request.user, within),
         "steps": next_steps(project=within, person=request.user, now=timezone.now()),
-        "queues": within.queues.open() if Role.ANNOTATOR in roles else (),
+        "queues": within.queues.open() if may(request.user, "feedback.label", within) else (),
     }
     return render(request, "project.html", context)
 

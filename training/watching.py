@@ -45,17 +45,19 @@ class Watched:
         return 100 * self.done // self.total if self.total else 0
 
 
-def watch(run: Run, now: datetime) -> Watched:
+def watch(run: Run, now: datetime, pace: float | None = None) -> Watched:
+    """Say how far `run` is; `pace` is what `seconds_per_step` says of it, for the time that is left."""
     progress = run.progress or {}
     done, total = int(progress.get("done") or 0), int(progress.get("total") or 0)
-    pace = seconds_per_step(run) if run.state == Run.State.RUNNING else None
     end = run.finished_at or now
     return Watched(
         phase=str(progress.get("phase") or ""),
         done=min(done, total),
         total=total,
         seconds=(end - run.started_at).total_seconds() if run.started_at else None,
-        seconds_left=pace * (total - done) if pace is not None and total > done else None,
+        seconds_left=(
+            pace * (total - done) if pace is not None and total > done and run.state == Run.State.RUNNING else None
+        ),
         silent=run.state == Run.State.RUNNING and run.lease_expires_at is not None and run.lease_expires_at < now,
     )
 

@@ -122,7 +122,7 @@ class QueueList(generics.ListAPIView):
 
     def get_queryset(self) -> QuerySet[Queue]:
         project = project_or_404(self.request.user, self.kwargs["project"])
-        queues = project.queues.select_related("project")
+        queues = project.queues.select_related("project").prefetch_related("policies")
         if may(self.request.user, "feedback.read_queues", project):
             return queues
         check(self.request.user, "feedback.label", project)

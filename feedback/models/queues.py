@@ -66,8 +66,8 @@ class Queue(models.Model):
 
     @property
     def policy(self) -> QueuePolicy:
-        """The version that claims follow now."""
-        return self.policies.latest("number")
+        """The version that claims follow now; a list of queues prefetches `policies`."""
+        return max(self.policies.all(), key=lambda version: version.number)
 
 
 class Guideline(AppendOnlyModel):

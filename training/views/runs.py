@@ -23,7 +23,15 @@ from training.models import Run
 from training.reading import metric_names, metrics_after, numbers, settings_of
 from training.rundir import RunDirectory
 from training.runs import RunEnded, cancel_run
-from training.watching import advice, landed_samples, log_tail, rollout_previews, watch, worker_is_alive
+from training.watching import (
+    advice,
+    landed_samples,
+    log_tail,
+    rollout_previews,
+    seconds_per_step,
+    watch,
+    worker_is_alive,
+)
 
 PAGE = 50
 
@@ -172,7 +180,7 @@ def live_context(request: SignedInRequest, project: Project, run: Run) -> dict:
     return {
         "project": project,
         "run": run,
-        "watched": watch(run, now),
+        "watched": watch(run, now, seconds_per_step(run)),
         "no_worker": run.is_unfinished and not worker_is_alive(now),
         "may_run": may(request.user, "training.run", project),
         "may_prompts": may(request.user, "feedback.manage_prompts", project),
