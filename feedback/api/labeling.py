@@ -62,26 +62,35 @@ def claim(request: Request, queue: UUID) -> ApiResponse:
 @extend_schema(request=SubmitInputSerializer, responses={201: OwnJudgmentSerializer, 409: LEASE_LOST, 422: REFUSED})
 @api_view(["POST"])
 def submit(request: Request, assignment: UUID) -> ApiResponse:
-    """Store your judgment of the comparison that you hold. What is refused for a lost lease is kept as a draft."""
+    """Store your judgment of the comparison that you hold. What is refused for a lost lease is kept as a draft.
+
+    Once somebody else has taken the slot, only `order` still tells in which order you saw the responses: without it no
+    draft can be kept.
+    """
     person = person_of(request)
     slot, said = slot_of(request, assignment), checked(SubmitInputSerializer, request)
-    if slot.annotator_id != person.pk:
-        raise_lost = LeaseLost(slot_free=False)
-        return lease_lost("lease_lost", str(raise_lost), slot_free=raise_lost.slot_free)
+    is_mine = slot.annotator_id == person.pk
+    if not is_mine and not said["order"]:
+        return lease_lost("lease_lost", str(LeaseLost(slot_free=False)), slot_free=False)
     now = timezone.now()
     try:
+        first = slot.shown_first_id if is_mine else None
+        if first is None:
+            first = shown_first_of(comparison=slot.comparison, annotator=person, mark=said["order"])
         judgment = submit_judgment(
             assignment_id=slot.pk,
             annotator=person,
             lease_token=said["lease_token"],
             submission_id=said["submission_id"],
-            preference=slot.turn(said["preference"]),
+            preference=turn(said["preference"], comparison=slot.comparison, shown_first_id=first),
             rationale=said["rationale"],
             flags=said["flags"],
             active_seconds=credible(said, slot.comparison, person, now),
             interface="api",
             now=now,
         )
+    except BadSeal as refusal:
+        raise Refused("order", str(refusal)) from refusal
     except LeaseLost as refusal:
         return lease_lost("lease_lost", str(refusal), slot_free=refusal.slot_free)
     except SubmissionIdTaken as refusal:

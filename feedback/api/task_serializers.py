@@ -61,6 +61,12 @@ class JudgmentInputSerializer(serializers.Serializer):
 
 class SubmitInputSerializer(JudgmentInputSerializer):
     lease_token = serializers.UUIDField()
+    order = serializers.CharField(
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="The task's. With it nothing is lost even when somebody else has taken the slot: it becomes a draft.",
+    )
 
 
 class DraftInputSerializer(serializers.Serializer):

@@ -236,6 +236,18 @@ def test_somebody_elses_slot_cannot_be_submitted(api, queue, project):
     assert not Draft.objects.exists()
 
 
+def test_what_is_submitted_after_somebody_else_took_the_slot_is_kept_as_a_draft(api, queue, project):
+    make_comparison(queue)
+    task = claim(api, queue)
+    let_lease_run_out(task)
+    other = claim(ApiClient(make_member(project)), queue)
+    assert other["assignment"] == task["assignment"]
+    answer = submit(api, task, order=task["order"], rationale="hard-won")
+    assert (answer.status_code, answer.json()["slot_free"]) == (409, False)
+    assert Draft.objects.get().rationale == "hard-won"
+    assert not Judgment.objects.exists()
+
+
 def test_ones_own_judgments_are_listed_and_revised(api, queue):
     make_comparison(queue)
     task = claim(api, queue)
