@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -164,6 +167,22 @@ def test_no_file_holds_two_ideas():
         if (count := len(path.read_text(encoding="utf-8").splitlines())) > LINES_LIMIT
     }
     assert long == {}
+
+
+def test_every_dependency_is_named_in_the_code():
+    modules: dict[str, set[str]] = {}
+    for module, distributions in importlib.metadata.packages_distributions().items():
+        for distribution in distributions:
+            modules.setdefault(canonical(distribution), set()).add(module)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    code = "\n".join(path.read_text(encoding="utf-8") for path in sources("feedback", "training", "rlhf_site"))
+    words = set(re.findall(r"\w+", code))
+    wanted = {canonical(re.split(r"[\[><=]", one)[0]) for one in project["dependencies"]}
+    assert {one for one in wanted if not modules[one] & words} == set()
+
+
+def canonical(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def test_nothing_listens_to_signals():
