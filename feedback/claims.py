@@ -220,8 +220,3 @@ def skip(
         comparison_id=comparison_id, annotator=annotator, defaults={"reason": reason, "note": note}
     )
     return passed_over
-
-
-def undo_skip(*, comparison: Comparison, annotator: User) -> None:
-    """Let the comparison be offered to this person again."""
-    Skip.objects.filter(comparison=comparison, annotator=annotator).delete()

@@ -196,9 +196,7 @@ def fit_into_page(state: StateCore) -> None:
         elif token.type in ("th_open", "td_open"):
             align = str(token.attrs.pop("style", ""))
             if align:
-                token.attrSet(
-                    "class", {"text-align:right": "text-end", "text-align:center": "text-center"}.get(align, "")
-                )
+                token.attrSet("class", ALIGNMENT_CLASSES.get(align, ""))
         for child in token.children or ():
             if child.type == "link_open":
                 child.attrSet("target", "_blank")

@@ -188,9 +188,7 @@ class Attempt:
             self.give_up(self.run.crashes, "the last time its worker vanished")
             return
         if importlib.util.find_spec("torch") is None:
-            end_run(
-                self.lease, state=Run.State.FAILED, error="torch is not installed here; pip install 'concord[train]'"
-            )
+            end_run(self.lease, state=Run.State.FAILED, error=NO_TORCH)
             return
         spec = write_inputs(self.run)
         try:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from feedback.claims import BadSkip, LeaseLost, claim_next, skip, undo_skip
+from feedback.claims import BadSkip, LeaseLost, claim_next, skip
 from feedback.models import Assignment, Draft, Skip
 from tests.factories import make_assignment
 
@@ -37,13 +37,6 @@ def test_a_skip_says_why_and_frees_the_slot(slot):
     slot.refresh_from_db()
     assert (slot.state, slot.annotator, slot.lease_token) == (Assignment.State.OPEN, None, None)
     assert claim_next(queue=slot.queue, annotator=person, now=NOW) is None
-
-
-def test_an_undone_skip_is_offered_again(slot):
-    person = slot.annotator
-    pass_over(slot)
-    undo_skip(comparison=slot.comparison, annotator=person)
-    assert claim_next(queue=slot.queue, annotator=person, now=NOW).pk == slot.pk
 
 
 def test_a_skip_keeps_what_was_typed(slot):
