@@ -16,6 +16,7 @@ from django.db.models import Exists, OuterRef
 
 from feedback.models import Assignment, Comparison, Draft, Queue, Skip, User
 from feedback.models.queues import AssignmentQuerySet
+from feedback.refusals import Refusal
 
 NOTE_LENGTH_LIMIT = 2_000
 
@@ -39,13 +40,8 @@ class LeaseLost(Exception):
         self.slot_free = slot_free
 
 
-class BadSkip(ValueError):
+class BadSkip(Refusal):
     """A comparison cannot be passed over as asked; `field` says which value is wrong."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field = field
-        self.message = message
 
 
 @transaction.atomic

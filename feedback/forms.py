@@ -15,7 +15,10 @@ from django.template.defaultfilters import filesizeformat
 from feedback.contract import SPLITS
 from feedback.models import Project, Prompt, Queue, Role, Snapshot, User
 from feedback.models.judgments import JudgmentQuerySet
-from feedback.queues import GUIDELINE_LENGTH_LIMIT
+from feedback.people import EVALUATION_PERCENT_LIMIT
+from feedback.queues import GUIDELINE_LENGTH_LIMIT, LEASE_MINUTES_LIMIT, OVERLAP_LIMIT
+from feedback.refusals import Refusal
+from feedback.reviewing import REASON_LENGTH_LIMIT
 
 FIRST_GUIDELINE = """\
 # What to compare
@@ -42,6 +45,11 @@ def offer(form: forms.Form, name: str, rows: QuerySet[Any]) -> forms.ModelChoice
     assert isinstance(field, forms.ModelChoiceField), f"{name} chooses among rows"
     field.queryset = rows
     return field
+
+
+def show_refusal(form: forms.Form, refusal: Refusal) -> None:
+    """Show a verb's refusal beside the field that it is about, or above the form where it has no such field."""
+    form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
 
 
 class ImportForm(forms.Form):
@@ -108,12 +116,16 @@ class GuidelineForm(forms.Form):
 
 class PolicyForm(forms.Form):
     overlap = forms.IntegerField(
-        label="Judgments per comparison", min_value=1, max_value=20, initial=1, help_text="By different people."
+        label="Judgments per comparison",
+        min_value=1,
+        max_value=OVERLAP_LIMIT,
+        initial=1,
+        help_text="By different people.",
     )
     lease_minutes = forms.IntegerField(
         label="Lease in minutes",
         min_value=1,
-        max_value=24 * 60,
+        max_value=LEASE_MINUTES_LIMIT,
         initial=30,
         help_text="So long a claimed comparison is kept for one person.",
     )
@@ -187,7 +199,7 @@ class JudgmentFilter(forms.Form):
 class ReviewForm(forms.Form):
     verdict = forms.ChoiceField(choices=[("accept", "Accept"), ("reject", "Reject")])
     reason = forms.CharField(
-        max_length=2000,
+        max_length=REASON_LENGTH_LIMIT,
         required=False,
         help_text="Needed to reject. The annotator's work is judged by it, so say what is wrong.",
         widget=forms.Textarea(attrs={"rows": 2}),
@@ -235,7 +247,7 @@ class ProjectForm(forms.Form):
     evaluation_percent = forms.IntegerField(
         label="Kept for evaluation, in percent",
         min_value=0,
-        max_value=90,
+        max_value=EVALUATION_PERCENT_LIMIT,
         initial=20,
         help_text="This share of new prompts is never trained on. Near-duplicates always land on the same side.",
     )

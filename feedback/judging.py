@@ -12,6 +12,7 @@ from django.db import IntegrityError, models, transaction
 from feedback.claims import LeaseLost, held_by_token, lease_lost
 from feedback.contract import PREFERENCE_LIMIT
 from feedback.models import Assignment, Comparison, Draft, Judgment, QueuePolicy, User
+from feedback.refusals import Refusal
 
 RATIONALE_LENGTH_LIMIT = 10_000
 ACTIVE_SECONDS_LIMIT = 7 * 24 * 3600
@@ -29,13 +30,8 @@ class Flag(models.TextChoices):
     OTHER = "other", "Something else"
 
 
-class BadJudgment(ValueError):
+class BadJudgment(Refusal):
     """A judgment's values are wrong; `field` says which and `message` what would be right."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field = field
-        self.message = message
 
 
 class SubmissionIdTaken(Exception):

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 
+from feedback.claims import NOTE_LENGTH_LIMIT
 from feedback.contract import PREFERENCE_LIMIT
 from feedback.judging import RATIONALE_LENGTH_LIMIT, Flag
 from feedback.models import Skip
@@ -69,5 +70,5 @@ class LeaseForm(forms.Form):
 
 class SkipForm(LeaseForm):
     reason = forms.ChoiceField(choices=Skip.Reason.choices)
-    note = forms.CharField(required=False, max_length=2_000)
+    note = forms.CharField(required=False, max_length=NOTE_LENGTH_LIMIT)
     guideline = forms.IntegerField(required=False)

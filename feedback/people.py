@@ -7,26 +7,17 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from feedback.models import Membership, Project, Role, User
+from feedback.refusals import Refusal
 
 EVALUATION_PERCENT_LIMIT = 90
 
 
-class ProjectRefused(ValueError):
+class ProjectRefused(Refusal):
     """A project cannot be made as asked; `field` says which value is wrong."""
 
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field = field
-        self.message = message
 
-
-class MemberRefused(ValueError):
+class MemberRefused(Refusal):
     """A person cannot take part as asked; `field` says which value is wrong."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field = field
-        self.message = message
 
 
 @transaction.atomic

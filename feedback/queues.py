@@ -23,19 +23,15 @@ from feedback.models import (
     Skip,
     User,
 )
+from feedback.refusals import Refusal
 
 OVERLAP_LIMIT = 20
 LEASE_MINUTES_LIMIT = 24 * 60
 GUIDELINE_LENGTH_LIMIT = 100_000
 
 
-class QueueRefused(ValueError):
+class QueueRefused(Refusal):
     """A queue cannot be made or changed as asked; `field` says which value is wrong."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field = field
-        self.message = message
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,13 @@ from __future__ import annotations
 from django.db import transaction
 
 from feedback.models import Judgment, Review, User
+from feedback.refusals import Refusal
 
 REASON_LENGTH_LIMIT = 2_000
 
 
-class ReviewRefused(ValueError):
+class ReviewRefused(Refusal):
     """A review cannot be stored as asked; `field` says which value is wrong."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field = field
-        self.message = message
 
 
 @transaction.atomic

@@ -22,6 +22,7 @@ from django.db.models import Case, CharField, Q, Value, When
 from feedback.contract import SPLITS, PreferenceRow
 from feedback.models import Judgment, Project, Queue, Snapshot, User
 from feedback.models.judgments import JudgmentQuerySet
+from feedback.refusals import Refusal
 from feedback.snapshot_files import (
     MANIFEST,
     ROWS_PER_GROUP,
@@ -49,13 +50,11 @@ FORMAT = 1
 READ_SIZE = 2**20
 
 
-class SnapshotRefused(ValueError):
+class SnapshotRefused(Refusal):
     """A snapshot cannot be frozen as asked; `field` says why. `existing` has the content already, if one does."""
 
     def __init__(self, field: str, message: str, existing: Snapshot | None = None) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field = field
-        self.message = message
+        super().__init__(field, message)
         self.existing = existing
 
 

@@ -15,7 +15,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from feedback.access import may, project_or_404, roles_of
-from feedback.forms import ProjectForm
+from feedback.forms import ProjectForm, show_refusal
 from feedback.models import Project, Role, User
 from feedback.people import ProjectRefused, create_project
 from feedback.views.requests import SignedInRequest
@@ -86,7 +86,7 @@ def project_new(request: SignedInRequest) -> HttpResponse:
         try:
             project = create_project(**form.cleaned_data, admin=request.user)
         except ProjectRefused as refusal:
-            form.add_error(refusal.field if refusal.field in form.fields else "name", refusal.message)
+            show_refusal(form, refusal)
         else:
             messages.success(request, f"Project “{project.name}” is there. Give people their roles next.")
             return redirect("members", project.slug)

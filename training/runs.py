@@ -11,18 +11,14 @@ from django.db import transaction
 
 from feedback.contract import EVALUATION, TRAIN
 from feedback.models import Project, Queue, Snapshot, User
+from feedback.refusals import Refusal
 from training.configs import config_values, parse_config
 from training.lineage import CheckpointGone, ancestors, model_source
 from training.models import Checkpoint, Run
 
 
-class RunRefused(ValueError):
+class RunRefused(Refusal):
     """A run was asked for that cannot be carried out; `field` says which input is wrong."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(f"{field}: {message}")
-        self.field = field
-        self.message = message
 
 
 class RunEnded(Exception):

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from feedback.claims import BadSkip, LeaseLost, QueueNotOpen, SlotGone, claim_next, free_slot, renew_lease, skip
 from feedback.display import BadSeal, shown_first_of, turn
+from feedback.forms import show_refusal
 from feedback.judging import (
     BadJudgment,
     Flag,
@@ -73,7 +74,7 @@ def label_submit(request: SignedInRequest, queue: Queue) -> HttpResponse:
         form.add_error(None, str(error))
         return refused(request, queue, form, now)
     except BadJudgment as error:
-        form.add_error(error.field if error.field in form.fields else None, error.message)
+        show_refusal(form, error)
         return refused(request, queue, form, now)
     except SubmissionDiffers:
         return lost(request, queue, comparison, said, now)

@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from feedback.access import may, project_or_404
-from feedback.forms import JudgmentFilter, ReviewForm
+from feedback.forms import JudgmentFilter, ReviewForm, show_refusal
 from feedback.models import Judgment, Project, Review, User
 from feedback.reviewing import ReviewRefused, review_judgment
 from feedback.views.requests import SignedInRequest
@@ -69,7 +69,7 @@ def judgment_review(request: SignedInRequest, project: str, judgment: str) -> Ht
         try:
             review_judgment(judgment=found, reviewer=request.user, accepted=accepted, reason=reason)
         except ReviewRefused as refusal:
-            form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
+            show_refusal(form, refusal)
             status = 409 if refusal.field == "judgment" else 422
     if form.errors:
         context = judgment_context(request, within, found, form)

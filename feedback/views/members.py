@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from feedback.access import may, project_or_404
-from feedback.forms import MemberForm
+from feedback.forms import MemberForm, show_refusal
 from feedback.models import Project, Role
 from feedback.people import MemberRefused, add_member, remove_member
 from feedback.views.requests import SignedInRequest
@@ -33,7 +33,7 @@ def member_add(request: SignedInRequest, project: str) -> HttpResponse:
     try:
         add_member(project=within, user=form.user, role=role)
     except MemberRefused as refusal:
-        form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
+        show_refusal(form, refusal)
         return render(request, "feedback/members.html", members_context(request, within, form), status=422)
     messages.success(request, f"{form.user.username} is {role.label} in this project.")
     return redirect("members", within.slug)

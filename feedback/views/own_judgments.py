@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
 from feedback.display import turn
+from feedback.forms import show_refusal
 from feedback.judging import BadJudgment, Flag, NotCurrent, SubmissionIdTaken, revise_judgment
 from feedback.label_forms import RevisionForm
 from feedback.models import Comparison, Judgment, Queue, Review
@@ -72,7 +73,7 @@ def revise(request: SignedInRequest, queue: Queue, judgment: uuid.UUID) -> HttpR
             now=now,
         )
     except BadJudgment as error:
-        form.add_error(error.field if error.field in form.fields else None, error.message)
+        show_refusal(form, error)
         return revision_page(request, queue, found, form=form, status=422)
     except (NotCurrent, SubmissionIdTaken) as error:
         form.add_error(None, f"{error}.")

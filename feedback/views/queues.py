@@ -20,6 +20,7 @@ from feedback.forms import (
     PolicyForm,
     QueueForm,
     QueueStateForm,
+    show_refusal,
 )
 from feedback.models import Assignment, Project, Queue, User
 from feedback.queues import (
@@ -63,7 +64,7 @@ def queue_open(request: SignedInRequest, project: str) -> HttpResponse:
     try:
         queue = open_queue(project=within, created_by=request.user, **form.cleaned_data)
     except QueueRefused as refusal:
-        form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
+        show_refusal(form, refusal)
         return render(request, "feedback/queue_open.html", context, status=422)
     messages.success(request, f"Queue “{queue.name}” is open. Now fill it with comparisons.")
     return redirect("queue", within.slug, queue.pk)
@@ -133,7 +134,7 @@ def queue_policy(request: SignedInRequest, project: str, queue: str) -> HttpResp
     try:
         version = change_policy(queue=found, changed_by=request.user, **form.cleaned_data)
     except QueueRefused as refusal:
-        form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
+        show_refusal(form, refusal)
         return render(request, "feedback/queue_policy.html", context, status=422)
     if version == current:
         messages.info(request, "The rules are unchanged, so there is no new version.")

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from feedback.access import may, project_or_404
 from feedback.contract import EVALUATION, TRAIN
-from feedback.forms import FreezeForm
+from feedback.forms import FreezeForm, show_refusal
 from feedback.models import Project, Snapshot
 from feedback.snapshots import (
     SnapshotDamaged,
@@ -69,7 +69,7 @@ def snapshot_freeze(request: SignedInRequest, project: str) -> HttpResponse:
             now=timezone.now(),
         )
     except SnapshotRefused as refusal:
-        chosen.add_error(refusal.field if refusal.field in chosen.fields else None, refusal.message)
+        show_refusal(chosen, refusal)
         return render(request, "feedback/snapshot_freeze.html", {**context, "existing": refusal.existing}, status=422)
     messages.success(request, f"Snapshot “{snapshot.name}” is frozen.")
     return redirect("snapshot", within.slug, snapshot.pk)
