@@ -41,6 +41,8 @@ def next_steps(*, project: Project, person: User, now: datetime) -> list[Step]:
     if Role.ADMIN in roles and project.memberships.values("user").distinct().count() == 1:
         members = reverse("members", args=[project.slug])
         steps.append(Step("Invite people", "You are the only member so far.", members, "Members"))
+    if not steps and Role.CURATOR in roles:
+        steps += waiting_steps(project, "each judgment comes to you for review")
     return steps or [Step("All done for now", "Nothing waits for you here. Come back later.")]
 
 
@@ -190,18 +192,23 @@ def results_in_words(evaluation: dict) -> str:
     return "No held-out labels to compare it with."
 
 
+def waiting_steps(project: Project, then: str) -> Iterator[Step]:
+    """Say that annotators have work, and what comes of it; nothing where no slot is open."""
+    waiting = Assignment.objects.filter(queue__project=project).exclude(state=Assignment.State.DONE).count()
+    if waiting:
+        yield Step(
+            "Waiting for people's judgments",
+            f"{plural(waiting, 'slot')} open; {then}.",
+            reverse("queues", args=[project.slug]),
+            "Queues",
+        )
+
+
 def learning_steps(project: Project) -> Iterator[Step]:
     """Follow the newest snapshot: a reward model from it, then policies."""
     snapshot = project.snapshots.first()
     if snapshot is None:
-        waiting = Assignment.objects.filter(queue__project=project).exclude(state=Assignment.State.DONE).count()
-        if waiting:
-            yield Step(
-                "Waiting for people's judgments",
-                f"{plural(waiting, 'slot')} open; training starts from a frozen snapshot.",
-                reverse("queues", args=[project.slug]),
-                "Queues",
-            )
+        yield from waiting_steps(project, "training starts from a frozen snapshot")
         return
     tried = set(snapshot.runs.exclude(state__in=[Run.State.FAILED, Run.State.CANCELLED]).values_list("kind", flat=True))
     reward = project.checkpoints.reward_models().filter(snapshot=snapshot).first()

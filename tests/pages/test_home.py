@@ -97,7 +97,7 @@ def test_a_curator_is_led_from_prompts_to_a_snapshot(project, curator):
     queue = make_queue(project, name="Round one")
     assert titles(project, curator) == ["Fill Round one"]
     comparison = make_comparison(queue, prompt=prompt)
-    assert titles(project, curator) == ["All done for now"]
+    assert titles(project, curator) == ["Waiting for people's judgments"]
     judgment = make_judgment(comparison=comparison)
     assert titles(project, curator) == ["1 judgment not reviewed", "1 decisive judgment in no snapshot yet"]
     review_judgment(judgment=judgment, reviewer=curator, accepted=True)
