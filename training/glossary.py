@@ -156,9 +156,9 @@ PPO = (
     Chart(
         "Score and reward",
         (Series("score_mean", "score"), Series("reward_mean", "reward")),
-        "Score: the reward model's mean for this update's responses, less the missing-EOS penalty. "
-        "Reward: the score less what the distance from the reference costs; this is what is maximised.",
-        "Both rise slowly; the gap between them is the price of the distance.",
+        "Score: the reward model's mean for this update's responses. Reward: the score less the missing-EOS penalty "
+        "and less what the distance from the reference costs; this is what is maximised.",
+        "Both rise slowly; the gap between them is the price of unended responses and of the distance.",
         "Score shoots up while texts get odd: the reward model is being exploited. Read the rollouts, raise the KL "
         "coefficient, or stop. Flat: learning rate too low, or all responses are cut off.",
     ),

@@ -77,7 +77,9 @@ def tell_preferences(told: Plan, config: Mapping[str, Any], snapshot: Snapshot, 
     elif train < FEW_ROWS:
         told.warn(f"{train} rows show that the machinery works; they say little about what people prefer.")
     if kind == Run.Kind.DPO and passes > 1:
-        told.warn("DPO tends to get worse before one pass over the rows is through. Fewer steps may be better.")
+        told.warn(
+            "DPO often overfits within the first pass over the rows, and this is more than one. Take fewer steps."
+        )
     elif passes > MANY_PASSES:
         told.warn(f"{passes:.1f} passes: the model will learn these rows by heart. Take fewer steps.")
     tell_evaluation(told, held_out)
@@ -91,7 +93,8 @@ def tell_evaluation(told: Plan, rows: int) -> None:
         told.warn("No label lies on an evaluation prompt, so nothing will say whether the model generalises.")
         return
     half_width = 100 * 1.96 * 0.5 / math.sqrt(rows)
-    told.say("Held-out rows", rows, f"an accuracy near 50 % is known to ±{half_width:.0f} points")
+    known = f"an accuracy near 50 % is known to ±{half_width:.0f} points"
+    told.say("Held-out rows", rows, known if half_width < 50 else "too few to know an accuracy by")
     if rows < FEW_EVALUATION_ROWS:
         told.warn(f"With {rows} held-out rows only large differences between models can be seen.")
 

@@ -107,12 +107,13 @@ class Landed:
 def landed_samples(run: Run, latest: int = 6) -> Landed:
     """Count the run's responses and the comparisons that they made, and return the newest responses."""
     responses = Response.objects.filter(prompt__project=run.project, run_id=run.pk)
+    planned = int((run.progress or {}).get("total") or 0)  # the trainer's word: prompts of today are not those of then
     prompts = len(run.prompt_ids) or Prompt.objects.filter(project=run.project).count()
     each = len(run.config.get("temperatures", ())) * int(run.config.get("responses_per_temperature", 1))
     made = Comparison.objects.filter(queue=run.queue_id, response_a__run_id=run.pk) if run.queue_id else None
     return Landed(
         responses=responses.count(),
-        wanted=prompts * each,
+        wanted=planned or prompts * each,
         comparisons=made.count() if made is not None else 0,
         latest=list(responses.select_related("prompt").order_by("-pk")[:latest]),
     )

@@ -215,6 +215,20 @@ def test_a_sample_run_shows_what_has_landed_and_where(client: Client, project: P
     assert reverse("queue", args=[project.slug, queue.pk]) in page
 
 
+def test_prompts_imported_later_leave_no_gap_in_what_a_sample_run_landed(
+    client: Client, project: Project, ml_staff: User
+) -> None:
+    prompt = make_prompt(project, "What is soap? " * 20)
+    config = config_values(CONFIGS["sample"](temperatures=(0.5,)))
+    run = make_run(project, "sample", config=config, state="succeeded", progress={"done": 1, "total": 1})
+    make_response(prompt, "Fat and lye.", run_id=run.pk)
+    make_prompt(project, "Who makes it?")
+    client.force_login(ml_staff)
+    page = text(client.get(url(run, "run-texts")))
+    assert "1 of 1 landed" in page
+    assert "What is soap? Wha…" in page  # 200 characters of it, and said to be cut
+
+
 def test_a_ppo_run_shows_the_first_and_the_last_rollouts(client: Client, project: Project, ml_staff: User) -> None:
     run = make_run(project, "ppo", state="running")
     run.directory.mkdir(parents=True)
