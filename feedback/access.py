@@ -15,6 +15,8 @@ from django.http import Http404
 from feedback.models import Membership, Project
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.contrib.auth.models import AnonymousUser
 
     from feedback.models import User
@@ -50,3 +52,10 @@ def roles_of(person: User | AnonymousUser, project: Project) -> frozenset[str]:
     if not person.is_authenticated:
         return frozenset()
     return frozenset(Membership.objects.filter(project=project, user=person).values_list("role", flat=True))
+
+
+def names_for(reader: User, project: Project) -> Callable[[User], str]:
+    """Return how `reader` sees annotators: those who review them by name, others by pseudonym."""
+    if may(reader, "feedback.review", project):
+        return lambda annotator: annotator.username
+    return project.pseudonym

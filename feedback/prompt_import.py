@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import re
+import tempfile
 import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 
 from feedback.contract import EVALUATION, TRAIN, BadMessages, Message, check_messages, digest
@@ -116,6 +118,16 @@ def import_prompts(
         raise ImportRefused([RowError(0, "", "the file holds no rows")], 1)
     added = add_prompts(project, list(prompts.values()), created_by)
     return ImportReport(read=read, added=added, already_there=read - added)
+
+
+def import_upload(*, project: Project, upload: UploadedFile, **about: Any) -> ImportReport:
+    """As `import_prompts`, of bytes that a browser or a script has sent; they lie in a file while they are read."""
+    with tempfile.TemporaryDirectory(prefix="concord-import-") as folder:
+        path = Path(folder) / "upload"
+        with path.open("wb") as file:
+            for chunk in upload.chunks():
+                file.write(chunk)
+        return import_prompts(project=project, path=path, filename=upload.name or path.name, **about)
 
 
 def checked_defaults(values: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Case, CharField, Q, Value, When
+from django.utils.text import slugify
 
 from feedback.contract import SPLITS, PreferenceRow
 from feedback.models import Judgment, Project, Queue, Snapshot, User
@@ -37,6 +38,7 @@ from feedback.snapshot_files import (
 __all__ = [
     "SnapshotDamaged",
     "SnapshotRefused",
+    "archive_name",
     "considered_judgments",
     "eligible_judgments",
     "freeze_snapshot",
@@ -263,6 +265,11 @@ def preference_row(judgment: Judgment, project: Project) -> PreferenceRow:
 def verify_snapshot(snapshot: Snapshot) -> None:
     """Read every file of the snapshot and compare it with what was frozen. Raises SnapshotDamaged."""
     verify_directory(snapshot.directory, snapshot.sha256)
+
+
+def archive_name(snapshot: Snapshot) -> str:
+    """Return the file name under which `snapshot_zip` is handed out."""
+    return f"{slugify(snapshot.name) or 'snapshot'}-{snapshot.sha256[:8]}.zip"
 
 
 def snapshot_zip(snapshot: Snapshot) -> Iterator[bytes]:

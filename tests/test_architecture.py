@@ -156,6 +156,14 @@ def test_domain_modules_never_see_a_request_a_form_or_a_serializer():
     assert offences(paths, is_forbidden) == []
 
 
+def test_pages_and_api_are_two_doors_and_neither_leads_through_the_other():
+    doors = {"views": "api", "api": "views"}
+    for app in ("feedback", "training"):
+        for door, other in doors.items():
+            forbidden = tuple(f"{one}.{other}" for one in ("feedback", "training"))
+            assert offences(sources(f"{app}/{door}"), lambda name, wrong=forbidden: name.startswith(wrong)) == []
+
+
 def test_no_file_has_a_name_that_says_nothing():
     assert [path for path in sources("feedback", "training", "rlhf_site") if path.name in FORBIDDEN_NAMES] == []
 

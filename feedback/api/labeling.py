@@ -17,7 +17,7 @@ from rest_framework.response import Response as ApiResponse
 
 from feedback.access import check
 from feedback.api.refusals import CONFLICT, LEASE_LOST, REFUSED, Conflict, Refused, lease_lost
-from feedback.api.requests import person_of
+from feedback.api.requests import checked, person_of
 from feedback.api.task_serializers import (
     DraftInputSerializer,
     JudgmentInputSerializer,
@@ -215,12 +215,6 @@ def revise(request: Request, judgment: UUID) -> ApiResponse:
 
 
 # What the endpoints share
-
-
-def checked(serializer: type, request: Request) -> dict[str, Any]:
-    asked = serializer(data=request.data)
-    asked.is_valid(raise_exception=True)
-    return dict(asked.validated_data)
 
 
 def slot_of(request: Request, assignment: UUID) -> Assignment:

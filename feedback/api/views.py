@@ -11,7 +11,6 @@ from django.db.models import Count, QuerySet
 from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from django.utils.text import slugify
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics
@@ -22,9 +21,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response as ApiResponse
 from rest_framework.views import APIView
 
-from feedback.access import check, may, project_or_404
+from feedback.access import check, may, names_for, project_or_404
 from feedback.api.refusals import CONFLICT, REFUSED, Conflict, Refused
-from feedback.api.requests import person_of
+from feedback.api.requests import as_uuid, checked, person_of
 from feedback.api.serializers import (
     FilledSerializer,
     FillInputSerializer,
@@ -49,7 +48,7 @@ from feedback.filling import fill_from_responses
 from feedback.models import Judgment, Project, Prompt, Queue, Snapshot, User
 from feedback.own_work import own_progress
 from feedback.people import MemberRefused, create_simulated_annotator
-from feedback.prompt_import import ImportRefused
+from feedback.prompt_import import ImportRefused, import_upload
 from feedback.queues import (
     QueueRefused,
     change_guideline,
@@ -60,9 +59,7 @@ from feedback.queues import (
 )
 from feedback.reviewing import ReviewRefused, review_judgment
 from feedback.simulation import RULES
-from feedback.snapshots import SnapshotDamaged, SnapshotRefused, freeze_snapshot, snapshot_zip
-from feedback.views.judgments import names_for
-from feedback.views.prompts import import_upload
+from feedback.snapshots import SnapshotDamaged, SnapshotRefused, archive_name, freeze_snapshot, snapshot_zip
 
 POLICY = ("overlap", "lease_minutes", "allow_tie", "require_rationale")
 
@@ -106,9 +103,9 @@ class PromptList(generics.ListAPIView):
 def prompts_import(request: Request, project: str) -> ApiResponse:
     """Import prompts from a file: every row is good, or nothing is imported and 422 says why, row by row."""
     within = project_or_404(request.user, project, "feedback.manage_prompts")
-    about = {**checked(ImportInputSerializer, request), "created_by": person_of(request)}
+    about = checked(ImportInputSerializer, request)
     try:
-        report = import_upload(within, about.pop("file"), about)
+        report = import_upload(project=within, upload=about.pop("file"), created_by=person_of(request), **about)
     except ImportRefused as refusal:
         return ApiResponse(ImportRefusedSerializer({"errors": refusal.errors, "total": refusal.total}).data, status=422)
     return ApiResponse(ImportReportSerializer(report).data)
@@ -271,9 +268,8 @@ class SnapshotDownload(APIView):
             archive = snapshot_zip(found)
         except SnapshotDamaged as damage:
             raise Conflict("snapshot_damaged", str(damage)) from damage
-        name = f"{slugify(found.name) or 'snapshot'}-{found.sha256[:8]}.zip"
         answer = StreamingHttpResponse(archive, content_type="application/zip")
-        answer["Content-Disposition"] = f'attachment; filename="{name}"'
+        answer["Content-Disposition"] = f'attachment; filename="{archive_name(found)}"'
         return answer
 
 
@@ -301,19 +297,6 @@ def simulated_annotators(request: Request, project: str) -> ApiResponse:
 
 
 # What the endpoints share
-
-
-def checked(serializer: type, request: Request) -> dict[str, Any]:
-    asked = serializer(data=request.data)
-    asked.is_valid(raise_exception=True)
-    return dict(asked.validated_data)
-
-
-def as_uuid(name: str, text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError as error:
-        raise Refused(name, f"{text!r} is not a UUID") from error
 
 
 def queue_or_404(request: Request, queue: UUID, permission: str) -> Queue:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -12,9 +10,9 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from feedback.access import may, project_or_404
+from feedback.access import may, names_for, project_or_404
 from feedback.forms import JudgmentFilter, ReviewForm, show_refusal
-from feedback.models import Judgment, Project, Review, User
+from feedback.models import Judgment, Project, Review
 from feedback.reviewing import ReviewRefused, review_judgment
 from feedback.views.requests import SignedInRequest
 
@@ -90,13 +88,6 @@ def next_to_review(project: Project) -> Judgment | None:
     """Return the oldest judgment of a person that nobody has reviewed."""
     reviewed = Review.objects.filter(judgment=OuterRef("pk"))
     return judgments_of(project).by_people().exclude(Exists(reviewed)).order_by("id").first()
-
-
-def names_for(reader: User, project: Project) -> Callable[[User], str]:
-    """Return how `reader` sees annotators: those who review them by name, others by pseudonym."""
-    if may(reader, "feedback.review", project):
-        return lambda annotator: annotator.username
-    return project.pseudonym
 
 
 def judgment_context(request: SignedInRequest, project: Project, judgment: Judgment, form: ReviewForm) -> dict:

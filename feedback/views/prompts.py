@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.files.uploadedfile import UploadedFile
 from django.core.paginator import Paginator
 from django.db.models import Count
 from django.http import HttpResponse
@@ -16,8 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from feedback.access import project_or_404
 from feedback.forms import ImportForm, PromptFilter
-from feedback.models import Project
-from feedback.prompt_import import ImportRefused, ImportReport, import_prompts
+from feedback.prompt_import import ImportRefused, ImportReport, import_upload
 from feedback.views.requests import SignedInRequest
 
 PAGE = 50
@@ -68,22 +63,12 @@ def prompts_import(request: SignedInRequest, project: str) -> HttpResponse:
     if not form.is_valid():
         return render(request, "feedback/prompts_import.html", context, status=422)
     try:
-        about = {**form.cleaned_data, "created_by": request.user}
-        report = import_upload(within, about.pop("file"), about)
+        about = form.cleaned_data
+        report = import_upload(project=within, upload=about.pop("file"), created_by=request.user, **about)
     except ImportRefused as refusal:
         return render(request, "feedback/prompts_import.html", {**context, "refusal": refusal}, status=422)
     messages.success(request, report_in_words(report))
     return redirect("prompts", within.slug)
-
-
-def import_upload(project: Project, upload: UploadedFile, about: dict) -> ImportReport:
-    """Hand the uploaded bytes to the import as a file on disk, which is removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="concord-import-") as folder:
-        path = Path(folder) / "upload"
-        with path.open("wb") as file:
-            for chunk in upload.chunks():
-                file.write(chunk)
-        return import_prompts(project=project, path=path, filename=upload.name or path.name, **about)
 
 
 def report_in_words(report: ImportReport) -> str:

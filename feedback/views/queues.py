@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from feedback.access import may, project_or_404
+from feedback.access import may, names_for, project_or_404
 from feedback.filling import fill_from_responses, fillable_prompts
 from feedback.forms import (
     FIRST_GUIDELINE,
@@ -32,7 +32,6 @@ from feedback.queues import (
     queue_progress,
     set_queue_state,
 )
-from feedback.views.judgments import names_for
 from feedback.views.requests import SignedInRequest
 
 PAGE = 50

@@ -11,7 +11,6 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.utils.text import slugify
 from django.views.decorators.http import require_http_methods, require_safe
 
 from feedback.access import may, project_or_404
@@ -21,6 +20,7 @@ from feedback.models import Project, Snapshot
 from feedback.snapshots import (
     SnapshotDamaged,
     SnapshotRefused,
+    archive_name,
     considered_judgments,
     freeze_snapshot,
     snapshot_zip,
@@ -110,9 +110,8 @@ def snapshot_download(request: SignedInRequest, project: str, snapshot: str) -> 
     except SnapshotDamaged as broken:
         messages.error(request, str(broken))
         return redirect("snapshot", within.slug, found.pk)
-    name = f"{slugify(found.name) or 'snapshot'}-{found.sha256[:8]}.zip"
     response = StreamingHttpResponse(archive, content_type="application/zip")
-    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["Content-Disposition"] = f'attachment; filename="{archive_name(found)}"'
     return response
 
 

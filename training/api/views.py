@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from feedback.access import check, project_or_404
 from feedback.api.refusals import CONFLICT, REFUSED, Conflict, Refused
-from feedback.api.requests import person_of
+from feedback.api.requests import as_uuid, checked, person_of
 from feedback.models import Project
 from training.api.serializers import (
     CheckpointDetailSerializer,
@@ -62,9 +62,7 @@ class RunList(generics.ListAPIView):
     def post(self, request: Request, project: str) -> ApiResponse:
         """Queue a run for the next free worker. 422 names the setting or input that cannot be."""
         within = project_or_404(request.user, project, "training.run")
-        asked = RunInputSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        wanted = asked.validated_data
+        wanted = checked(RunInputSerializer, request)
         try:
             run = start_run(
                 project=within,
@@ -148,12 +146,7 @@ class CheckpointList(generics.ListAPIView):
         project = project_or_404(self.request.user, self.kwargs["project"], "training.read")
         checkpoints = chosen(project.checkpoints.select_related("project"), self.request, {"kind": Checkpoint.Kind})
         snapshot = self.request.query_params.get("snapshot")
-        if snapshot is None:
-            return checkpoints
-        try:
-            return checkpoints.filter(snapshot=UUID(snapshot))
-        except ValueError as error:
-            raise Refused("snapshot", f"{snapshot!r} is not a UUID") from error
+        return checkpoints if snapshot is None else checkpoints.filter(snapshot=as_uuid("snapshot", snapshot))
 
     @extend_schema(parameters=FILTERS["checkpoints"])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> ApiResponse:
