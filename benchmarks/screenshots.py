@@ -42,6 +42,8 @@ SELECTED = {
     ("ml", "checkpoint", "light"): "checkpoint.png",
     ("annotator", "label", "phone"): "label-phone.png",
 }
+TALL = {"run-ppo": 1250}
+"""Height of a selected desk picture where the usual one would cut off what it is about."""
 COLOURS = 96
 """Palette size of a written picture: pages are flat, so a palette keeps them small."""
 
@@ -150,6 +152,8 @@ def take(site: OwnSite, ids: dict[str, Any], folder: Path, selected: bool, only:
                 chosen = SELECTED.get((login, shot.name, look))
                 if selected and not chosen:
                     continue
+                if selected and look != "phone":
+                    height = TALL.get(shot.name, height)
                 context = browser.new_context(
                     viewport={"width": width, "height": height},
                     color_scheme="dark" if scheme == "dark" else "light",
