@@ -17,6 +17,7 @@ from feedback.access import may, project_or_404
 from feedback.contract import EVALUATION, TRAIN
 from feedback.forms import FreezeForm, show_refusal
 from feedback.models import Project, Snapshot
+from feedback.snapshot_files import MANIFEST
 from feedback.snapshots import (
     SnapshotDamaged,
     SnapshotRefused,
@@ -85,10 +86,12 @@ def snapshot_detail(request: SignedInRequest, project: str, snapshot: str) -> Ht
         verify_snapshot(found)
     except SnapshotDamaged as broken:
         damage = str(broken)
+    manifest_file = found.directory / MANIFEST
     context = {
         "project": within,
         "snapshot": found,
         "manifest": found.manifest,
+        "manifest_bytes": manifest_file.stat().st_size if manifest_file.is_file() else None,
         "files": [
             (name, found.manifest["bytes"].get(name, 0), sha256) for name, sha256 in found.manifest["files"].items()
         ],

@@ -83,7 +83,9 @@ def test_a_snapshot_without_a_name_is_refused(project, client):
 
 def test_the_page_leads_to_judgments_checkpoints_and_files(project, client):
     snapshot = make_snapshot(project)
-    page = client.get(reverse("snapshot", args=[project.slug, snapshot.pk])).content.decode()
+    response = client.get(reverse("snapshot", args=[project.slug, snapshot.pk]))
+    page = response.content.decode()
+    assert response.context["manifest_bytes"] == (snapshot.directory / "manifest.json").stat().st_size
     assert snapshot.sha256 in page
     assert "data/train.parquet" in page
     assert f"{reverse('judgments', args=[project.slug])}?snapshot={snapshot.pk}" in page
