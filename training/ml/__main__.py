@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from pathlib import Path
 
 from training.configs import (
@@ -53,6 +54,8 @@ def prepare_environment(run: RunDirectory, spec: RunSpec) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the log is a file
     os.environ.setdefault("HF_DATASETS_CACHE", str(run.path / "datasets-cache"))
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses several devices in one process
+    # What the libraries say of each other's versions is not for those who read the log.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft|accelerate)\b")
     source = spec.policy or spec.reward
     if source is not None and Path(source.base).exists():
         os.environ.setdefault("HF_HUB_OFFLINE", "1")

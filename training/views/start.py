@@ -40,7 +40,7 @@ def run_start(request: SignedInRequest, project: str, kind: str) -> HttpResponse
         except (BadConfig, RunRefused, QueueRefused) as refusal:
             form.refuse(refusal)
         else:
-            messages.success(request, f"“{run.name}” waits for a worker.")
+            messages.success(request, f"“{run.name}” is queued.")
             return redirect("run", within.slug, run.pk)
     context = {
         "project": within,
