@@ -76,11 +76,7 @@ def lock_person(person: User) -> None:
 def held_slot(*, queue: Queue, annotator: User, now: datetime) -> Assignment | None:
     """Return the live lease that `annotator` has in the queue, the oldest one if there are two; changes nothing."""
     return (
-        Assignment.objects.held_by(annotator, now)
-        .filter(queue=queue)
-        .select_related("comparison__prompt", "comparison__response_a", "comparison__response_b", "guideline", "policy")
-        .order_by("leased_at", "pk")
-        .first()
+        Assignment.objects.held_by(annotator, now).filter(queue=queue).with_task().order_by("leased_at", "pk").first()
     )
 
 

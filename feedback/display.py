@@ -13,6 +13,9 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 
 from feedback.models import Comparison, User
 
+STRENGTHS = ("slightly better", "better", "much better")
+"""A preference of 1, 2 and 3 in words."""
+
 
 class BadSeal(ValueError):
     """The seal was not made for this person and comparison."""
@@ -31,8 +34,3 @@ def shown_first_of(*, comparison: Comparison, annotator: User, mark: str) -> uui
         if constant_time_compare(mark, seal(comparison=comparison, annotator=annotator, shown_first_id=response_id)):
             return response_id
     raise BadSeal("this page was made for another person or comparison; load it again")
-
-
-def turn(preference: int, *, comparison: Comparison, shown_first_id: uuid.UUID) -> int:
-    """Turn a preference from display order into response coordinates, or back, as Assignment.turn does."""
-    return preference if shown_first_id == comparison.response_a_id else -preference

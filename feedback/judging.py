@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import uuid
 from collections.abc import Iterable
@@ -30,6 +31,11 @@ class Flag(models.TextChoices):
     OTHER = "other", "Something else"
 
 
+def flag_labels(flags: Iterable[str]) -> list[str]:
+    """Return stored flags as people read them."""
+    return [Flag(flag).label for flag in flags]
+
+
 class BadJudgment(Refusal):
     """A judgment's values are wrong; `field` says which and `message` what would be right."""
 
@@ -40,6 +46,10 @@ class SubmissionIdTaken(Exception):
 
 class SubmissionDiffers(SubmissionIdTaken):
     """This judgment was submitted under the id before, with another content; the earlier one is what counts."""
+
+
+class AlreadyJudged(Exception):
+    """The person has judged the comparison; a draft of it would come back to nobody."""
 
 
 class NotCurrent(Exception):
@@ -86,16 +96,16 @@ def submit_judgment(
         )
     except LeaseLost:
         comparison = Comparison.objects.filter(assignments=assignment_id).first()
-        judged = Judgment.objects.filter(comparison=comparison, annotator=annotator).exists()
-        if comparison is not None and not judged:
-            save_draft(
-                comparison=comparison,
-                annotator=annotator,
-                preference=preference,
-                rationale=rationale,
-                flags=flags,
-                active_seconds=active_seconds,
-            )
+        if comparison is not None:
+            with contextlib.suppress(AlreadyJudged):
+                save_draft(
+                    comparison=comparison,
+                    annotator=annotator,
+                    preference=preference,
+                    rationale=rationale,
+                    flags=flags,
+                    active_seconds=active_seconds,
+                )
         raise
 
 
@@ -221,7 +231,9 @@ def save_draft(
     flags: Iterable[str],
     active_seconds: float,
 ) -> Draft:
-    """Keep what a person has entered so far; it outlives the lease. Raises BadJudgment."""
+    """Keep what a person has entered so far; it outlives the lease. Raises BadJudgment, AlreadyJudged."""
+    if Judgment.objects.filter(comparison=comparison, annotator=annotator).exists():
+        raise AlreadyJudged("you have judged this comparison; revise the judgment instead")
     if preference is not None:
         check_preference(preference)
     check_seconds(active_seconds)

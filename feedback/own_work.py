@@ -6,12 +6,12 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from feedback.claims import next_slots, reclaim
-from feedback.display import turn
 from feedback.judging import checked_flags, checked_rationale, submit_judgment, submitted_before
 from feedback.models import Assignment, Comparison, Draft, Judgment, Queue, User
 
@@ -65,6 +65,23 @@ def credible_seconds(*, claimed: float, comparison: Comparison, annotator: User,
     return max(0.0, min(claimed, limit.total_seconds()))
 
 
+def credible_revision_seconds(*, claimed: float, judgment: Judgment, now: datetime) -> float:
+    """Return the active time that a client claims for a revision, cut to the time since `judgment` was made."""
+    return max(0.0, min(claimed, (now - judgment.created_at).total_seconds()))
+
+
+def entered(draft: Draft | None, *, shown_first_id: uuid.UUID | None) -> dict[str, Any]:
+    """Return what a person has typed as the person sees it, the preference in display order; blank without a draft."""
+    if draft is None:
+        return {"preference": None, "rationale": "", "flags": [], "active_seconds": 0.0}
+    return {
+        "preference": None if draft.preference is None else draft.comparison.turn(draft.preference, shown_first_id),
+        "rationale": draft.rationale,
+        "flags": draft.flags,
+        "active_seconds": draft.active_seconds,
+    }
+
+
 @transaction.atomic
 def retake_and_submit(
     *,
@@ -84,7 +101,7 @@ def retake_and_submit(
     `preference` is in display order, as `shown_first_id` says; the slot takes over that order, for it is the one that
     was judged. Raises SlotGone, and what submit_judgment raises; then the slot is as it was.
     """
-    preference = turn(preference, comparison=comparison, shown_first_id=shown_first_id)
+    preference = comparison.turn(preference, shown_first_id)
     content = (preference, checked_rationale(rationale), checked_flags(flags))
     if stored := submitted_before(submission_id, annotator, content, comparison_id=comparison.pk):
         return stored

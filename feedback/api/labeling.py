@@ -30,8 +30,9 @@ from feedback.api.task_serializers import (
     TaskSerializer,
 )
 from feedback.claims import BadSkip, LeaseLost, QueueNotOpen, SlotGone, claim_next, reclaim, renew_lease, skip
-from feedback.display import BadSeal, seal, shown_first_of, turn
+from feedback.display import BadSeal, seal, shown_first_of
 from feedback.judging import (
+    AlreadyJudged,
     BadJudgment,
     NotCurrent,
     SubmissionIdTaken,
@@ -40,9 +41,7 @@ from feedback.judging import (
     submit_judgment,
 )
 from feedback.models import Assignment, Comparison, Draft, Judgment, Queue, User
-from feedback.own_work import credible_seconds
-
-PARTS = ("comparison__prompt", "comparison__response_a", "comparison__response_b", "guideline", "policy", "queue")
+from feedback.own_work import credible_revision_seconds, credible_seconds, entered
 
 
 @extend_schema(request=None, responses={200: TaskSerializer, 204: None, 409: CONFLICT})
@@ -82,7 +81,7 @@ def submit(request: Request, assignment: UUID) -> ApiResponse:
             annotator=person,
             lease_token=said["lease_token"],
             submission_id=said["submission_id"],
-            preference=turn(said["preference"], comparison=slot.comparison, shown_first_id=first),
+            preference=slot.comparison.turn(said["preference"], first),
             rationale=said["rationale"],
             flags=said["flags"],
             active_seconds=credible(said, slot.comparison, person, now),
@@ -134,24 +133,24 @@ def draft(request: Request, comparison: UUID) -> ApiResponse:
     """Keep what you have so far; it outlives the lease."""
     person = person_of(request)
     found, said = comparison_of(request, comparison), checked(DraftInputSerializer, request)
-    if Judgment.objects.filter(comparison=found, annotator=person).exists():
-        raise Conflict("already_judged", "you have judged this comparison; revise the judgment instead")
     try:
         first = shown_first_of(comparison=found, annotator=person, mark=said["order"])
         preference = said["preference"]
         stored = save_draft(
             comparison=found,
             annotator=person,
-            preference=None if preference is None else turn(preference, comparison=found, shown_first_id=first),
+            preference=None if preference is None else found.turn(preference, first),
             rationale=said["rationale"],
             flags=said["flags"],
             active_seconds=credible(said, found, person, timezone.now()),
         )
+    except AlreadyJudged as refusal:
+        raise Conflict("already_judged", str(refusal)) from refusal
     except BadSeal as refusal:
         raise Refused("order", str(refusal)) from refusal
     except BadJudgment as refusal:
         raise Refused(refusal.field, refusal.message) from refusal
-    return ApiResponse(shown_draft(stored, found, first))
+    return ApiResponse(entered(stored, shown_first_id=first))
 
 
 @extend_schema(request=None, responses={200: TaskSerializer, 409: LEASE_LOST})
@@ -164,7 +163,7 @@ def take_back(request: Request, comparison: UUID) -> ApiResponse:
         slot = reclaim(comparison=found, annotator=person, now=timezone.now())
     except SlotGone as refusal:
         return lease_lost("slot_gone", str(refusal), slot_free=False)
-    return ApiResponse(task(Assignment.objects.select_related(*PARTS).get(pk=slot.pk), person))
+    return ApiResponse(task(Assignment.objects.with_task().get(pk=slot.pk), person))
 
 
 class OwnJudgments(generics.ListAPIView):
@@ -198,10 +197,10 @@ def revise(request: Request, judgment: UUID) -> ApiResponse:
             judgment=found,
             annotator=person,
             submission_id=said["submission_id"],
-            preference=turn(said["preference"], comparison=found.comparison, shown_first_id=found.shown_first_id),
+            preference=found.comparison.turn(said["preference"], found.shown_first_id),
             rationale=said["rationale"],
             flags=said["flags"],
-            active_seconds=min(said["active_seconds"], max(0.0, (now - found.created_at).total_seconds())),
+            active_seconds=credible_revision_seconds(claimed=said["active_seconds"], judgment=found, now=now),
             interface="api",
             now=now,
         )
@@ -252,29 +251,13 @@ def task(slot: Assignment, annotator: User) -> dict[str, Any]:
                 "guideline": slot.guideline,
                 "allow_tie": slot.policy.allow_tie,
                 "require_rationale": slot.policy.require_rationale,
-                "draft": shown_draft(stored, slot.comparison, first.pk),
+                "draft": entered(stored, shown_first_id=first.pk),
             }
         ).data
     )
 
 
-def shown_draft(draft: Draft | None, comparison: Comparison, shown_first_id: UUID) -> dict[str, Any]:
-    if draft is None:
-        return {"preference": None, "rationale": "", "flags": [], "active_seconds": 0.0}
-    return {
-        "preference": (
-            None
-            if draft.preference is None
-            else turn(draft.preference, comparison=comparison, shown_first_id=shown_first_id)
-        ),
-        "rationale": draft.rationale,
-        "flags": draft.flags,
-        "active_seconds": draft.active_seconds,
-    }
-
-
 def own_judgment(judgment: Judgment) -> dict[str, Any]:
-    shown = turn(judgment.preference, comparison=judgment.comparison, shown_first_id=judgment.shown_first_id)
     return dict(
         OwnJudgmentSerializer(
             {
@@ -282,7 +265,7 @@ def own_judgment(judgment: Judgment) -> dict[str, Any]:
                 "queue": judgment.queue_id,
                 "comparison": judgment.comparison_id,
                 "revision": judgment.revision,
-                "preference": shown,
+                "preference": judgment.shown_preference,
                 "rationale": judgment.rationale,
                 "flags": judgment.flags,
                 "active_seconds": judgment.active_seconds,

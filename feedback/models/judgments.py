@@ -103,6 +103,11 @@ class Judgment(AppendOnlyModel):
         return self.comparison.response_b_id if self.preference > 0 else self.comparison.response_a_id
 
     @property
+    def shown_preference(self) -> int:
+        """The preference in the order in which the person saw the responses: negative = the first."""
+        return self.comparison.turn(self.preference, self.shown_first_id)
+
+    @property
     def is_simulated(self) -> bool:
         return bool(self.simulation_rule)
 

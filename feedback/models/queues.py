@@ -16,6 +16,8 @@ from feedback.models.people import Project, Role, new_id
 from feedback.models.prompts import Prompt, Response
 
 if TYPE_CHECKING:
+    import uuid
+
     from django.contrib.auth.models import AnonymousUser
 
     from feedback.models.people import User
@@ -141,6 +143,18 @@ class Comparison(models.Model):
             ),
         ]
 
+    def shown(self, first_id: uuid.UUID | None) -> tuple[Response, Response]:
+        """The two responses in the order in which the one with `first_id` stands first."""
+        pair = (self.response_a, self.response_b)
+        return pair if first_id == self.response_a_id else pair[::-1]
+
+    def turn(self, preference: int, first_id: uuid.UUID | None) -> int:
+        """Turn a preference from that display order into response coordinates, or back; it is its own inverse.
+
+        In display order negative = the response shown first; in response coordinates negative = response a.
+        """
+        return preference if first_id == self.response_a_id else -preference
+
 
 def draw_order_key() -> float:
     return random.random()
@@ -153,6 +167,12 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
 
     def held_by(self, person: User, now: datetime) -> AssignmentQuerySet:
         return self.filter(state=Assignment.State.LEASED, annotator=person, lease_expires_at__gt=now)
+
+    def with_task(self) -> AssignmentQuerySet:
+        """Fetch along what the page or the answer of a held slot shows."""
+        return self.select_related(
+            "comparison__prompt", "comparison__response_a", "comparison__response_b", "guideline", "policy"
+        )
 
     def done(self) -> AssignmentQuerySet:
         return self.filter(state=Assignment.State.DONE)
@@ -250,17 +270,11 @@ class Assignment(models.Model):
     @property
     def shown_responses(self) -> tuple[Response, Response]:
         """The two responses in the order in which the holder sees them."""
-        pair = self.comparison
-        if self.shown_first_id == pair.response_a_id:
-            return pair.response_a, pair.response_b
-        return pair.response_b, pair.response_a
+        return self.comparison.shown(self.shown_first_id)
 
     def turn(self, preference: int) -> int:
-        """Turn a preference from display order into response coordinates, or back; the turn is its own inverse.
-
-        In display order negative = the response shown first; in response coordinates negative = response a.
-        """
-        return preference if self.shown_first_id == self.comparison.response_a_id else -preference
+        """Turn a preference from the holder's display order into response coordinates, or back."""
+        return self.comparison.turn(preference, self.shown_first_id)
 
 
 class Draft(models.Model):

@@ -12,13 +12,14 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from feedback.claims import BadSkip, LeaseLost, QueueNotOpen, SlotGone, claim_next, free_slot, renew_lease, skip
-from feedback.display import BadSeal, shown_first_of, turn
+from feedback.display import BadSeal, shown_first_of
 from feedback.forms import show_refusal
 from feedback.judging import (
+    AlreadyJudged,
     BadJudgment,
-    Flag,
     SubmissionDiffers,
     SubmissionIdTaken,
+    flag_labels,
     save_draft,
     submit_judgment,
 )
@@ -36,8 +37,6 @@ from feedback.views.label_page import (
     task_context,
 )
 from feedback.views.requests import SignedInRequest
-
-HELD = ("comparison__prompt", "comparison__response_a", "comparison__response_b", "guideline", "policy")
 
 
 @require_GET
@@ -63,7 +62,7 @@ def label_submit(request: SignedInRequest, queue: Queue) -> HttpResponse:
             **lease_of(form),
             annotator=request.user,
             submission_id=said["submission_id"],
-            preference=turn(said["preference"], comparison=comparison, shown_first_id=shown_first_id),
+            preference=comparison.turn(said["preference"], shown_first_id),
             rationale=said["rationale"],
             flags=said["flags"],
             active_seconds=seconds_of(said, comparison, request, now),
@@ -142,23 +141,21 @@ def label_draft(request: SignedInRequest, queue: Queue) -> HttpResponse:
         return JsonResponse({"errors": form.errors}, status=422)
     said = form.cleaned_data
     comparison = get_object_or_404(queue.comparisons, pk=said["comparison"])
-    if Judgment.objects.filter(comparison=comparison, annotator=request.user).exists():
-        return refusal("already_judged", "you have judged this comparison; revise the judgment instead")
     try:
         shown_first_id = shown_first_of(comparison=comparison, annotator=request.user, mark=said["order"])
         preference = said["preference"]
         save_draft(
             comparison=comparison,
             annotator=request.user,
-            preference=(
-                None if preference is None else turn(preference, comparison=comparison, shown_first_id=shown_first_id)
-            ),
+            preference=None if preference is None else comparison.turn(preference, shown_first_id),
             rationale=said["rationale"],
             flags=said["flags"],
             active_seconds=seconds_of(said, comparison, request, timezone.now()),
         )
     except BadSeal as error:
         return refusal("bad_seal", str(error), status=422)
+    except AlreadyJudged as error:
+        return refusal("already_judged", str(error))
     except BadJudgment as error:
         return refusal(error.field, error.message, status=422)
     return HttpResponse(status=204)
@@ -237,7 +234,7 @@ def refused(
     said = form.cleaned_data
     held = Assignment.objects.filter(queue=queue, annotator=request.user, state=Assignment.State.LEASED)
     named = said.get("assignment")
-    slot = held.filter(pk=named).select_related(*HELD).first() if named is not None else None
+    slot = held.filter(pk=named).with_task().first() if named is not None else None
     if slot is None:
         comparison = queue.comparisons.filter(pk__in=[said["comparison"]] if "comparison" in said else []).first()
         if comparison is None:
@@ -284,7 +281,7 @@ def lost(
     context = {
         "said": said,
         "choice": in_words(said["preference"]),
-        "flags": [Flag(flag).label for flag in said["flags"]],
+        "flags": flag_labels(said["flags"]),
         "slot_free": free,
         "judged_id": judged.pk if judged else None,
         "not_open": not is_open,

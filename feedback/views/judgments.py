@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from feedback.access import may, names_for, project_or_404
 from feedback.forms import JudgmentFilter, ReviewForm, show_refusal
+from feedback.judging import flag_labels
 from feedback.models import Judgment, Project, Review
 from feedback.reviewing import ReviewRefused, review_judgment
 from feedback.views.requests import SignedInRequest
@@ -103,6 +104,7 @@ def judgment_context(request: SignedInRequest, project: Project, judgment: Judgm
             {"letter": "A", "response": pair.response_a, "chosen": judgment.preference < 0},
             {"letter": "B", "response": pair.response_b, "chosen": judgment.preference > 0},
         ],
+        "flags": flag_labels(judgment.flags),
         "revisions": revisions,
         "is_current": revisions.first() == judgment,
         "reviews": judgment.reviews.select_related("reviewer"),

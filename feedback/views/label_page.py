@@ -21,16 +21,16 @@ from django.utils.safestring import SafeString
 
 from feedback.access import check
 from feedback.contract import PREFERENCE_LIMIT
-from feedback.display import seal, turn
+from feedback.display import STRENGTHS, seal
 from feedback.judging import RATIONALE_LENGTH_LIMIT, Flag
 from feedback.markdown import render as render_markdown
 from feedback.markdown import render_document
-from feedback.models import Assignment, Comparison, Draft, Guideline, Judgment, Queue, QueuePolicy, Response, Skip, User
+from feedback.models import Assignment, Comparison, Guideline, Judgment, Queue, QueuePolicy, Response, Skip, User
+from feedback.own_work import entered as typed
 from feedback.own_work import own_progress
 from feedback.views.requests import SignedInRequest
 
 TURN_LABELS = {"system": "Instruction to the assistant", "user": "User", "assistant": "Assistant"}
-STRENGTHS = ("slightly better", "better", "much better")
 
 P = ParamSpec("P")
 View = Callable[Concatenate[SignedInRequest, Queue, P], HttpResponse]
@@ -158,13 +158,14 @@ def task_context(
     assert slot.policy is not None, "a held slot has its policy"
     assert slot.guideline is not None, "a held slot has its guideline"
     last = last_judgment(queue=queue, annotator=annotator)
+    draft = comparison.drafts.filter(annotator=annotator).first()
     return {
         **parts(
             comparison=comparison,
             shown=slot.shown_responses,
             annotator=annotator,
             policy=slot.policy,
-            entered=entered or draft_of(slot, annotator),
+            entered=entered or typed(draft, shown_first_id=slot.shown_first_id),
         ),
         "comparison_id": comparison.pk,
         "assignment_id": slot.pk,
@@ -193,18 +194,6 @@ def guideline_context(guideline: Guideline, last: Judgment | None) -> dict[str, 
     }
 
 
-def draft_of(slot: Assignment, annotator: User) -> dict[str, Any]:
-    draft = Draft.objects.filter(comparison=slot.comparison, annotator=annotator).first()
-    if draft is None:
-        return {"preference": None, "rationale": "", "flags": [], "active_seconds": 0.0}
-    return {
-        "preference": None if draft.preference is None else slot.turn(draft.preference),
-        "rationale": draft.rationale,
-        "flags": draft.flags,
-        "active_seconds": draft.active_seconds,
-    }
-
-
 def last_judgment(*, queue: Queue, annotator: User) -> Judgment | None:
     """Return what the person judged last in this queue, in the revision that counts."""
     return Judgment.objects.current().filter(queue=queue, annotator=annotator).select_related("guideline").first()
@@ -217,8 +206,3 @@ def in_words(preference: int | None) -> str:
     if preference == 0:
         return "About the same"
     return f"{'Left' if preference < 0 else 'Right'} is {STRENGTHS[abs(preference) - 1]}"
-
-
-def as_shown(judgment: Judgment) -> int:
-    """Return the judgment's preference in the order in which the person saw the responses."""
-    return turn(judgment.preference, comparison=judgment.comparison, shown_first_id=judgment.shown_first_id)

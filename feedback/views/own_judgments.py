@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -13,12 +12,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_safe
 
-from feedback.display import turn
 from feedback.forms import show_refusal
-from feedback.judging import BadJudgment, Flag, NotCurrent, SubmissionIdTaken, revise_judgment
+from feedback.judging import BadJudgment, NotCurrent, SubmissionIdTaken, flag_labels, revise_judgment
 from feedback.label_forms import RevisionForm
-from feedback.models import Comparison, Judgment, Queue, Review
-from feedback.views.label_page import as_shown, guideline_context, in_queue, in_words, parts
+from feedback.models import Judgment, Queue, Review
+from feedback.own_work import credible_revision_seconds
+from feedback.views.label_page import guideline_context, in_queue, in_words, parts
 from feedback.views.requests import SignedInRequest
 
 PAGE = 50
@@ -35,9 +34,9 @@ def history(request: SignedInRequest, queue: Queue) -> HttpResponse:
         {
             "id": judgment.pk,
             "prompt": judgment.comparison.prompt.last_turn,
-            "choice": in_words(as_shown(judgment)),
+            "choice": in_words(judgment.shown_preference),
             "rationale": judgment.rationale,
-            "flags": [Flag(flag).label for flag in judgment.flags],
+            "flags": flag_labels(judgment.flags),
             "created_at": judgment.created_at,
             "revision": judgment.revision,
             "review": next(iter(judgment.reviews.all()), None),
@@ -65,10 +64,10 @@ def revise(request: SignedInRequest, queue: Queue, judgment: uuid.UUID) -> HttpR
             judgment=found,
             annotator=request.user,
             submission_id=said["submission_id"],
-            preference=turn(said["preference"], comparison=found.comparison, shown_first_id=found.shown_first_id),
+            preference=found.comparison.turn(said["preference"], found.shown_first_id),
             rationale=said["rationale"],
             flags=said["flags"],
-            active_seconds=min(said["active_seconds"], since(found.created_at, now)),
+            active_seconds=credible_revision_seconds(claimed=said["active_seconds"], judgment=found, now=now),
             interface="page",
             now=now,
         )
@@ -86,16 +85,12 @@ def own(request: SignedInRequest, queue: Queue) -> Any:
     return Judgment.objects.filter(queue=queue, annotator=request.user)
 
 
-def since(earlier: datetime, now: datetime) -> float:
-    return max(0.0, (now - earlier).total_seconds())
-
-
 def revision_page(
     request: SignedInRequest, queue: Queue, judgment: Judgment, *, form: RevisionForm | None = None, status: int = 200
 ) -> HttpResponse:
     said = form.cleaned_data if form else {}
     entered = {
-        "preference": said.get("preference", as_shown(judgment)),
+        "preference": said.get("preference", judgment.shown_preference),
         "rationale": form.data.get("rationale", "") if form else judgment.rationale,
         "flags": said.get("flags", []) if form else judgment.flags,
         "active_seconds": said.get("active_seconds", 0.0),
@@ -105,7 +100,7 @@ def revision_page(
     context = {
         **parts(
             comparison=judgment.comparison,
-            shown=as_seen(judgment.comparison, judgment.shown_first_id),
+            shown=judgment.comparison.shown(judgment.shown_first_id),
             annotator=request.user,
             policy=queue.policy,
             entered=entered,
@@ -122,8 +117,3 @@ def revision_page(
         "problem": next((str(found[0]) for found in form.errors.values()), "") if form else "",
     }
     return render(request, "feedback/annotator/revise.html", context, status=status)
-
-
-def as_seen(comparison: Comparison, shown_first_id: uuid.UUID) -> Any:
-    pair = (comparison.response_a, comparison.response_b)
-    return pair if shown_first_id == comparison.response_a_id else pair[::-1]

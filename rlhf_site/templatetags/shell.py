@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 
 from feedback.access import may
 from feedback.contract import PREFERENCE_LIMIT
+from feedback.display import STRENGTHS
 from feedback.markdown import render, render_document
 from feedback.models import Project, Role
 
@@ -125,5 +126,4 @@ def preference(value: int) -> dict[str, Any]:
 def preference_words(value: int) -> str:
     if value == 0:
         return "Tie"
-    strength = ("slightly better", "better", "much better")[abs(value) - 1]
-    return f"{'A' if value < 0 else 'B'} {strength}"
+    return f"{'A' if value < 0 else 'B'} {STRENGTHS[abs(value) - 1]}"
