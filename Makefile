@@ -3,8 +3,10 @@
 .PHONY: help run install test test-fast check demo screenshots clean system-packages
 
 PORT ?= 8000
-TORCH ?= cpu
 VENV := .venv
+# The build of torch that is installed stays until another one is asked for by name.
+TORCH ?= $(or $(firstword $(shell cat $(VENV)/.installed 2>/dev/null)),cpu)
+$(if $(filter $(TORCH),cpu cuda),,$(error TORCH is '$(TORCH)'; it may be cpu or cuda))
 PYTHON := $(VENV)/bin/python
 CONSTRAINTS := $(if $(filter cuda,$(TORCH)),,-c constraints-cpu.txt)
 # What the installed environment was made from; a change in any of it installs again.
