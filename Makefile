@@ -77,7 +77,7 @@ test: install system-packages ## Run every test (under 8 minutes on 2 cores)
 	@$(OFFLINE) $(QUIET_CORES) OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile -q $(ARGS)
 
 test-fast: install ## Run the tests that need neither torch nor a browser (under 60 s)
-	@$(OFFLINE) $(PYTHON) -m pytest -n 2 --dist loadfile -q -m "not torch and not browser and not slow" $(ARGS)
+	@$(OFFLINE) $(PYTHON) -m pytest -n 2 --dist worksteal -q -m "not torch and not browser and not slow" $(ARGS)
 
 # A production environment, to see what `check --deploy` says of it. The key is of this one process only.
 PRODUCTION_ENV = CONCORD_MODE=production ALLOWED_HOSTS=concord.example CSRF_TRUSTED_ORIGINS=https://concord.example \
