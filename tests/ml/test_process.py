@@ -96,18 +96,6 @@ def test_the_error_of_an_earlier_attempt_is_gone_once_the_run_succeeds(tmp_path,
     assert run.error() == ""
 
 
-def test_no_module_of_training_ml_brings_django():
-    modules = sorted(
-        ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for path in (ROOT / "training" / "ml").glob("*.py")
-        if path.stem != "__init__"
-    )
-    assert "training.ml.ppo" in modules
-    code = f"import sys, {', '.join(modules)}; print(sorted(m for m in sys.modules if m.split('.')[0] == 'django'))"
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "[]"
-
-
 def test_the_command_line_ends_with_1_and_a_message(tmp_path):
     result = subprocess.run(
         [sys.executable, "-m", "training.ml", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False

@@ -48,16 +48,6 @@ def test_a_filter_that_is_no_choice_shows_everything(project, curator, client):
     assert listed(client, project, split="nonsense") == ["Name a river."]
 
 
-def test_the_number_of_queries_does_not_grow_with_the_rows(project, curator, client, django_assert_max_num_queries):
-    for _ in range(12):
-        prompt = make_prompt(project)
-        make_response(prompt)
-        make_response(prompt)
-    client.force_login(curator)
-    with django_assert_max_num_queries(30):
-        client.get(reverse("prompts", args=[project.slug]))
-
-
 def test_a_prompt_shows_its_chat_and_who_wrote_each_response(project, curator, client):
     prompt = make_prompt(
         project,
