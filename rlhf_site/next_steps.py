@@ -167,7 +167,8 @@ def sampling_steps(project: Project) -> Iterator[Step]:
         yield Step("Sample responses", "Prompts are there, and nothing answers them yet.", start, "Sample")
         return
     sampled = Run.objects.filter(kind=Run.Kind.SAMPLE, policy=OuterRef("pk"))
-    fresh = project.checkpoints.filter(kind=Checkpoint.Kind.POLICY).exclude(Exists(sampled)).first()
+    policies = project.checkpoints.filter(kind=Checkpoint.Kind.POLICY).select_related("run")
+    fresh = policies.exclude(Exists(sampled)).first()
     if fresh is not None:
         yield results_step(fresh)
         yield Step(
@@ -180,7 +181,9 @@ def sampling_steps(project: Project) -> Iterator[Step]:
 
 def results_step(checkpoint: Checkpoint) -> Step:
     url = reverse("checkpoint", args=[checkpoint.project.slug, checkpoint.pk])
-    return Step(f"{checkpoint.name} is trained", results_in_words(checkpoint.evaluation), url, "Read results")
+    stopped = checkpoint.run is not None and checkpoint.run.state == Run.State.CANCELLED
+    title = f"{checkpoint.name} was stopped at step {checkpoint.step}" if stopped else f"{checkpoint.name} is trained"
+    return Step(title, results_in_words(checkpoint.evaluation), url, "Read results")
 
 
 def results_in_words(evaluation: dict) -> str:

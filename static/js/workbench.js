@@ -262,7 +262,7 @@
     const place = find("#until");
     if (!place) return;
     const time = new Date(now.until);
-    place.textContent = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+    place.textContent = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     place.dateTime = time.toISOString();
   }
 

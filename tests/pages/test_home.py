@@ -26,6 +26,7 @@ from tests.factories import (
     make_snapshot,
     make_user,
 )
+from training.models import Run
 
 
 def titles(project, person) -> list[str]:
@@ -143,6 +144,12 @@ def test_fresh_results_are_told_with_their_n(project, ml_staff, evaluation, word
     policy = make_policy_checkpoint(project, snapshot=snapshot, evaluation=evaluation)
     steps = {step.title: step for step in next_steps(project=project, person=ml_staff, now=timezone.now())}
     assert steps[f"{policy.name} is trained"].detail == words
+
+
+def test_a_policy_of_a_cancelled_run_is_not_called_trained(project, ml_staff):
+    policy = make_policy_checkpoint(project, snapshot=make_snapshot(project), step=3)
+    Run.objects.filter(pk=policy.run_id).update(state=Run.State.CANCELLED)
+    assert f"{policy.name} was stopped at step 3" in titles(project, ml_staff)
 
 
 def test_ml_staff_see_a_failed_run_with_its_reason_and_a_missing_worker(project, ml_staff):
