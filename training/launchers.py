@@ -33,5 +33,5 @@ def child_environment(directory: RunDirectory, base: str, environ: Mapping[str, 
     if Path(base).exists():
         own.setdefault("HF_HUB_OFFLINE", "1")
     own["PYTHONUNBUFFERED"] = "1"
-    own["HF_DATASETS_CACHE"] = str(directory.path / "datasets-cache")
+    own["HF_DATASETS_CACHE"] = str(directory.datasets_cache)
     return own

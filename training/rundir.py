@@ -5,28 +5,34 @@ prompts.jsonl      PromptRow per line (sample and PPO runs)
 progress.json      what the child is doing now, replaced atomically
 metrics.jsonl      one JSON object per optimizer step: {"step": 1, "time": ..., "loss": ...}
 samples.jsonl      SampleRow per line (sample runs)
+samples_preview.jsonl  a few rollouts of every update, for people to read (PPO runs)
 checkpoints/       resumable state, one folder per saved step; the trainer's own business
 model/             the finished adapter or reward model, with checkpoint.json (written by rename, so whole or absent)
 outcome.json       Outcome, written last: its presence means that the child ended by itself
 error.txt          a message for people, when the child gave up
 log.txt            stdout and stderr of the child, every attempt
 cancel             asks the child to stop after this step, keep a checkpoint and write its outcome
+child.json, lock   which process works here (training.child)
+datasets-cache/    scratch of the datasets library, gone when the run has ended
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 GUARD_FD = "CONCORD_GUARD_FD"
-"""Environment variable with the read end of a pipe that the worker holds open; end of file means the worker died."""
+"""Environment variable with the read end of a pipe that whoever started this process holds open: end of file means
+that the starter is gone."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +84,14 @@ class RunDirectory:
         self.progress_path = self.path / "progress.json"
         self.metrics_path = self.path / "metrics.jsonl"
         self.samples_path = self.path / "samples.jsonl"
+        self.previews_path = self.path / "samples_preview.jsonl"
         self.checkpoints_path = self.path / "checkpoints"
         self.model_path = self.path / "model"
         self.outcome_path = self.path / "outcome.json"
         self.error_path = self.path / "error.txt"
         self.log_path = self.path / "log.txt"
         self.cancel_path = self.path / "cancel"
+        self.datasets_cache = self.path / "datasets-cache"
 
     # Spec ---------------------------------------------------------------------------------------
 
@@ -143,6 +151,24 @@ class RunDirectory:
 
     def error(self) -> str:
         return self.error_path.read_text(errors="replace") if self.error_path.exists() else ""
+
+
+# Guard ------------------------------------------------------------------------------------------------
+
+
+def when_guard_closes(action: Callable[[], None]) -> None:
+    """Call `action`, in a thread, once the process that left a pipe in GUARD_FD is gone; without a pipe do nothing."""
+    descriptor = os.environ.pop(GUARD_FD, "")
+    if not descriptor:
+        return
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):  # a broken pipe says the same as a closed one
+            while os.read(int(descriptor), 1024):
+                pass
+        action()
+
+    threading.Thread(target=watch, name="guard", daemon=True).start()
 
 
 # Files ------------------------------------------------------------------------------------------------

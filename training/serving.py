@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from typing import Any
 
-from training.rundir import GUARD_FD
+from training.rundir import when_guard_closes
 
 worker_class = "gthread"
 workers = 1
@@ -24,13 +23,4 @@ control_socket_disable = True
 
 def when_ready(server: Any) -> None:
     """End with `manage.py up`, even when it is killed: its end of the guard pipe closes then."""
-    descriptor = os.environ.pop(GUARD_FD, "")
-    if not descriptor:
-        return
-
-    def watch() -> None:
-        while os.read(int(descriptor), 1024):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="guard", daemon=True).start()
+    when_guard_closes(lambda: os.kill(os.getpid(), signal.SIGTERM))

@@ -130,7 +130,7 @@ class Preview:
 def rollout_previews(run: Run, updates: int = 2) -> list[Preview]:
     """Return the rollouts of the first update and the last ones, the newest first; unreadable lines are passed over."""
     by_step: dict[int, list[dict[str, Any]]] = {}
-    for row in whole_lines(RunDirectory(run.directory).path / "samples_preview.jsonl"):
+    for row in whole_lines(RunDirectory(run.directory).previews_path):
         if isinstance(row.get("step"), int):
             by_step.setdefault(row["step"], []).append(row)
     steps = sorted(by_step, reverse=True)

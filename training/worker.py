@@ -279,7 +279,7 @@ class Attempt:
             outcome = outcome_of_killed(self.directory)
         if outcome is not None:
             checkpoint = land_outcome(self.run, self.lease, outcome)
-            shutil.rmtree(self.directory.path / "datasets-cache", ignore_errors=True)
+            shutil.rmtree(self.directory.datasets_cache, ignore_errors=True)
             logger.info("run %s %s%s", self.run.pk, outcome.status, f", left {checkpoint}" if checkpoint else "")
         elif self.directory.error():
             end_run(self.lease, state=Run.State.FAILED, error=self.directory.error())

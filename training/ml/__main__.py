@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import traceback
 import warnings
 from pathlib import Path
@@ -24,26 +23,19 @@ from training.configs import (
     parse_config,
 )
 from training.ml import CannotRun
-from training.rundir import GUARD_FD, BadRunDirectory, Outcome, RunDirectory, RunSpec
+from training.rundir import BadRunDirectory, Outcome, RunDirectory, RunSpec, when_guard_closes
 
 
-def watch_guard(descriptor: int) -> None:
-    """Wait until the other end of the pipe closes, then kill this process and those it started."""
-    try:
-        while os.read(descriptor, 1024):
-            pass
-    except OSError:
-        pass  # a broken pipe says the same as a closed one
+def die_with_the_group() -> None:
+    """Kill this process and those it started."""
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
 
 
 def start_guard() -> None:
-    """Start the guard when the worker left one end of a pipe in CONCORD_GUARD_FD."""
-    value = os.environ.pop(GUARD_FD, "")
-    if value:
-        threading.Thread(target=watch_guard, args=(int(value),), daemon=True, name="guard").start()
+    """End with the worker, should it die: it left one end of a pipe in CONCORD_GUARD_FD."""
+    when_guard_closes(die_with_the_group)
 
 
 def prepare_environment(run: RunDirectory, spec: RunSpec) -> None:
@@ -52,7 +44,7 @@ def prepare_environment(run: RunDirectory, spec: RunSpec) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the log is a file
-    os.environ.setdefault("HF_DATASETS_CACHE", str(run.path / "datasets-cache"))
+    os.environ.setdefault("HF_DATASETS_CACHE", str(run.datasets_cache))
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses several devices in one process
     # What the libraries say of each other's versions is not for those who read the log.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft|accelerate)\b")

@@ -322,7 +322,7 @@ def run_ppo(run: RunDirectory, spec: RunSpec, config: PPOConfig) -> Outcome:
         models.trained().values(), lr=config.learning_rate, eps=1e-5, weight_decay=0.0, foreach=False
     )
     done = resume(run, models, optimizer)
-    previews = run.path / "samples_preview.jsonl"
+    previews = run.previews_path
     run.forget_metrics_after(done)
     keep_lines(previews, [row for row in read_lines(previews) if row["step"] <= done])
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import threading
 from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from training.rundir import GUARD_FD
+from training.rundir import when_guard_closes
 from training.worker import RunWorker
 
 
@@ -36,19 +34,5 @@ class Command(BaseCommand):
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        stop_with_supervisor(worker)
+        when_guard_closes(worker.stop)  # `manage.py up` leaves one
         worker.work(once=options["once"])
-
-
-def stop_with_supervisor(worker: RunWorker) -> None:
-    """End with the process that started this one, if it left a guard pipe (`manage.py up` does)."""
-    descriptor = os.environ.pop(GUARD_FD, "")
-    if not descriptor:
-        return
-
-    def watch() -> None:
-        while os.read(int(descriptor), 1024):
-            pass
-        worker.stop()
-
-    threading.Thread(target=watch, name="guard", daemon=True).start()
