@@ -22,6 +22,7 @@ from typing import Any
 
 import httpx
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Error as BrowserError
 
 from benchmarks.demo import PROMPTS, Annotator, Client, DemoFailed, Sizes, say, turn
 from benchmarks.own_site import ROOT, OwnSite, SiteFailed, base_model
@@ -242,7 +243,7 @@ def main() -> int:
                 with httpx.Client(base_url=site.url, timeout=60) as http:
                     ids = make_rows(http, passwords)
                 trouble = take(site, ids, folder, bool(options.selected), options.only)
-    except (SiteFailed, DemoFailed, httpx.HTTPError) as error:
+    except (SiteFailed, DemoFailed, BrowserError, httpx.HTTPError) as error:
         print(f"No pictures: {error}", file=sys.stderr)
         return 1
     if options.selected:
