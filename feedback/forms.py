@@ -179,11 +179,7 @@ class JudgmentFilter(forms.Form):
         if asked.get("annotator"):
             judgments = judgments.filter(annotator=asked["annotator"])
         if asked.get("simulated"):
-            judgments = (
-                judgments.filter(simulation_rule="")
-                if asked["simulated"] == "no"
-                else judgments.exclude(simulation_rule="")
-            )
+            judgments = judgments.by_people() if asked["simulated"] == "no" else judgments.simulated()
         if asked.get("review"):
             wanted = {"none": None, "accepted": True, "rejected": False}[asked["review"]]
             judgments = judgments.filter(

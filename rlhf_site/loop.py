@@ -53,7 +53,7 @@ def stations(project: Project, person: User, now: datetime) -> list[Station]:
         leased=Count("pk", filter=Q(state=Assignment.State.LEASED, lease_expires_at__gt=now)),
     )
     said = Judgment.objects.in_project(project).current()
-    simulated = said.exclude(simulation_rule="").count()
+    simulated = said.simulated().count()
     active = dict(project.runs.unfinished().values_list("kind").annotate(Count("pk")).order_by())
     models = dict(project.checkpoints.values_list("kind").annotate(Count("pk")).order_by())
     policies = models.get(Checkpoint.Kind.POLICY, 0)

@@ -11,7 +11,8 @@ from django.urls import reverse
 
 from feedback.access import roles_of
 from feedback.claims import held_slot, next_slots
-from feedback.models import Assignment, Judgment, Project, Queue, Response, Review, Role, User
+from feedback.models import Assignment, Judgment, Project, Queue, Response, Role, User
+from feedback.snapshots import eligible_judgments
 from training.models import Checkpoint, Run
 from training.watching import worker_is_alive
 
@@ -114,7 +115,7 @@ def curator_steps(project: Project) -> Iterator[Step]:
 def judgment_steps(project: Project) -> Iterator[Step]:
     current = Judgment.objects.in_project(project).current()
     by_people = current.by_people()
-    unread = by_people.exclude(Exists(Review.objects.filter(judgment=OuterRef("pk")))).order_by("id")
+    unread = by_people.unreviewed()
     oldest = unread.first()
     if oldest is not None:
         yield Step(
@@ -123,7 +124,7 @@ def judgment_steps(project: Project) -> Iterator[Step]:
             reverse("judgment", args=[project.slug, oldest.pk]),
             "Review",
         )
-    fresh = by_people.not_rejected().exclude(preference=0).filter(snapshots__isnull=True).count()
+    fresh = eligible_judgments(project=project).filter(snapshots__isnull=True).count()
     if fresh:
         yield Step(
             f"{plural(fresh, 'decisive judgment')} in no snapshot yet",

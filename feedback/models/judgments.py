@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from feedback.models.append_only import AppendOnlyModel
@@ -30,6 +30,13 @@ class JudgmentQuerySet(models.QuerySet["Judgment"]):
     def by_people(self) -> JudgmentQuerySet:
         """Without those of simulated annotators."""
         return self.filter(simulation_rule="")
+
+    def simulated(self) -> JudgmentQuerySet:
+        return self.exclude(simulation_rule="")
+
+    def unreviewed(self) -> JudgmentQuerySet:
+        """Those that nobody has reviewed, the oldest first."""
+        return self.exclude(Exists(Review.objects.filter(judgment=OuterRef("pk")))).order_by("id")
 
     def with_review(self) -> JudgmentQuerySet:
         """Annotate `review_accepted`: what the latest review says, None without a review."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import Exists, OuterRef
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
@@ -13,7 +12,8 @@ from django.views.decorators.http import require_POST, require_safe
 from feedback.access import may, names_for, project_or_404
 from feedback.forms import JudgmentFilter, ReviewForm, show_refusal
 from feedback.judging import flag_labels
-from feedback.models import Judgment, Project, Review
+from feedback.models import Judgment, Project
+from feedback.models.judgments import JudgmentQuerySet
 from feedback.reviewing import ReviewRefused, review_judgment
 from feedback.views.requests import SignedInRequest
 
@@ -80,15 +80,14 @@ def judgment_review(request: SignedInRequest, project: str, judgment: str) -> Ht
     return redirect("judgment", within.slug, following.pk if following else found.pk)
 
 
-def judgments_of(project: Project):
+def judgments_of(project: Project) -> JudgmentQuerySet:
     """Return the judgments that count now, those of people and of simulated annotators."""
     return Judgment.objects.in_project(project).current()
 
 
 def next_to_review(project: Project) -> Judgment | None:
     """Return the oldest judgment of a person that nobody has reviewed."""
-    reviewed = Review.objects.filter(judgment=OuterRef("pk"))
-    return judgments_of(project).by_people().exclude(Exists(reviewed)).order_by("id").first()
+    return judgments_of(project).by_people().unreviewed().first()
 
 
 def judgment_context(request: SignedInRequest, project: Project, judgment: Judgment, form: ReviewForm) -> dict:
