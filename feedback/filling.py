@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Count, Exists, OuterRef
+from django.db.models import Count, Exists, OuterRef, QuerySet
 
-from feedback.models import Comparison, Queue
-from feedback.models.prompts import PromptQuerySet
+from feedback.models import Comparison, Prompt, Queue
 from feedback.queues import enqueue_prompt
 
 
@@ -18,7 +17,7 @@ class Filled:
     comparisons: int
 
 
-def fillable_prompts(queue: Queue) -> PromptQuerySet:
+def fillable_prompts(queue: Queue) -> QuerySet[Prompt]:
     """Return the project's prompts with two or more responses and no comparison in `queue` yet."""
     there = Comparison.objects.filter(queue=queue, prompt=OuterRef("pk"))
     counted = queue.project.prompts.annotate(response_count=Count("responses"))

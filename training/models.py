@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
@@ -13,16 +12,8 @@ from django.db.models.functions import Now
 from feedback.models import Project, Queue, Snapshot
 from feedback.models.people import new_id
 
-if TYPE_CHECKING:
-    from django.contrib.auth.models import AnonymousUser
-
-    from feedback.models import User
-
 
 class CheckpointQuerySet(models.QuerySet["Checkpoint"]):
-    def visible_to(self, person: User | AnonymousUser) -> CheckpointQuerySet:
-        return self.filter(project__in=Project.objects.visible_to(person))
-
     def policies(self) -> CheckpointQuerySet:
         """Models that can write: base models and trained policies."""
         return self.filter(kind__in=(Checkpoint.Kind.BASE, Checkpoint.Kind.POLICY))
@@ -94,9 +85,6 @@ class Checkpoint(models.Model):
 
 
 class RunQuerySet(models.QuerySet["Run"]):
-    def visible_to(self, person: User | AnonymousUser) -> RunQuerySet:
-        return self.filter(project__in=Project.objects.visible_to(person))
-
     def claimable(self) -> RunQuerySet:
         """Queued runs, and running ones whose worker has not renewed its lease; in database time."""
         return self.filter(Q(state=Run.State.QUEUED) | Q(state=Run.State.RUNNING, lease_expires_at__lte=Now()))

@@ -17,10 +17,6 @@ from feedback.models.queues import Assignment, Comparison, Guideline, Queue, Que
 if TYPE_CHECKING:
     import uuid
 
-    from django.contrib.auth.models import AnonymousUser
-
-    from feedback.models.people import User
-
 
 class JudgmentQuerySet(models.QuerySet["Judgment"]):
     def current(self) -> JudgmentQuerySet:
@@ -43,20 +39,12 @@ class JudgmentQuerySet(models.QuerySet["Judgment"]):
         latest = Review.objects.filter(judgment=OuterRef("pk")).order_by("-id").values("accepted")[:1]
         return self.annotate(review_accepted=Subquery(latest))
 
-    def not_rejected(self) -> JudgmentQuerySet:
-        """Without those whose latest review rejects them."""
-        return self.with_review().filter(Q(review_accepted=True) | Q(review_accepted__isnull=True))
-
     def rejected(self) -> JudgmentQuerySet:
         """Those whose latest review rejects them."""
         return self.with_review().filter(Q(review_accepted=False))
 
     def in_project(self, project: Project) -> JudgmentQuerySet:
         return self.filter(queue__project=project)
-
-    def visible_to(self, person: User | AnonymousUser) -> JudgmentQuerySet:
-        """Judgments of projects that `person` belongs to; what a role may read is a predicate's business."""
-        return self.filter(queue__project__in=Project.objects.visible_to(person))
 
 
 class Judgment(AppendOnlyModel):

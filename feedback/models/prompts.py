@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django.conf import settings
 from django.db import models
 
 from feedback.contract import SPLITS, TRAIN
 from feedback.models.people import Project, new_id
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import AnonymousUser
-
-    from feedback.models.people import User
-
-
-class PromptQuerySet(models.QuerySet["Prompt"]):
-    def visible_to(self, person: User | AnonymousUser) -> PromptQuerySet:
-        return self.filter(project__in=Project.objects.visible_to(person))
 
 
 class Prompt(models.Model):
@@ -38,8 +26,6 @@ class Prompt(models.Model):
     tags = models.JSONField(default=list, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
     created_at = models.DateTimeField(auto_now_add=True)
-
-    objects = PromptQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 
 class QueueQuerySet(models.QuerySet["Queue"]):
-    def visible_to(self, person: User | AnonymousUser) -> QueueQuerySet:
-        return self.filter(project__in=Project.objects.visible_to(person))
-
     def open(self) -> QueueQuerySet:
         return self.filter(state=Queue.State.OPEN)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
@@ -12,16 +11,6 @@ from django.utils import timezone
 from feedback.models.append_only import AppendOnlyModel
 from feedback.models.judgments import Judgment
 from feedback.models.people import Project, new_id
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import AnonymousUser
-
-    from feedback.models.people import User
-
-
-class SnapshotQuerySet(models.QuerySet["Snapshot"]):
-    def visible_to(self, person: User | AnonymousUser) -> SnapshotQuerySet:
-        return self.filter(project__in=Project.objects.visible_to(person))
 
 
 class Snapshot(AppendOnlyModel):
@@ -35,8 +24,6 @@ class Snapshot(AppendOnlyModel):
     judgments = models.ManyToManyField(Judgment, related_name="snapshots")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-
-    objects = SnapshotQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

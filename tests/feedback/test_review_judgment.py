@@ -20,16 +20,16 @@ def test_a_review_is_stored_and_the_latest_one_counts(judgment):
     reviewer = make_user()
     review_judgment(judgment=judgment, reviewer=reviewer, accepted=False, reason="Too fast to have read it.")
     assert Judgment.objects.with_review().get().review_accepted is False
-    assert not Judgment.objects.not_rejected().exists()
+    assert Judgment.objects.rejected().count() == 1
     review_judgment(judgment=judgment, reviewer=reviewer, accepted=True)
     assert Judgment.objects.with_review().get().review_accepted is True
-    assert Judgment.objects.not_rejected().count() == 1
+    assert not Judgment.objects.rejected().exists()
     assert Review.objects.count() == 2
 
 
 def test_a_judgment_without_review_is_not_rejected(judgment):
     assert Judgment.objects.with_review().get().review_accepted is None
-    assert Judgment.objects.not_rejected().count() == 1
+    assert not Judgment.objects.rejected().exists()
 
 
 def test_the_same_review_again_adds_none(judgment):

@@ -6,7 +6,6 @@ import pytest
 
 from feedback.access import may
 from tests.factories import make_user
-from training.models import Run
 
 pytestmark = pytest.mark.django_db
 
@@ -31,11 +30,3 @@ def test_a_superuser_may_do_both(project):
     person = make_user(is_superuser=True)
     assert may(person, "training.read", project)
     assert may(person, "training.run", project)
-
-
-def test_an_outsider_sees_no_run(project, outsider, ml_staff):
-    from tests.factories import make_run
-
-    run = make_run(project)
-    assert list(Run.objects.visible_to(ml_staff)) == [run]
-    assert not Run.objects.visible_to(outsider).exists()

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.http import Http404
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -131,9 +131,7 @@ class RunMetrics(APIView):
 
 
 def run_or_404(request: Request, pk: UUID, permission: str) -> Run:
-    run = Run.objects.visible_to(request.user).select_related(*RELATED).filter(pk=pk).first()
-    if run is None:
-        raise Http404("no such run")
+    run = get_object_or_404(Run.objects.select_related(*RELATED), pk=pk)
     check(request.user, permission, run.project)
     return run
 
@@ -169,12 +167,9 @@ class CheckpointDetail(APIView):
     @extend_schema(responses=CheckpointDetailSerializer)
     def get(self, request: Request, checkpoint: UUID) -> ApiResponse:
         """One checkpoint with its lineage (run, snapshot, judgments, ancestors) and what came of it."""
-        found = Checkpoint.objects.visible_to(request.user).select_related("project", "run", "snapshot")
-        one = found.filter(pk=checkpoint).first()
-        if one is None:
-            raise Http404("no such checkpoint")
-        check(request.user, "training.read", one.project)
-        return ApiResponse(CheckpointDetailSerializer(one).data)
+        found = get_object_or_404(Checkpoint.objects.select_related("project", "run", "snapshot"), pk=checkpoint)
+        check(request.user, "training.read", found.project)
+        return ApiResponse(CheckpointDetailSerializer(found).data)
 
 
 def chosen(rows: Any, request: Request, fields: dict[str, Any]) -> Any:
