@@ -304,8 +304,11 @@ def test_files_that_a_crash_left_damaged_are_put_aside(project, queue, annotator
     crashed = freeze(project, curator)
     Snapshot.objects.filter(pk=crashed.pk).delete()
     (crashed.directory / "data" / "train.parquet").write_bytes(b"half")
+    aside = set(crashed.directory.parent.glob(".damaged-*"))
     again = freeze(project, curator)
     verify_snapshot(again)
+    (damaged,) = set(crashed.directory.parent.glob(".damaged-*")) - aside
+    assert (damaged / "data" / "train.parquet").read_bytes() == b"half"
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "README.md", "data/train.parquet"])
