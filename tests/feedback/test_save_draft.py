@@ -1,8 +1,8 @@
 import pytest
 
-from feedback.judging import BadJudgment, save_draft
+from feedback.judging import AlreadyJudged, BadJudgment, save_draft
 from feedback.models import Draft
-from tests.factories import make_comparison, make_member
+from tests.factories import make_comparison, make_judgment, make_member
 
 pytestmark = pytest.mark.django_db
 
@@ -40,4 +40,18 @@ def test_bad_values_are_named(field, values):
     with pytest.raises(BadJudgment) as caught:
         save_draft(comparison=comparison, annotator=make_member(comparison.queue.project), **{**good, **values})
     assert caught.value.field == field
+    assert not Draft.objects.exists()
+
+
+def test_a_draft_of_what_one_has_judged_is_refused():
+    judgment = make_judgment()
+    with pytest.raises(AlreadyJudged, match="revise the judgment instead"):
+        save_draft(
+            comparison=judgment.comparison,
+            annotator=judgment.annotator,
+            preference=1,
+            rationale="late",
+            flags=(),
+            active_seconds=1.0,
+        )
     assert not Draft.objects.exists()
