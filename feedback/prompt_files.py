@@ -324,6 +324,8 @@ def unzip(path: Path, directory: Path, max_bytes: int) -> None:
                 raise BadFile(f"the archive has {len(entries):,} entries; the most is {ARCHIVE_FILES_LIMIT:,}")
             for entry in entries:
                 name = PurePosixPath(entry.filename.replace("\\", "/"))
+                if not name.parts and not entry.filename.endswith("/"):
+                    raise BadFile(f"the archive holds an entry whose name is {entry.filename!r}; give it one")
                 if name.is_absolute() or ".." in name.parts or (name.parts and ":" in name.parts[0]):
                     raise BadFile(f"the archive holds {entry.filename!r}, which points out of it")
                 if len(name.parts) > ARCHIVE_DEPTH_LIMIT:

@@ -65,6 +65,8 @@ HOSTILE = {
     "lzma.zip": (damaged_lzma(), "not a zip archive that can be read"),
     "name.zip": (archive("é.jsonl", PROMPTS).replace("é".encode(), b"\xff\xff"), "not a zip archive that can be read"),
     "deep.zip": (archive("a/" * 1_900 + "x.jsonl", PROMPTS), "more than 20 deep"),
+    "nameless.zip": (archive("QQQQ", PROMPTS).replace(b"QQQQ", b"\0QQQ"), "an entry whose name is ''"),
+    "dot.zip": (archive(".", PROMPTS), "an entry whose name is '.'"),
     "nested.zip": (archive("state.json", b"[" * 100_000), "state.json does not list"),
     "long.zip": (
         archive("state.json", json.dumps({"_data_files": [{"filename": "x" * 5_000}]}).encode()),

@@ -394,7 +394,7 @@ def test_what_is_said_about_the_whole_file_is_checked_too(load, values):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "csv", "tsv", "parquet", "arrow", "zip", "jsonl.gz"])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=300), seed=st.booleans(), place=st.integers(0, 2_000), byte=st.integers(0, 255))
 def test_no_bytes_whatever_break_the_import(load, suffix, content, seed, place, byte):
     """Random bytes, and whole files with one byte changed, are imported or refused and nothing else."""
