@@ -5,39 +5,19 @@ from __future__ import annotations
 import contextlib
 import math
 import uuid
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
 
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, transaction
 
+from feedback.answers import Answer, BadJudgment, check_answer, to_stored
 from feedback.claims import LeaseLost, held_by_token, lease_lost
-from feedback.contract import PREFERENCE_LIMIT
-from feedback.models import Assignment, Comparison, Draft, Judgment, QueuePolicy, User
-from feedback.refusals import Refusal
+from feedback.models import Assignment, Draft, Judgment, LabelSchema, Queue, Task, User
 
-RATIONALE_LENGTH_LIMIT = 10_000
 ACTIVE_SECONDS_LIMIT = 7 * 24 * 3600
 INTERFACES = ("page", "api")
-
-
-class Flag(models.TextChoices):
-    """What can be wrong with the responses, whichever is preferred."""
-
-    FAILS_INSTRUCTION = "fails_instruction", "Fails the instruction"
-    HALLUCINATION = "hallucination", "Makes things up"
-    UNSAFE = "unsafe", "Unsafe"
-    PERSONAL_DATA = "personal_data", "Personal data"
-    OFF_TOPIC = "off_topic", "Off topic"
-    OTHER = "other", "Something else"
-
-
-def flag_labels(flags: Iterable[str]) -> list[str]:
-    """Return stored flags as people read them."""
-    return [Flag(flag).label for flag in flags]
-
-
-class BadJudgment(Refusal):
-    """A judgment's values are wrong; `field` says which and `message` what would be right."""
+NOTHING: Mapping[str, Any] = {}
 
 
 class SubmissionIdTaken(Exception):
@@ -49,11 +29,15 @@ class SubmissionDiffers(SubmissionIdTaken):
 
 
 class AlreadyJudged(Exception):
-    """The person has judged the comparison; a draft of it would come back to nobody."""
+    """The person has judged the task; a draft of it would come back to nobody."""
 
 
 class NotCurrent(Exception):
     """The judgment has been revised since, or is somebody else's."""
+
+
+class RevisionClosed(Exception):
+    """The queue's policy no longer lets the judgment be revised; the message says since when."""
 
 
 def submit_judgment(
@@ -62,23 +46,20 @@ def submit_judgment(
     annotator: User,
     lease_token: uuid.UUID,
     submission_id: uuid.UUID,
-    preference: int,
+    answer: Mapping[str, Any],
     rationale: str = "",
-    flags: Iterable[str] = (),
+    flags: Sequence[Any] = (),
     active_seconds: float,
     interface: str,
     now: datetime,
 ) -> Judgment:
-    """Store what the person says of the comparison they hold, and close the slot.
+    """Store what the person says of the task they hold, and close the slot.
 
-    `preference` is in response coordinates (`Assignment.turn` makes it from display order). The same `submission_id`
-    with the same content again returns the stored judgment. When the lease is lost, everything typed is kept as a
-    draft before LeaseLost is raised, unless the person has judged the comparison already.
+    `answer` and `flags` count in the order in which the person saw the responses (`feedback.answers`). The same
+    `submission_id` with the same content again returns the stored judgment. When the lease is lost, everything typed
+    is kept as a draft before LeaseLost is raised, unless the person has judged the task already.
     Raises LeaseLost, BadJudgment, SubmissionIdTaken, SubmissionDiffers.
     """
-    flags = checked_flags(flags)
-    rationale = checked_rationale(rationale)
-    check_preference(preference)
     check_seconds(active_seconds)
     check_interface(interface)
     try:
@@ -87,7 +68,7 @@ def submit_judgment(
             annotator=annotator,
             lease_token=lease_token,
             submission_id=submission_id,
-            preference=preference,
+            answer=answer,
             rationale=rationale,
             flags=flags,
             active_seconds=active_seconds,
@@ -95,13 +76,13 @@ def submit_judgment(
             now=now,
         )
     except LeaseLost:
-        comparison = Comparison.objects.filter(assignments=assignment_id).first()
-        if comparison is not None:
+        task = Task.objects.filter(assignments=assignment_id).first()
+        if task is not None:
             with contextlib.suppress(AlreadyJudged):
                 save_draft(
-                    comparison=comparison,
+                    task=task,
                     annotator=annotator,
-                    preference=preference,
+                    answer=answer,
                     rationale=rationale,
                     flags=flags,
                     active_seconds=active_seconds,
@@ -116,51 +97,70 @@ def store_submission(
     annotator: User,
     lease_token: uuid.UUID,
     submission_id: uuid.UUID,
-    preference: int,
+    answer: Mapping[str, Any],
     rationale: str,
-    flags: list[str],
+    flags: Sequence[Any],
     active_seconds: float,
     interface: str,
     now: datetime,
 ) -> Judgment:
     """Close the slot by one UPDATE fenced on the lease, and write the judgment with its provenance."""
-    content = (preference, rationale, flags)
-    if stored := submitted_before(submission_id, annotator, content, assignment_id=assignment_id):
+    slot = (
+        Assignment.objects.filter(pk=assignment_id)
+        .select_related("task__queue__project", "task__queue__schema__queue", "schema__queue")
+        .prefetch_related("task__links__response")
+        .first()
+    )
+    if slot is None:
+        raise LeaseLost(slot_free=False)
+    is_mine = slot.annotator_id == annotator.pk and slot.schema is not None
+    order = slot.display_order if is_mine else slot.task.order_for(annotator)
+    said = stored_answer(
+        slot.schema if is_mine else slot.task.queue.schema, order, answer, rationale=rationale, flags=flags
+    )
+    if stored := submitted_before(submission_id, annotator, said, assignment_id=assignment_id):
         return stored
-    held = held_by_token(assignment_id=assignment_id, annotator=annotator, lease_token=lease_token, now=now)
-    slot = held.select_related("comparison", "policy").first()
-    if slot is not None and slot.policy is not None:
-        check_against_policy(slot.policy, preference, rationale)
-    if slot is None or not held.update(state=Assignment.State.DONE):
-        if stored := submitted_before(submission_id, annotator, content, assignment_id=assignment_id):
+    live = held_by_token(assignment_id=assignment_id, annotator=annotator, lease_token=lease_token, now=now)
+    if not is_mine or not live.update(state=Assignment.State.DONE):
+        if stored := submitted_before(submission_id, annotator, said, assignment_id=assignment_id):
             return stored  # the same submission was committed a moment ago, by another process
         raise lease_lost(assignment_id=assignment_id, annotator=annotator, now=now)
-    # The constraint assignment_holder_matches_state says the same to the database.
-    assert slot.shown_first_id is not None
-    assert slot.guideline_id is not None
-    assert slot.policy_id is not None
     judgment = write(
         Judgment(
             assignment=slot,
-            comparison=slot.comparison,
+            task=slot.task,
             queue_id=slot.queue_id,
             annotator=annotator,
             submission_id=submission_id,
-            preference=preference,
-            rationale=rationale,
-            flags=flags,
+            preference=said.preference,
+            content=said.content,
+            rationale=said.rationale,
+            flags=said.flags,
             active_seconds=active_seconds,
-            shown_first_id=slot.shown_first_id,
+            display_order=slot.display_order,
             guideline_id=slot.guideline_id,
             policy_id=slot.policy_id,
-            propensity=slot.comparison.propensity,
+            schema=slot.schema,
+            propensity=slot.task.propensity,
+            arm=slot.arm,
+            arm_propensity=slot.arm_propensity,
             interface=interface,
             simulation_rule=annotator.simulation_rule,
             created_at=now,
         )
     )
-    Draft.objects.filter(comparison=slot.comparison, annotator=annotator).delete()
+    Draft.objects.filter(task=slot.task, annotator=annotator).delete()
     return judgment
+
+
+def stored_answer(
+    schema: LabelSchema | None, order: Sequence[int], answer: Mapping[str, Any], *, rationale: str, flags: Sequence[Any],
+    whole: bool = True,
+) -> Answer:
+    """Check an answer in display order and return it in response order. Raises BadJudgment."""
+    assert schema is not None, "a queue has its label schema"
+    checked = check_answer(schema.asks, len(order), answer, rationale=rationale, flags=flags, whole=whole)
+    return to_stored(checked, order)
 
 
 @transaction.atomic
@@ -169,52 +169,54 @@ def revise_judgment(
     judgment: Judgment,
     annotator: User,
     submission_id: uuid.UUID,
-    preference: int,
+    answer: Mapping[str, Any],
     rationale: str = "",
-    flags: Iterable[str] = (),
+    flags: Sequence[Any] = (),
     active_seconds: float,
     interface: str,
     now: datetime,
 ) -> Judgment:
     """Store a new revision that supersedes `judgment`, under the queue's guidelines and policy of now.
 
+    The label schema is the one that the judgment was made under: what was asked does not change with hindsight.
     Snapshots that hold the old revision keep it. The same `submission_id` with the same content again returns the
-    stored revision. Raises NotCurrent, BadJudgment, SubmissionIdTaken, SubmissionDiffers.
+    stored revision. Raises NotCurrent, RevisionClosed, BadJudgment, SubmissionIdTaken, SubmissionDiffers.
     """
     if judgment.annotator_id != annotator.pk:
         raise NotCurrent("only its own annotator revises a judgment")
-    flags = checked_flags(flags)
-    rationale = checked_rationale(rationale)
-    content = (preference, rationale, flags)
-    if stored := submitted_before(submission_id, annotator, content, supersedes_id=judgment.pk):
+    said = stored_answer(judgment.schema, judgment.display_order, answer, rationale=rationale, flags=flags)
+    if stored := submitted_before(submission_id, annotator, said, supersedes_id=judgment.pk):
         return stored
-    policy = judgment.queue.policy
-    check_preference(preference)
     check_seconds(active_seconds)
     check_interface(interface)
-    check_against_policy(policy, preference, rationale)
     Assignment.objects.select_for_update().get(pk=judgment.assignment_id)  # one revision at a time
-    if stored := submitted_before(submission_id, annotator, content, supersedes_id=judgment.pk):
+    if stored := submitted_before(submission_id, annotator, said, supersedes_id=judgment.pk):
         return stored
     if Judgment.objects.filter(supersedes=judgment).exists():
         raise NotCurrent("this judgment has been revised since")
+    queue = Queue.objects.in_force().get(pk=judgment.queue_id)
+    check_may_revise(judgment=judgment, queue=queue, now=now)
     return write(
         Judgment(
             assignment_id=judgment.assignment_id,
-            comparison_id=judgment.comparison_id,
+            task_id=judgment.task_id,
             queue_id=judgment.queue_id,
             annotator=annotator,
             submission_id=submission_id,
             revision=judgment.revision + 1,
             supersedes=judgment,
-            preference=preference,
-            rationale=rationale,
-            flags=flags,
+            preference=said.preference,
+            content=said.content,
+            rationale=said.rationale,
+            flags=said.flags,
             active_seconds=active_seconds,
-            shown_first_id=judgment.shown_first_id,
-            guideline=judgment.queue.guideline,
-            policy=policy,
+            display_order=judgment.display_order,
+            guideline=queue.guideline,
+            policy=queue.policy,
+            schema_id=judgment.schema_id,
             propensity=judgment.propensity,
+            arm=judgment.arm,
+            arm_propensity=judgment.arm_propensity,
             interface=interface,
             simulation_rule=annotator.simulation_rule,
             created_at=now,
@@ -222,38 +224,58 @@ def revise_judgment(
     )
 
 
+def check_may_revise(*, judgment: Judgment, queue: Queue, now: datetime) -> None:
+    """Raise RevisionClosed when the queue is closed, or its policy's time to revise is over."""
+    if queue.state == Queue.State.CLOSED:
+        raise RevisionClosed("the queue is closed, so its judgments stand as they are")
+    hours = queue.policy.revise_hours if queue.policy else None
+    if hours is not None:
+        first = Judgment.objects.filter(assignment_id=judgment.assignment_id, revision=1).get()
+        if now > first.created_at + timedelta(hours=hours):
+            raise RevisionClosed(f"this queue lets a judgment be revised for {hours} hours, and they are over")
+
+
 def save_draft(
     *,
-    comparison: Comparison,
+    task: Task,
     annotator: User,
-    preference: int | None,
-    rationale: str,
-    flags: Iterable[str],
+    answer: Mapping[str, Any],
+    rationale: str = "",
+    flags: Sequence[Any] = (),
     active_seconds: float,
 ) -> Draft:
-    """Keep what a person has entered so far; it outlives the lease. Raises BadJudgment, AlreadyJudged."""
-    if Judgment.objects.filter(comparison=comparison, annotator=annotator).exists():
-        raise AlreadyJudged("you have judged this comparison; revise the judgment instead")
-    if preference is not None:
-        check_preference(preference)
+    """Keep what a person has entered so far, in display order as they see it; it outlives the lease.
+
+    Raises BadJudgment, AlreadyJudged.
+    """
+    if Judgment.objects.filter(task=task, annotator=annotator).exists():
+        raise AlreadyJudged("you have judged this task; revise the judgment instead")
     check_seconds(active_seconds)
+    slot = (
+        Assignment.objects.filter(task=task, annotator=annotator, schema__isnull=False)
+        .select_related("schema__queue")
+        .first()
+    )
+    schema = slot.schema if slot is not None else task.queue.schema
+    said = stored_answer(
+        schema, task.order_for(annotator), answer, rationale=rationale, flags=flags, whole=False
+    )
     draft, _ = Draft.objects.update_or_create(
-        comparison=comparison,
+        task=task,
         annotator=annotator,
         defaults={
-            "preference": preference,
-            "rationale": checked_rationale(rationale),
-            "flags": checked_flags(flags),
+            "preference": said.preference,
+            "content": said.content,
+            "rationale": said.rationale,
+            "flags": said.flags,
             "active_seconds": active_seconds,
         },
     )
     return draft
 
 
-def submitted_before(
-    submission_id: uuid.UUID, annotator: User, content: tuple[int, str, list[str]], **same: object
-) -> Judgment | None:
-    """Return the judgment stored under this id if it is this very one, with this preference, rationale and flags.
+def submitted_before(submission_id: uuid.UUID, annotator: User, said: Answer, **same: object) -> Judgment | None:
+    """Return the judgment stored under this id if it is this very one, and says the same.
 
     Raises SubmissionIdTaken if it is another one, SubmissionDiffers if it says something else: a person who changed
     their mind between two attempts must not be told that the change was saved.
@@ -264,7 +286,7 @@ def submitted_before(
     wanted = {"annotator_id": annotator.pk, **same}
     if any(str(getattr(stored, name)) != str(value) for name, value in wanted.items()):
         raise SubmissionIdTaken(f"submission id {submission_id} was used for another judgment; make a new one")
-    if (stored.preference, stored.rationale, stored.flags) != content:
+    if stored.answer != said:
         raise SubmissionDiffers("an earlier submission of this judgment arrived and said something else; revise it")
     return stored
 
@@ -272,19 +294,12 @@ def submitted_before(
 def write(judgment: Judgment) -> Judgment:
     try:
         with transaction.atomic():
-            judgment.save()
+            judgment.save(force_insert=True)
     except IntegrityError as error:
         if Judgment.objects.filter(submission_id=judgment.submission_id).exists():
             raise SubmissionIdTaken(f"submission id {judgment.submission_id} was used for another judgment") from error
         raise
     return judgment
-
-
-def check_preference(preference: object) -> None:
-    if not isinstance(preference, int) or isinstance(preference, bool) or abs(preference) > PREFERENCE_LIMIT:
-        raise BadJudgment(
-            "preference", f"{preference!r} is not a whole number from -{PREFERENCE_LIMIT} to {PREFERENCE_LIMIT}"
-        )
 
 
 def check_seconds(active_seconds: float) -> None:
@@ -295,29 +310,3 @@ def check_seconds(active_seconds: float) -> None:
 def check_interface(interface: str) -> None:
     if interface not in INTERFACES:
         raise BadJudgment("interface", f"{interface!r} is not one of {', '.join(INTERFACES)}")
-
-
-def check_against_policy(policy: QueuePolicy, preference: int, rationale: str) -> None:
-    if preference == 0 and not policy.allow_tie:
-        raise BadJudgment("preference", "this queue allows no tie; prefer one response, if only slightly")
-    if not rationale and policy.require_rationale:
-        raise BadJudgment("rationale", "this queue asks for a reason with every judgment")
-
-
-def checked_rationale(rationale: str) -> str:
-    rationale = rationale.replace("\r\n", "\n").strip()
-    if len(rationale) > RATIONALE_LENGTH_LIMIT:
-        raise BadJudgment(
-            "rationale", f"{len(rationale):,} characters are too many; the most is {RATIONALE_LENGTH_LIMIT:,}"
-        )
-    if "\x00" in rationale:
-        raise BadJudgment("rationale", "the text contains a NUL character")
-    return rationale
-
-
-def checked_flags(flags: Iterable[str]) -> list[str]:
-    """Return the flags once each, in the order of `Flag`."""
-    raised = set(flags)
-    if unknown := sorted(raised - set(Flag.values)):
-        raise BadJudgment("flags", f"{', '.join(unknown)}: use {', '.join(Flag.values)}")
-    return [flag for flag in Flag.values if flag in raised]

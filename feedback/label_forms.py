@@ -1,18 +1,20 @@
-"""What the annotator's pages send."""
+"""What the annotator's pages send: the lease and ids as forms, the answer of each kind as `said_in` reads it."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
 
 from feedback.claims import NOTE_LENGTH_LIMIT
-from feedback.contract import PREFERENCE_LIMIT
-from feedback.judging import RATIONALE_LENGTH_LIMIT, Flag
 from feedback.models import Skip
+from feedback.schemas import RESPONSES, TaskKind
 
-STEPS = [(step, str(step)) for step in range(-PREFERENCE_LIMIT, PREFERENCE_LIMIT + 1)]
-NO_CHOICE = {"required": "Choose a step of the scale first.", "invalid_choice": "That is no step of the scale."}
+RATING = re.compile(r"rating-(\d)-([a-z0-9_]{1,40})")
+WHOLE_NUMBER = re.compile(r"-?\d{1,3}")
 
 
 class ActiveSecondsField(forms.FloatField):
@@ -22,30 +24,18 @@ class ActiveSecondsField(forms.FloatField):
         return super().clean(value) or 0.0
 
 
-class RationaleField(forms.CharField):
-    """Text as it was typed; browsers send every line break as two characters, which the limit must not count."""
-
-    def to_python(self, value: Any) -> str:
-        return (super().to_python(value) or "").replace("\r\n", "\n")
-
-
 class DraftForm(forms.Form):
-    """A judgment on its way. `preference` counts in display order: negative = the response on the left."""
+    """An answer on its way; `said_in` reads the answer itself."""
 
-    comparison = forms.UUIDField()
-    order = forms.CharField(max_length=64)
-    preference = forms.TypedChoiceField(choices=STEPS, coerce=int, empty_value=None, required=False)
-    rationale = RationaleField(required=False, strip=False, max_length=RATIONALE_LENGTH_LIMIT)
-    flags = forms.MultipleChoiceField(choices=Flag.choices, required=False)
+    task = forms.UUIDField()
+    shown = forms.IntegerField(min_value=0, max_value=max(most for _, most in RESPONSES.values()))
     active_seconds = ActiveSecondsField(required=False, min_value=0)
 
 
 class RetakeForm(DraftForm):
-    """A judgment whose lease is lost."""
+    """An answer whose lease is lost."""
 
-    preference = forms.TypedChoiceField(choices=STEPS, coerce=int, error_messages=NO_CHOICE)
     submission_id = forms.UUIDField()
-    guideline = forms.IntegerField(required=False)
 
 
 class JudgmentForm(RetakeForm):
@@ -54,9 +44,6 @@ class JudgmentForm(RetakeForm):
 
 
 class RevisionForm(forms.Form):
-    preference = forms.TypedChoiceField(choices=STEPS, coerce=int, error_messages=NO_CHOICE)
-    rationale = RationaleField(required=False, strip=False, max_length=RATIONALE_LENGTH_LIMIT)
-    flags = forms.MultipleChoiceField(choices=Flag.choices, required=False)
     active_seconds = ActiveSecondsField(required=False, min_value=0)
     submission_id = forms.UUIDField()
 
@@ -69,6 +56,71 @@ class LeaseForm(forms.Form):
 
 
 class SkipForm(LeaseForm):
+    kind = forms.ChoiceField(choices=Skip.Kind.choices, required=False)
     reason = forms.ChoiceField(choices=Skip.Reason.choices)
     note = forms.CharField(required=False, max_length=NOTE_LENGTH_LIMIT)
-    guideline = forms.IntegerField(required=False)
+    active_seconds = ActiveSecondsField(required=False, min_value=0)
+
+
+class UnskipForm(forms.Form):
+    task = forms.UUIDField()
+
+
+def said_in(posted: QueryDict, *, kind: str, responses: int) -> dict[str, Any]:
+    """Return what a page's form says as the verbs take it: `answer`, `rationale` and `flags`, in display order.
+
+    It only gives the fields their shape; whether they make sense is for `feedback.answers` to say.
+    """
+    return {
+        "answer": answer_in(posted, kind=kind, responses=responses),
+        "rationale": posted.get("rationale", ""),
+        "flags": flags_in(posted),
+    }
+
+
+def answer_in(posted: QueryDict, *, kind: str, responses: int) -> dict[str, Any]:
+    if kind == TaskKind.COMPARISON:
+        answer: dict[str, Any] = {"preference": number(posted.get("preference"))}
+        if edited := posted.get("edited", "").strip():
+            answer["edited"] = edited
+        return answer
+    if kind == TaskKind.RANKING:
+        aside = [f"not_rankable-{position}" in posted for position in range(responses)]
+        ranks = [number(posted.get(f"rank-{position}")) for position in range(responses)]
+        return {
+            "ranks": [None if out else rank for rank, out in zip(ranks, aside, strict=True)],
+            "not_rankable": aside,
+        }
+    if kind == TaskKind.RATING:
+        ratings: list[dict[str, Any]] = [{} for _ in range(responses)]
+        for name in posted:
+            found = RATING.fullmatch(name)
+            if found and int(found[1]) < responses and posted[name]:
+                ratings[int(found[1])][found[2]] = number(posted[name])
+        return {"ratings": ratings}
+    if kind in (TaskKind.DEMONSTRATION, TaskKind.CORRECTION):
+        return {"text": posted.get("text", "")}
+    return {}
+
+
+def flags_in(posted: QueryDict) -> list[dict[str, Any]]:
+    """Return every flag once for each response that it is raised for, or once for the whole."""
+    return [
+        {"flag": key, "kind": posted.get(f"flag-kind-{key}", ""), "response": number(response)}
+        for key in posted.getlist("flag")
+        for response in posted.getlist(f"flag-response-{key}") or [""]
+    ]
+
+
+def number(text: str | None) -> Any:
+    """Return a whole number, None for nothing, and anything else as it is, for the verb to refuse."""
+    if text is None or not text.strip():
+        return None
+    return int(text) if WHOLE_NUMBER.fullmatch(text.strip()) else text
+
+
+def kept_fields(posted: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return all that a form holds of the person's answer, to be sent again as it is."""
+    assert isinstance(posted, QueryDict), "fields can be there several times"
+    technical = ("csrfmiddlewaretoken", "assignment", "lease_token")
+    return [(name, value) for name, values in posted.lists() if name not in technical for value in values]

@@ -1,33 +1,83 @@
-"""Open queues, say what people are asked there, and fill them with comparisons."""
+"""Open queues, say what people are asked there and by which rules, and fill them with tasks."""
 
 from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, Q
 
+from feedback.contract import EVALUATION, digest
 from feedback.models import (
     Assignment,
-    Comparison,
     Guideline,
+    LabelSchema,
     Project,
     Prompt,
     Queue,
     QueuePolicy,
     Response,
     Skip,
+    Task,
+    TaskResponse,
     User,
 )
+from feedback.models.queues import LEASE_MINUTES_LIMIT, OVERLAP_LIMIT, draw_key
 from feedback.refusals import Refusal
+from feedback.schemas import RESPONSES, BadSchema, TaskKind, check_schema
 
-OVERLAP_LIMIT = 20
-LEASE_MINUTES_LIMIT = 24 * 60
 GUIDELINE_LENGTH_LIMIT = 100_000
+RULES = (
+    "overlap",
+    "overlap_percent",
+    "evaluation_overlap",
+    "overlap_cap",
+    "lease_minutes",
+    "annotator_cap",
+    "daily_quota",
+    "revise_hours",
+    "gold_percent",
+    "newcomer_gold_percent",
+    "newcomer_judgments",
+    "repeat_percent",
+    "repeat_after_hours",
+    "random_percent",
+    "languages",
+    "route_by_language",
+    "expertise",
+    "qualification",
+    "named_only",
+    "pass_judgments",
+    "pass_percent",
+    "show_agreement",
+    "show_gold",
+)
+"""The fields of a policy that a curator sets; what they mean stands at `QueuePolicy`."""
+
+RANGES: Mapping[str, tuple[int, int]] = {
+    "overlap": (1, OVERLAP_LIMIT),
+    "overlap_percent": (0, 100),
+    "evaluation_overlap": (1, OVERLAP_LIMIT),
+    "overlap_cap": (2, OVERLAP_LIMIT),
+    "lease_minutes": (1, LEASE_MINUTES_LIMIT),
+    "annotator_cap": (1, 1_000_000),
+    "daily_quota": (1, 100_000),
+    "revise_hours": (0, 24 * 365),
+    "gold_percent": (0, 100),
+    "newcomer_gold_percent": (0, 100),
+    "newcomer_judgments": (0, 100_000),
+    "repeat_percent": (0, 50),
+    "repeat_after_hours": (1, 24 * 365),
+    "random_percent": (0, 100),
+    "pass_judgments": (1, 1_000),
+    "pass_percent": (1, 100),
+}
+OPTIONAL = ("evaluation_overlap", "overlap_cap", "annotator_cap", "daily_quota", "revise_hours", "qualification")
 
 
 class QueueRefused(Refusal):
@@ -36,15 +86,17 @@ class QueueRefused(Refusal):
 
 @dataclass(frozen=True)
 class QueueProgress:
-    """Where a queue stands. Slots = done + leased + open; a lease that ran out counts as open."""
+    """Where a queue stands. Slots = done + leased + open + withdrawn; a lease that ran out counts as open."""
 
-    comparisons: int
+    tasks: int
     slots: int
     done: int
     leased: int
     open: int
+    withdrawn: int
+    """Taken out for review by somebody, or left out for good."""
     skipped: int
-    """How often people passed over a comparison."""
+    """How often people passed over a task."""
 
     @property
     def percent(self) -> int:
@@ -59,31 +111,38 @@ def open_queue(
     name: str,
     guideline: str,
     created_by: User,
-    overlap: int = 1,
-    lease_minutes: int = 30,
-    allow_tie: bool = True,
-    require_rationale: bool = False,
+    kind: str = TaskKind.COMPARISON,
+    is_qualification: bool = False,
+    schema: Mapping[str, Any] | None = None,
+    **rules: Any,
 ) -> Queue:
-    """Open a queue with the first version of its guidelines and policy. Raises QueueRefused."""
+    """Open a queue with the first version of its guidelines, label schema and policy.
+
+    `schema` is what differs from the kind's default (`feedback.schemas`), `rules` what differs from the policy's
+    (RULES). Raises QueueRefused.
+    """
     name = name.strip()
     if not name or len(name) > 200:
         raise QueueRefused("name", "give the queue a name of at most 200 characters")
+    if kind not in TaskKind.values:
+        raise QueueRefused("kind", f"{kind!r} is not one of {', '.join(TaskKind.values)}")
     if Queue.objects.filter(project=project, name=name).exists():
         raise QueueRefused("name", f"the project already has a queue named {name!r}")
     text = checked_guideline(guideline)
-    check_policy(overlap, lease_minutes)
-    queue = Queue.objects.create(project=project, name=name, created_by=created_by)
-    Guideline.objects.create(queue=queue, number=1, text=text, created_by=created_by)
-    QueuePolicy.objects.create(
-        queue=queue,
-        number=1,
-        overlap=overlap,
-        lease_minutes=lease_minutes,
-        allow_tie=allow_tie,
-        require_rationale=require_rationale,
-        created_by=created_by,
+    checked = check_rules(project, kind, {**default_rules(), **rules})
+    content = checked_schema(kind, schema or {})
+    queue = Queue.objects.create(
+        project=project, name=name, kind=kind, is_qualification=is_qualification, created_by=created_by
     )
+    queue.guideline = Guideline.objects.create(queue=queue, number=1, text=text, created_by=created_by)
+    queue.schema = LabelSchema.objects.create(queue=queue, number=1, content=content, created_by=created_by)
+    queue.policy = QueuePolicy.objects.create(queue=queue, number=1, created_by=created_by, **checked)
+    queue.save(update_fields=["guideline", "schema", "policy"])
     return queue
+
+
+def default_rules() -> dict[str, Any]:
+    return {name: QueuePolicy._meta.get_field(name).get_default() for name in RULES}
 
 
 def checked_guideline(text: str) -> str:
@@ -99,52 +158,102 @@ def checked_guideline(text: str) -> str:
     return text
 
 
-def check_policy(overlap: int, lease_minutes: int) -> None:
-    if not 1 <= overlap <= OVERLAP_LIMIT:
-        raise QueueRefused("overlap", f"{overlap} is not between 1 and {OVERLAP_LIMIT}")
-    if not 1 <= lease_minutes <= LEASE_MINUTES_LIMIT:
-        raise QueueRefused("lease_minutes", f"{lease_minutes} is not between 1 and {LEASE_MINUTES_LIMIT}")
+def checked_schema(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return check_schema(kind, content).to_json()
+    except BadSchema as refusal:
+        raise QueueRefused(refusal.field, refusal.message) from refusal
+
+
+def check_rules(project: Project, kind: str, rules: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the whole set of rules if they go together. Raises QueueRefused that names the rule."""
+    if unknown := sorted(set(rules) - set(RULES)):
+        raise QueueRefused(unknown[0], f"a queue has no rule {unknown[0]!r}")
+    checked = dict(rules)
+    for name, (low, high) in RANGES.items():
+        value = checked[name]
+        if value is None and name in OPTIONAL:
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise QueueRefused(name, f"{value!r} is not a whole number from {low:,} to {high:,}")
+    if checked["overlap_cap"] is not None:
+        if checked["overlap_cap"] <= checked["overlap"]:
+            raise QueueRefused("overlap_cap", "the cap on extra judgments is above the number asked for at once")
+        if kind not in (TaskKind.COMPARISON, TaskKind.RANKING, TaskKind.RATING):
+            raise QueueRefused("overlap_cap", f"nobody can disagree about a {kind}; leave the cap empty")
+    for name in ("gold_percent", "newcomer_gold_percent"):
+        if checked[name] + checked["repeat_percent"] + checked["random_percent"] > 100:
+            raise QueueRefused(name, "gold, repeats and the random arm together are more than 100 percent")
+    languages = checked["languages"]
+    if isinstance(languages, str) or not isinstance(languages, Sequence):
+        raise QueueRefused("languages", "languages is a list of codes such as en or pt-BR")
+    checked["languages"] = [str(code).strip() for code in languages if str(code).strip()]
+    if any(len(code) > 20 for code in checked["languages"]) or len(checked["languages"]) > 50:
+        raise QueueRefused("languages", "give at most 50 codes such as en or pt-BR")
+    checked["expertise"] = str(checked["expertise"] or "").strip().lower()
+    if len(checked["expertise"]) > 60:
+        raise QueueRefused("expertise", "the name of a domain has at most 60 characters")
+    test = checked["qualification"]
+    if test is not None and (test.project_id != project.pk or not test.is_qualification):
+        raise QueueRefused("qualification", "choose a qualification queue of this project")
+    for name in ("route_by_language", "named_only", "show_agreement", "show_gold"):
+        if not isinstance(checked[name], bool):
+            raise QueueRefused(name, f"{checked[name]!r} is neither true nor false")
+    return checked
 
 
 @transaction.atomic
 def change_guideline(*, queue: Queue, text: str, changed_by: User) -> Guideline:
-    """Store `text` as the next version; the current text again adds none. Raises QueueRefused."""
+    """Store the next version of what annotators read; the same text adds none. Raises QueueRefused."""
     text = checked_guideline(text)
-    Queue.objects.select_for_update().get(pk=queue.pk)
-    current = queue.guideline
-    if current.text == text:
-        return current
-    return Guideline.objects.create(queue=queue, number=current.number + 1, text=text, created_by=changed_by)
+    locked = Queue.objects.select_for_update(of=("self",)).select_related("guideline").get(pk=queue.pk)
+    assert locked.guideline is not None, "an open queue has its guidelines"
+    if locked.guideline.text == text:
+        return locked.guideline
+    version = Guideline.objects.create(
+        queue=queue, number=locked.guideline.number + 1, text=text, created_by=changed_by
+    )
+    Queue.objects.filter(pk=queue.pk).update(guideline=version)
+    queue.guideline = version
+    return version
 
 
 @transaction.atomic
-def change_policy(
-    *,
-    queue: Queue,
-    changed_by: User,
-    overlap: int | None = None,
-    lease_minutes: int | None = None,
-    allow_tie: bool | None = None,
-    require_rationale: bool | None = None,
-) -> QueuePolicy:
-    """Store the next version of the queue's rules; what is None stays. Raises QueueRefused.
+def change_schema(*, queue: Queue, content: Mapping[str, Any], changed_by: User) -> LabelSchema:
+    """Store the next version of what the queue asks; the same schema adds none. Raises QueueRefused.
 
-    Claims follow it from now on. A new overlap counts for comparisons that are enqueued from now on.
+    Claims show it from now on. Who holds a task finishes it under the version that they see.
     """
-    Queue.objects.select_for_update().get(pk=queue.pk)
-    current = queue.policy
-    asked = {
-        "overlap": overlap,
-        "lease_minutes": lease_minutes,
-        "allow_tie": allow_tie,
-        "require_rationale": require_rationale,
-    }
-    before = {name: getattr(current, name) for name in asked}
-    after = {name: before[name] if value is None else value for name, value in asked.items()}
-    check_policy(after["overlap"], after["lease_minutes"])
+    checked = checked_schema(queue.kind, content)
+    locked = Queue.objects.select_for_update(of=("self",)).select_related("schema").get(pk=queue.pk)
+    assert locked.schema is not None, "an open queue has its label schema"
+    if checked_schema(queue.kind, locked.schema.content) == checked:
+        return locked.schema
+    version = LabelSchema.objects.create(
+        queue=queue, number=locked.schema.number + 1, content=checked, created_by=changed_by
+    )
+    Queue.objects.filter(pk=queue.pk).update(schema=version)
+    queue.schema = version
+    return version
+
+
+@transaction.atomic
+def change_policy(*, queue: Queue, changed_by: User, **rules: Any) -> QueuePolicy:
+    """Store the next version of the queue's rules; what is not given stays. Raises QueueRefused.
+
+    Claims follow it from now on. A new overlap counts for tasks that are enqueued from now on.
+    """
+    locked = Queue.objects.select_for_update(of=("self",)).select_related("policy").get(pk=queue.pk)
+    current = locked.policy
+    assert current is not None, "an open queue has its policy"
+    before = {name: getattr(current, name) for name in RULES}
+    after = check_rules(queue.project, queue.kind, {**before, **rules})
     if after == before:
         return current
-    return QueuePolicy.objects.create(queue=queue, number=current.number + 1, created_by=changed_by, **after)
+    version = QueuePolicy.objects.create(queue=queue, number=current.number + 1, created_by=changed_by, **after)
+    Queue.objects.filter(pk=queue.pk).update(policy=version)
+    queue.policy = version
+    return version
 
 
 def set_queue_state(*, queue: Queue, state: str) -> Queue:
@@ -159,11 +268,13 @@ def set_queue_state(*, queue: Queue, state: str) -> Queue:
 @transaction.atomic
 def enqueue_prompt(
     *, queue: Queue, prompt: Prompt, responses: Iterable[Response], pairs: int = 1, priority: float = 0.0
-) -> list[Comparison]:
-    """Draw `pairs` of all pairs of differing responses and put each in the queue, with one slot per wanted judgment.
+) -> list[Task]:
+    """Draw `pairs` of all choices of differing responses and put each in the queue, with one slot per wanted judgment.
 
-    The draw depends on the queue, the prompt and the responses alone, so the same call again adds nothing. Responses
-    with the same text count once: people would see no difference. Raises QueueRefused.
+    A choice holds as many responses as the queue's kind shows (`feedback.schemas.RESPONSES`): two for a comparison, up
+    to nine for a ranking, none for a demonstration. The draw depends on the queue, the prompt and the responses
+    alone, so the same call again adds nothing. Responses with the same text count once: people would see no
+    difference. Raises QueueRefused.
     """
     if prompt.project_id != queue.project_id:
         raise QueueRefused("prompt", "the prompt belongs to another project")
@@ -174,24 +285,76 @@ def enqueue_prompt(
         if response.prompt_id != prompt.pk:
             raise QueueRefused("responses", f"response {response.pk} answers another prompt")
         distinct.setdefault(response.text.strip(), response)
-    eligible = list(itertools.combinations(distinct.values(), 2))
+    fewest, most = RESPONSES[queue.kind]
+    together = min(most, len(distinct))
+    if together < fewest:
+        return []
+    eligible = list(itertools.combinations(distinct.values(), together))
     wanted = min(pairs, len(eligible))
     drawn = random.Random(f"{queue.pk}:{prompt.pk}").sample(eligible, wanted)
-    overlap = queue.policy.overlap if drawn else 0
-    comparisons = []
-    for first, second in drawn:
-        comparison, is_new = Comparison.objects.get_or_create(
-            queue=queue,
-            response_a=first,
-            response_b=second,
-            defaults={"prompt": prompt, "propensity": wanted / len(eligible)},
+    return [
+        enqueue_task(
+            queue=queue, prompt=prompt, responses=chosen, propensity=wanted / len(eligible), priority=priority
         )
-        if is_new:
-            Assignment.objects.bulk_create(
-                Assignment(comparison=comparison, queue=queue, slot=slot, priority=priority) for slot in range(overlap)
-            )
-        comparisons.append(comparison)
-    return comparisons
+        for chosen in drawn
+    ]
+
+
+@transaction.atomic
+def enqueue_task(
+    *,
+    queue: Queue,
+    prompt: Prompt,
+    responses: Sequence[Response],
+    propensity: float = 1.0,
+    priority: float = 0.0,
+    slots: int | None = None,
+) -> Task:
+    """Put one task in the queue with its slots, or return the one that is there. Raises QueueRefused.
+
+    `slots` overrides how many judgments the policy asks for; 0 makes a task that is only handed out on purpose (gold).
+    """
+    fewest, most = RESPONSES[queue.kind]
+    in_order = sorted(responses, key=lambda response: response.pk)
+    if not fewest <= len(in_order) <= most:
+        raise QueueRefused("responses", f"a {queue.kind} shows {fewest} to {most} responses, not {len(in_order)}")
+    if any(response.prompt_id != prompt.pk for response in in_order) or prompt.project_id != queue.project_id:
+        raise QueueRefused("responses", "every response answers the task's prompt, in the queue's project")
+    key = digest([str(prompt.pk), *(str(response.pk) for response in in_order)])
+    task, is_new = Task.objects.get_or_create(
+        queue=queue, key=key, defaults={"prompt": prompt, "propensity": propensity}
+    )
+    if is_new:
+        TaskResponse.objects.bulk_create(
+            TaskResponse(task=task, response=response, place=place) for place, response in enumerate(in_order)
+        )
+        wanted = slots_wanted(queue.policy, prompt) if slots is None else slots
+        add_slots(task=task, queue=queue, language=prompt.language, count=wanted, priority=priority)
+    return task
+
+
+def add_slots(*, task: Task, queue: Queue, language: str, count: int, priority: float = 0.0) -> None:
+    """Give a task `count` more open slots, which share its place in the queue."""
+    order_key, random_key, start = draw_key(), draw_key(), 0
+    last = task.assignments.filter(slot__isnull=False).order_by("-slot").first()
+    if last is not None:
+        order_key, random_key, start, priority = last.order_key, last.random_key, (last.slot or 0) + 1, last.priority
+    Assignment.objects.bulk_create(
+        Assignment(
+            task=task, queue=queue, slot=slot, priority=priority, order_key=order_key, random_key=random_key,
+            language=language,
+        )
+        for slot in range(start, start + count)
+    )  # fmt: skip
+
+
+def slots_wanted(policy: QueuePolicy | None, prompt: Prompt) -> int:
+    """Return how many judgments the policy asks of a task on this prompt; the share of tasks is drawn by prompt."""
+    assert policy is not None, "an open queue has its policy"
+    if prompt.split == EVALUATION and policy.evaluation_overlap is not None:
+        return policy.evaluation_overlap
+    draw = random.Random(f"overlap:{policy.queue_id}:{prompt.pk}").random()
+    return policy.overlap if draw < policy.overlap_percent / 100 else 1
 
 
 def queue_progress(queue: Queue, now: datetime) -> QueueProgress:
@@ -201,10 +364,11 @@ def queue_progress(queue: Queue, now: datetime) -> QueueProgress:
         slots=Count("pk"),
         done=Count("pk", filter=Q(state=Assignment.State.DONE)),
         leased=Count("pk", filter=live),
+        withdrawn=Count("pk", filter=Q(state=Assignment.State.WITHDRAWN)),
     )
     return QueueProgress(
-        comparisons=queue.comparisons.count(),
-        open=counts["slots"] - counts["done"] - counts["leased"],
-        skipped=Skip.objects.filter(comparison__queue=queue).count(),
+        tasks=queue.tasks.count(),
+        open=counts["slots"] - counts["done"] - counts["leased"] - counts["withdrawn"],
+        skipped=Skip.objects.filter(task__queue=queue).count(),
         **counts,
     )

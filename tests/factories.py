@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
+from feedback.answers import Answer, to_shown
 from feedback.claims import claim_next
 from feedback.contract import TRAIN, digest
 from feedback.judging import submit_judgment
 from feedback.models import (
     Assignment,
-    Comparison,
     Judgment,
     Membership,
     Project,
@@ -24,10 +24,13 @@ from feedback.models import (
     Response,
     Role,
     Snapshot,
+    Task,
+    TaskResponse,
     User,
 )
 from feedback.people import create_project
 from feedback.queues import open_queue
+from feedback.schemas import RESPONSES
 from feedback.snapshots import freeze_snapshot
 
 if TYPE_CHECKING:
@@ -96,46 +99,49 @@ def make_queue(project: Project | None = None, **overrides: Any) -> Queue:
     return open_queue(project=project, **values)
 
 
-def make_comparison(queue: Queue | None = None, slots: int | None = None, **overrides: Any) -> Comparison:
-    """A comparison with `slots` open slots, as many as the queue's policy asks for unless told."""
+def make_task(queue: Queue | None = None, slots: int | None = None, **overrides: Any) -> Task:
+    """A task with `slots` open slots, as many as the queue's policy asks for unless told, and as many responses as the
+    queue's kind shows at least."""
     queue = queue or make_queue()
     priority = overrides.pop("priority", 0.0)
     prompt = overrides.pop("prompt", None) or make_prompt(queue.project)
-    responses = overrides.pop("responses", None) or (make_response(prompt), make_response(prompt))
-    first, second = sorted(responses, key=lambda response: response.pk)
-    comparison = Comparison.objects.create(
-        **{"queue": queue, "prompt": prompt, "response_a": first, "response_b": second, **overrides}
-    )
-    count = queue.policy.overlap if slots is None else slots
-    for slot in range(count):
-        Assignment.objects.create(comparison=comparison, queue=queue, slot=slot, priority=priority)
-    return comparison
+    responses = overrides.pop("responses", None)
+    if responses is None:
+        responses = [make_response(prompt) for _ in range(RESPONSES[queue.kind][0])]
+    task = Task.objects.create(**{"queue": queue, "prompt": prompt, "key": f"made:{next(numbers)}", **overrides})
+    for place, response in enumerate(sorted(responses, key=lambda response: response.pk)):
+        TaskResponse.objects.create(task=task, response=response, place=place)
+    for slot in range(queue.policy.overlap if slots is None else slots):
+        Assignment.objects.create(task=task, queue=queue, slot=slot, priority=priority)
+    return task
 
 
-def make_assignment(comparison: Comparison | None = None, annotator: User | None = None, now: Any = None) -> Assignment:
+def make_assignment(task: Task | None = None, annotator: User | None = None, now: Any = None) -> Assignment:
     """A slot that `annotator` holds under a live lease."""
-    comparison = comparison or make_comparison()
-    annotator = annotator or make_member(comparison.queue.project)
-    slot = comparison.assignments.filter(state=Assignment.State.OPEN).first() or Assignment.objects.create(
-        comparison=comparison, queue=comparison.queue, slot=comparison.assignments.count()
+    task = task or make_task()
+    annotator = annotator or make_member(task.queue.project)
+    slot = task.assignments.filter(state=Assignment.State.OPEN).first() or Assignment.objects.create(
+        task=task, queue=task.queue, slot=task.assignments.count()
     )
     Assignment.objects.filter(pk=slot.pk).update(priority=1e9)
-    held = claim_next(queue=comparison.queue, annotator=annotator, now=now or timezone.now())
+    held = claim_next(queue=task.queue, annotator=annotator, now=now or timezone.now())
     assert held is not None
     assert held.pk == slot.pk, "the annotator holds another slot of this queue"
     return held
 
 
 def make_judgment(assignment: Assignment | None = None, preference: int = 2, **overrides: Any) -> Judgment:
-    """A submitted judgment; `annotator=`, `comparison=` or `queue=` stand in for an assignment. Preference as stored:
-    negative = response a."""
+    """A submitted judgment; `annotator=`, `task=` or `queue=` stand in for an assignment. Preference as stored:
+    negative = the response at place 0. Of another kind than a comparison, pass `answer=` in display order."""
     now = overrides.pop("now", None) or timezone.now()
     queue = overrides.pop("queue", None)
-    comparison = overrides.pop("comparison", None) or (make_comparison(queue) if queue else None)
+    task = overrides.pop("task", None) or (make_task(queue) if queue else None)
     annotator = overrides.pop("annotator", None)
-    assignment = assignment or make_assignment(comparison, annotator, now)
+    assignment = assignment or make_assignment(task, annotator, now)
+    shown = to_shown(Answer(preference), assignment.display_order or [])
     values = {
         "submission_id": uuid.uuid4(),
+        "answer": {"preference": shown.preference},
         "rationale": "",
         "flags": (),
         "active_seconds": 12.5,
@@ -146,7 +152,6 @@ def make_judgment(assignment: Assignment | None = None, preference: int = 2, **o
         assignment_id=assignment.pk,
         annotator=assignment.annotator,
         lease_token=assignment.lease_token,
-        preference=preference,
         now=now,
         **values,
     )
@@ -161,7 +166,7 @@ def make_snapshot(project: Project | None = None, labels: int = 4, **overrides: 
         annotator = make_member(project)
         for number in range(labels):
             prompt = make_prompt(project, split="evaluation" if number % 4 == 3 else "train")
-            make_judgment(comparison=make_comparison(queue, prompt=prompt), annotator=annotator)
+            make_judgment(task=make_task(queue, prompt=prompt), annotator=annotator)
     values = {
         "name": f"Snapshot {next(numbers)}",
         "created_by": overrides.pop("created_by", None) or make_user(),

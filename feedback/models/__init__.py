@@ -1,26 +1,52 @@
 """The nouns of the people's side. Verbs live in modules named after the work (`claims`, `judging`, ...)."""
 
+from feedback.models.conversations import Turn
 from feedback.models.judgments import Judgment, Review
-from feedback.models.people import Membership, Project, Role, User
+from feedback.models.people import AnnotatorProfile, Expertise, Membership, Project, Role, User
 from feedback.models.prompts import Prompt, Response
-from feedback.models.queues import Assignment, Comparison, Draft, Guideline, Queue, QueuePolicy, Skip
+from feedback.models.qualifications import Qualification
+from feedback.models.queues import (
+    Arm,
+    Assignment,
+    Draft,
+    Gold,
+    Guideline,
+    GuidelineReading,
+    LabelSchema,
+    Queue,
+    QueueMember,
+    QueuePolicy,
+    Skip,
+    Task,
+    TaskResponse,
+)
 from feedback.models.snapshots import Snapshot
 
 __all__ = [
+    "AnnotatorProfile",
+    "Arm",
     "Assignment",
-    "Comparison",
     "Draft",
+    "Expertise",
+    "Gold",
     "Guideline",
+    "GuidelineReading",
     "Judgment",
+    "LabelSchema",
     "Membership",
     "Project",
     "Prompt",
+    "Qualification",
     "Queue",
+    "QueueMember",
     "QueuePolicy",
     "Response",
     "Review",
     "Role",
     "Skip",
     "Snapshot",
+    "Task",
+    "TaskResponse",
+    "Turn",
     "User",
 ]

@@ -9,10 +9,10 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q, Subquery
 from django.utils import timezone
 
+from feedback.answers import Answer, to_shown
 from feedback.models.append_only import AppendOnlyModel
 from feedback.models.people import Project, new_id
-from feedback.models.prompts import Response
-from feedback.models.queues import Assignment, Comparison, Guideline, Queue, QueuePolicy
+from feedback.models.queues import Arm, Assignment, Guideline, LabelSchema, Queue, QueuePolicy, Task
 
 if TYPE_CHECKING:
     import uuid
@@ -48,11 +48,11 @@ class JudgmentQuerySet(models.QuerySet["Judgment"]):
 
 
 class Judgment(AppendOnlyModel):
-    """One person's comparison of two responses, with everything needed to trust it later."""
+    """What one person said of one task, with everything needed to trust it later."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     assignment = models.ForeignKey(Assignment, on_delete=models.PROTECT, related_name="judgments")
-    comparison = models.ForeignKey(Comparison, on_delete=models.PROTECT, related_name="judgments")
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="judgments")
     queue = models.ForeignKey(Queue, on_delete=models.PROTECT, related_name="judgments")
     annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="judgments")
     submission_id = models.UUIDField(unique=True, help_text="Made by the client; the same submission stores one row.")
@@ -61,15 +61,20 @@ class Judgment(AppendOnlyModel):
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="superseded_by"
     )
     preference = models.SmallIntegerField(
-        help_text="In response coordinates: negative = response a, positive = response b, 0 = tie; size = strength."
+        null=True,
+        help_text="Of a comparison: negative = the response at place 0, positive = place 1, 0 = tie; size = strength.",
     )
+    content = models.JSONField(default=dict, help_text="What else the answer holds, in response order.")
     rationale = models.TextField(blank=True)
     flags = models.JSONField(default=list, blank=True)
-    active_seconds = models.FloatField(help_text="Time with the comparison in view and the person not idle.")
-    shown_first = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="+")
+    active_seconds = models.FloatField(help_text="Time with the task in view and the person not idle.")
+    display_order = models.JSONField(help_text="Places of the responses in the order in which the person saw them.")
     guideline = models.ForeignKey(Guideline, on_delete=models.PROTECT, related_name="judgments")
     policy = models.ForeignKey(QueuePolicy, on_delete=models.PROTECT, related_name="judgments")
-    propensity = models.FloatField(help_text="The comparison's, at the time of the claim.")
+    schema = models.ForeignKey(LabelSchema, on_delete=models.PROTECT, related_name="judgments")
+    propensity = models.FloatField(help_text="The task's, at the time of the claim.")
+    arm = models.CharField(max_length=10, choices=Arm.choices, help_text="Why the queue gave the person this task.")
+    arm_propensity = models.FloatField(help_text="Probability with which the queue chose that arm.")
     interface = models.CharField(max_length=20, help_text="Where it was made: page or api.")
     simulation_rule = models.CharField(max_length=200, blank=True, help_text="Empty when a person judged.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -85,22 +90,31 @@ class Judgment(AppendOnlyModel):
             ),
             models.CheckConstraint(condition=Q(active_seconds__gte=0), name="judgment_active_seconds_not_negative"),
             models.CheckConstraint(
-                condition=Q(propensity__gt=0, propensity__lte=1), name="judgment_propensity_in_range"
+                condition=Q(propensity__gt=0, propensity__lte=1, arm_propensity__gt=0, arm_propensity__lte=1),
+                name="judgment_propensity_in_range",
             ),
         ]
-        indexes = [models.Index(fields=["queue", "-id"], name="judgment_by_queue")]
+        indexes = [
+            models.Index(fields=["queue", "-id"], name="judgment_by_queue"),
+            models.Index(fields=["annotator", "queue", "-id"], name="judgment_by_annotator"),
+        ]
 
     @property
     def chosen_id(self) -> uuid.UUID | None:
-        """The preferred response; None for a tie."""
-        if self.preference == 0:
+        """The preferred response; None for a tie and for other kinds than a comparison."""
+        if not self.preference:
             return None
-        return self.comparison.response_b_id if self.preference > 0 else self.comparison.response_a_id
+        return self.task.texts[1 if self.preference > 0 else 0].pk
 
     @property
-    def shown_preference(self) -> int:
-        """The preference in the order in which the person saw the responses: negative = the first."""
-        return self.comparison.turn(self.preference, self.shown_first_id)
+    def answer(self) -> Answer:
+        """What was said, in response order."""
+        return Answer(self.preference, self.content, self.rationale, self.flags)
+
+    @property
+    def shown_answer(self) -> Answer:
+        """What was said, in the order in which the person saw the responses."""
+        return to_shown(self.answer, self.display_order)
 
     @property
     def is_simulated(self) -> bool:

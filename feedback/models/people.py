@@ -94,3 +94,46 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} as {self.role} in {self.project}"
+
+
+class AnnotatorProfile(models.Model):
+    """What routes work to a person, and what their hour costs."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="profile")
+    languages = models.JSONField(default=list, blank=True, help_text="Codes such as en or pt-BR.")
+    hourly_rate = models.DecimalField(max_digits=8, decimal_places=2, null=True, blank=True)
+    currency = models.CharField(max_length=3, blank=True, help_text="For example EUR.")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(hourly_rate__isnull=True) | models.Q(hourly_rate__gte=0),
+                name="annotator_profile_rate_not_negative",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"Profile of {self.user}"
+
+
+class Expertise(models.Model):
+    """A domain that somebody has verified a person to know, and on what evidence."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="expertise")
+    domain = models.CharField(max_length=60, help_text="In lower case, such as medicine.")
+    evidence = models.TextField(help_text="What it rests on: a degree, a licence, years at work.")
+    verified_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    verified_at = models.DateTimeField(auto_now_add=True)
+    withdrawn_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "domain"],
+                condition=models.Q(withdrawn_at__isnull=True),
+                name="expertise_once_per_domain",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.domain}"

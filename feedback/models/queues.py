@@ -1,26 +1,30 @@
-"""What is waiting to be judged: queues, their guidelines and policy, comparisons, and the slots that people take."""
+"""What is waiting to be judged: queues with what they ask and by which rules, tasks, and the slots that people take."""
 
 from __future__ import annotations
 
 import random
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 
+from feedback.answers import draw_order
 from feedback.models.append_only import AppendOnlyModel
 from feedback.models.people import Project, Role, new_id
 from feedback.models.prompts import Prompt, Response
+from feedback.schemas import Schema, TaskKind, check_schema
 
 if TYPE_CHECKING:
-    import uuid
-
     from django.contrib.auth.models import AnonymousUser
 
     from feedback.models.people import User
+
+OVERLAP_LIMIT = 20
+LEASE_MINUTES_LIMIT = 24 * 60
 
 
 class QueueQuerySet(models.QuerySet["Queue"]):
@@ -33,6 +37,10 @@ class QueueQuerySet(models.QuerySet["Queue"]):
             return self.none()
         return self.filter(project__memberships__user=person, project__memberships__role=Role.ANNOTATOR)
 
+    def in_force(self) -> QueueQuerySet:
+        """Fetch along the guidelines, policy and label schema that count now."""
+        return self.select_related("project", "guideline", "policy", "schema")
+
 
 class Queue(models.Model):
     class State(models.TextChoices):
@@ -43,7 +51,20 @@ class Queue(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="queues")
     name = models.CharField(max_length=200)
+    kind = models.CharField(max_length=20, choices=TaskKind.choices, default=TaskKind.COMPARISON)
+    is_qualification = models.BooleanField(
+        default=False, help_text="A test: every task is gold, and who passes may label where it is required."
+    )
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
+    guideline = models.ForeignKey(
+        "Guideline", on_delete=models.PROTECT, null=True, related_name="+", help_text="The version in force."
+    )
+    policy = models.ForeignKey(
+        "QueuePolicy", on_delete=models.PROTECT, null=True, related_name="+", help_text="The version in force."
+    )
+    schema = models.ForeignKey(
+        "LabelSchema", on_delete=models.PROTECT, null=True, related_name="+", help_text="The version in force."
+    )
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -53,20 +74,11 @@ class Queue(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(fields=["project", "name"], name="queue_name_once_per_project"),
+            models.CheckConstraint(condition=Q(kind__in=TaskKind.values), name="queue_kind_is_known"),
         ]
 
     def __str__(self) -> str:
         return self.name
-
-    @property
-    def guideline(self) -> Guideline:
-        """The version that annotators read now."""
-        return self.guidelines.latest("number")
-
-    @property
-    def policy(self) -> QueuePolicy:
-        """The version that claims follow now; a list of queues prefetches `policies`."""
-        return max(self.policies.all(), key=lambda version: version.number)
 
 
 class Guideline(AppendOnlyModel):
@@ -85,26 +97,109 @@ class Guideline(AppendOnlyModel):
         return f"{self.queue} guidelines {self.number}"
 
 
+class GuidelineReading(models.Model):
+    """A person had this version of the guidelines open before them."""
+
+    guideline = models.ForeignKey(Guideline, on_delete=models.PROTECT, related_name="readings")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["guideline", "person"], name="guideline_reading_once")]
+
+
+class LabelSchema(AppendOnlyModel):
+    """One version of what a queue asks: scale, attributes, flags. Never changed: a new schema is a new version."""
+
+    queue = models.ForeignKey(Queue, on_delete=models.PROTECT, related_name="schemas")
+    number = models.PositiveIntegerField()
+    content = models.JSONField(help_text="As feedback.schemas.Schema.to_json gives it.")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["queue", "number"], name="label_schema_number_once_per_queue")]
+
+    def __str__(self) -> str:
+        return f"{self.queue} label schema {self.number}"
+
+    @cached_property
+    def asks(self) -> Schema:
+        """The content as a checked Schema."""
+        return check_schema(self.queue.kind, self.content)
+
+
 class QueuePolicy(AppendOnlyModel):
-    """One version of a queue's rules. Never changed: new rules are a new version."""
+    """One version of a queue's rules. Never changed: new rules are a new version. `feedback.queues.RULES` lists them."""
 
     queue = models.ForeignKey(Queue, on_delete=models.PROTECT, related_name="policies")
     number = models.PositiveIntegerField()
-    overlap = models.PositiveSmallIntegerField(default=1, validators=[MinValueValidator(1), MaxValueValidator(20)])
-    lease_minutes = models.PositiveIntegerField(
-        default=30, validators=[MinValueValidator(1), MaxValueValidator(24 * 60)]
+    # How many people judge a task
+    overlap = models.PositiveSmallIntegerField(default=1, help_text="Judgments of a task, by different people.")
+    overlap_percent = models.PositiveSmallIntegerField(
+        default=100, help_text="Share of tasks that get `overlap` judgments; the others get one."
     )
-    allow_tie = models.BooleanField(default=True)
-    require_rationale = models.BooleanField(default=False)
+    evaluation_overlap = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Judgments of a task on the evaluation split; empty = as the others."
+    )
+    overlap_cap = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="While judgments disagree, ask one more person, up to so many; empty = never."
+    )
+    # For how long, and how much of it, a person has
+    lease_minutes = models.PositiveIntegerField(default=30)
+    annotator_cap = models.PositiveIntegerField(null=True, blank=True, help_text="Most judgments of one person.")
+    daily_quota = models.PositiveIntegerField(null=True, blank=True, help_text="Most judgments of one person a day.")
+    revise_hours = models.PositiveIntegerField(
+        null=True, blank=True, help_text="For so long a judgment may be revised; empty = until the queue closes."
+    )
+    # What is mixed in unseen
+    gold_percent = models.PositiveSmallIntegerField(default=0)
+    newcomer_gold_percent = models.PositiveSmallIntegerField(default=0)
+    newcomer_judgments = models.PositiveIntegerField(
+        default=20, help_text="So many judgments in the queue make a person an old hand."
+    )
+    repeat_percent = models.PositiveSmallIntegerField(default=3, help_text="Own earlier tasks with the sides swapped.")
+    repeat_after_hours = models.PositiveIntegerField(default=24)
+    random_percent = models.PositiveSmallIntegerField(default=10, help_text="Drawn uniformly, whatever the priority.")
+    # Who may label
+    languages = models.JSONField(default=list, blank=True, help_text="A person needs one of them; empty = any.")
+    route_by_language = models.BooleanField(
+        default=False, help_text="Offer a task only to people whose profile has the language of its prompt."
+    )
+    expertise = models.CharField(max_length=60, blank=True, help_text="Verified domain that a person needs.")
+    qualification = models.ForeignKey(
+        Queue, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="Test to be passed first."
+    )
+    named_only = models.BooleanField(default=False, help_text="Only people whom a curator has named may label.")
+    # A qualification queue's pass rule
+    pass_judgments = models.PositiveIntegerField(default=10)
+    pass_percent = models.PositiveSmallIntegerField(default=70)
+    # What a person sees of their own evidence
+    show_agreement = models.BooleanField(default=True)
+    show_gold = models.BooleanField(default=False)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["queue", "number"], name="queue_policy_number_once_per_queue"),
-            models.CheckConstraint(condition=Q(overlap__gte=1, overlap__lte=20), name="queue_policy_overlap_in_range"),
             models.CheckConstraint(
-                condition=Q(lease_minutes__gte=1, lease_minutes__lte=24 * 60), name="queue_policy_lease_in_range"
+                condition=Q(overlap__gte=1, overlap__lte=OVERLAP_LIMIT), name="queue_policy_overlap_in_range"
+            ),
+            models.CheckConstraint(
+                condition=Q(lease_minutes__gte=1, lease_minutes__lte=LEASE_MINUTES_LIMIT),
+                name="queue_policy_lease_in_range",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    overlap_percent__lte=100,
+                    gold_percent__lte=100,
+                    newcomer_gold_percent__lte=100,
+                    repeat_percent__lte=100,
+                    random_percent__lte=100,
+                    pass_percent__lte=100,
+                ),
+                name="queue_policy_percent_in_range",
             ),
         ]
 
@@ -112,49 +207,100 @@ class QueuePolicy(AppendOnlyModel):
         return f"{self.queue} policy {self.number}"
 
 
-class Comparison(models.Model):
-    """Two responses to one prompt, waiting for judgments. `a` and `b` say nothing about where a person sees them."""
+class QueueMember(models.Model):
+    """A person whom a curator named for a queue that only named people label (`QueuePolicy.named_only`)."""
+
+    queue = models.ForeignKey(Queue, on_delete=models.CASCADE, related_name="named")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="named_for")
+    named_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["queue", "person"], name="queue_member_once")]
+
+
+class Task(models.Model):
+    """A prompt, and the responses to it that are judged together; of a demonstration or conversation, none."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    queue = models.ForeignKey(Queue, on_delete=models.PROTECT, related_name="comparisons")
-    prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="comparisons")
-    response_a = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="+")
-    response_b = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="+")
+    queue = models.ForeignKey(Queue, on_delete=models.PROTECT, related_name="tasks")
+    prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="tasks")
+    responses = models.ManyToManyField(Response, through="TaskResponse", related_name="tasks")
+    key = models.CharField(
+        max_length=64, editable=False, help_text="Digest of what is judged; the same thing is in a queue once."
+    )
     propensity = models.FloatField(
         default=1.0,
-        help_text="Probability with which this pair was drawn among all pairs of the prompt's responses on offer.",
+        help_text="Probability with which these responses were drawn among all choices of the prompt's on offer.",
+    )
+    repeat_of = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="repeats",
+        help_text="The task that one person is shown once more, with the sides swapped.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["id"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["queue", "response_a", "response_b"], name="comparison_pair_once_per_queue"
-            ),
-            models.CheckConstraint(
-                condition=Q(response_a__lt=F("response_b")), name="comparison_responses_are_two_and_in_id_order"
-            ),
-            models.CheckConstraint(
-                condition=Q(propensity__gt=0, propensity__lte=1), name="comparison_propensity_in_range"
-            ),
+            models.UniqueConstraint(fields=["queue", "key"], name="task_once_per_queue"),
+            models.CheckConstraint(condition=Q(propensity__gt=0, propensity__lte=1), name="task_propensity_in_range"),
         ]
 
-    def shown(self, first_id: uuid.UUID | None) -> tuple[Response, Response]:
-        """The two responses in the order in which the one with `first_id` stands first."""
-        pair = (self.response_a, self.response_b)
-        return pair if first_id == self.response_a_id else pair[::-1]
+    @cached_property
+    def texts(self) -> list[Response]:
+        """The responses by place; one query unless they were prefetched with `with_task`."""
+        return [link.response for link in self.links.all()]
 
-    def turn(self, preference: int, first_id: uuid.UUID | None) -> int:
-        """Turn a preference from that display order into response coordinates, or back; it is its own inverse.
+    def order_for(self, person: User) -> list[int]:
+        """Return the order in which `person` sees the responses; of a repeat, the other way round than at first."""
+        original = self.repeat_of_id or self.pk
+        order = draw_order(
+            salt=self.queue.project.salt, task=str(original), annotator=person.pk, responses=len(self.texts)
+        )
+        return order[::-1] if self.repeat_of_id else order
 
-        In display order negative = the response shown first; in response coordinates negative = response a.
-        """
-        return preference if first_id == self.response_a_id else -preference
+
+class TaskResponse(models.Model):
+    """A response of a task. Places count from 0 in id order and say nothing about where a person sees it."""
+
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="links")
+    response = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="links")
+    place = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["place"]
+        constraints = [
+            models.UniqueConstraint(fields=["task", "place"], name="task_response_place_once"),
+            models.UniqueConstraint(fields=["task", "response"], name="task_response_once"),
+        ]
 
 
-def draw_order_key() -> float:
+class Gold(AppendOnlyModel):
+    """What a good judgment of a task says. It makes the task one that is mixed in unseen, to learn how people do."""
+
+    task = models.OneToOneField(Task, on_delete=models.PROTECT, related_name="gold")
+    answer = models.JSONField(help_text="In response order; feedback.gold says what counts as right.")
+    explanation = models.TextField(blank=True, help_text="Shown to a person whose queue lets them see gold evidence.")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
+def draw_key() -> float:
     return random.random()
+
+
+class Arm(models.TextChoices):
+    """Why the queue gave somebody a slot. No annotator ever sees it."""
+
+    PRIORITY = "priority", "By priority"
+    RANDOM = "random", "Uniformly at random"
+    GOLD = "gold", "Gold"
+    REPEAT = "repeat", "Repeat"
+    NAMED = "named", "Given to this person"
 
 
 class AssignmentQuerySet(models.QuerySet["Assignment"]):
@@ -168,8 +314,8 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
     def with_task(self) -> AssignmentQuerySet:
         """Fetch along what the page or the answer of a held slot shows."""
         return self.select_related(
-            "comparison__prompt", "comparison__response_a", "comparison__response_b", "guideline", "policy"
-        )
+            "task__prompt", "task__queue__project", "guideline", "policy", "schema__queue"
+        ).prefetch_related("task__links__response")
 
     def done(self) -> AssignmentQuerySet:
         return self.filter(state=Assignment.State.DONE)
@@ -182,18 +328,32 @@ class Assignment(models.Model):
         OPEN = "open", "Open"
         LEASED = "leased", "Leased"
         DONE = "done", "Done"
+        WITHDRAWN = "withdrawn", "Withdrawn"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    comparison = models.ForeignKey(Comparison, on_delete=models.PROTECT, related_name="assignments")
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="assignments")
     queue = models.ForeignKey(
-        Queue,
-        on_delete=models.PROTECT,
-        related_name="assignments",
-        help_text="The comparison's, for the claim's index.",
+        Queue, on_delete=models.PROTECT, related_name="assignments", help_text="The task's, for the claim's index."
     )
-    slot = models.PositiveSmallIntegerField()
+    slot = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Number among the task's slots; empty for one made for a person (gold, repeat)."
+    )
     priority = models.FloatField(default=0.0, help_text="Higher is claimed first.")
-    order_key = models.FloatField(default=draw_order_key, help_text="Uniform draw that orders slots of equal priority.")
+    order_key = models.FloatField(
+        default=draw_key, help_text="Uniform draw that orders tasks of equal priority; the task's slots share it."
+    )
+    random_key = models.FloatField(
+        default=draw_key, help_text="A second uniform draw, by which the uniform random arm finds its way."
+    )
+    language = models.CharField(max_length=20, blank=True, help_text="The prompt's, for routing.")
+    reserved_for = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="reserved_assignments",
+        help_text="The person to whom a curator gave this slot; nobody else can claim it.",
+    )
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     annotator = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="assignments"
@@ -201,61 +361,70 @@ class Assignment(models.Model):
     lease_token = models.UUIDField(null=True, blank=True, help_text="Changes with every claim; fences late writers.")
     leased_at = models.DateTimeField(null=True, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
-    shown_first = models.ForeignKey(
-        Response,
-        on_delete=models.PROTECT,
+    display_order = models.JSONField(
         null=True,
         blank=True,
-        related_name="+",
-        help_text="The response on the left (on top on a phone), drawn by the server when the slot was claimed.",
+        help_text="Places of the responses from left to right (top to bottom), drawn by the server.",
     )
     guideline = models.ForeignKey(
-        Guideline,
-        on_delete=models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="+",
-        help_text="The version on the page when the slot was claimed.",
+        Guideline, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="In force at the claim."
     )
     policy = models.ForeignKey(
-        QueuePolicy,
-        on_delete=models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="+",
-        help_text="The version under which the slot was claimed.",
+        QueuePolicy, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="In force at the claim."
+    )
+    schema = models.ForeignKey(
+        LabelSchema, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="In force at the claim."
+    )
+    arm = models.CharField(max_length=10, choices=Arm.choices, blank=True, help_text="Why the holder got this slot.")
+    arm_propensity = models.FloatField(
+        null=True, blank=True, help_text="Probability with which the queue chose that arm at the claim."
     )
 
     objects = AssignmentQuerySet.as_manager()
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["comparison", "slot"], name="assignment_slot_once_per_comparison"),
             models.UniqueConstraint(
-                fields=["comparison", "annotator"],
+                fields=["task", "slot"], condition=Q(slot__isnull=False), name="assignment_slot_once_per_task"
+            ),
+            models.UniqueConstraint(
+                fields=["task", "annotator"],
                 condition=Q(annotator__isnull=False),
                 name="assignment_one_per_annotator",
             ),
             models.CheckConstraint(
-                condition=Q(state="open", annotator__isnull=True, lease_token__isnull=True)
+                condition=Q(state__in=["open", "withdrawn"], annotator__isnull=True, lease_token__isnull=True)
                 | Q(
                     state__in=["leased", "done"],
                     annotator__isnull=False,
                     lease_token__isnull=False,
                     lease_expires_at__isnull=False,
-                    shown_first__isnull=False,
+                    display_order__isnull=False,
                     guideline__isnull=False,
                     policy__isnull=False,
+                    schema__isnull=False,
+                    arm_propensity__isnull=False,
                 ),
                 name="assignment_holder_matches_state",
             ),
         ]
         indexes = [
             models.Index(
-                fields=["queue", "-priority", "order_key"],
-                condition=~Q(state="done"),
+                fields=["queue", "-priority", "order_key", "slot"],
+                condition=Q(state__in=["open", "leased"], reserved_for__isnull=True),
                 name="assignment_claim_order",
             ),
+            models.Index(
+                fields=["queue", "random_key"],
+                condition=Q(state__in=["open", "leased"], reserved_for__isnull=True),
+                name="assignment_random_order",
+            ),
+            models.Index(
+                fields=["queue", "language", "-priority", "order_key", "slot"],
+                condition=Q(state__in=["open", "leased"], reserved_for__isnull=True),
+                name="assignment_language_order",
+            ),
+            models.Index(fields=["annotator", "queue", "state"], name="assignment_by_annotator"),
         ]
 
     def is_claimable(self, now: datetime) -> bool:
@@ -265,47 +434,64 @@ class Assignment(models.Model):
         return self.state == self.State.OPEN
 
     @property
-    def shown_responses(self) -> tuple[Response, Response]:
-        """The two responses in the order in which the holder sees them."""
-        return self.comparison.shown(self.shown_first_id)
-
-    def turn(self, preference: int) -> int:
-        """Turn a preference from the holder's display order into response coordinates, or back."""
-        return self.comparison.turn(preference, self.shown_first_id)
+    def shown_responses(self) -> list[Response]:
+        """The responses in the order in which the holder sees them."""
+        texts = self.task.texts
+        return [texts[place] for place in self.display_order or []]
 
 
 class Draft(models.Model):
     """What a person has typed and not yet submitted. It outlives the lease."""
 
-    comparison = models.ForeignKey(Comparison, on_delete=models.PROTECT, related_name="drafts")
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="drafts")
     annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="drafts")
-    preference = models.SmallIntegerField(
-        null=True, blank=True, help_text="In response coordinates, like a judgment's."
-    )
+    preference = models.SmallIntegerField(null=True, blank=True, help_text="In response order, like a judgment's.")
+    content = models.JSONField(default=dict, blank=True, help_text="In response order, like a judgment's.")
     rationale = models.TextField(blank=True)
     flags = models.JSONField(default=list, blank=True)
     active_seconds = models.FloatField(default=0.0)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["comparison", "annotator"], name="draft_one_per_annotator")]
+        constraints = [models.UniqueConstraint(fields=["task", "annotator"], name="draft_one_per_annotator")]
 
 
 class Skip(models.Model):
-    """A person passed over a comparison; it is not offered to them again."""
+    """A person passed over a task. What follows from it, and until when, stands here; taking it back is recorded too."""
+
+    class Kind(models.TextChoices):
+        LATER = "later", "Later"
+        OTHERS = "others", "Leave it to others"
+        REVIEW = "review", "Take it out for review"
 
     class Reason(models.TextChoices):
         CANNOT_DECIDE = "cannot_decide", "I cannot decide"
         EXPERTISE = "expertise", "Outside my expertise"
         UNCOMFORTABLE = "uncomfortable", "The content is distressing"
         BROKEN = "broken", "The prompt or a response is broken"
+        BREAK = "break", "I need a break from this one"
         OTHER = "other", "Something else"
 
-    comparison = models.ForeignKey(Comparison, on_delete=models.PROTECT, related_name="skips")
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="skips")
     annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="skips")
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.OTHERS)
     reason = models.CharField(max_length=20, choices=Reason.choices)
     note = models.TextField(blank=True)
+    active_seconds = models.FloatField(default=0.0, help_text="Work on it before it was passed over; it counts for pay.")
+    until = models.DateTimeField(null=True, blank=True, help_text="From then on it may come back to the person.")
+    taken_back_at = models.DateTimeField(null=True, blank=True, help_text="The person asked for it again.")
+    settled_at = models.DateTimeField(null=True, blank=True, help_text="A curator has settled what was up for review.")
+    settled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    settlement = models.CharField(
+        max_length=10, blank=True, choices=[("return", "Returned to the queue"), ("discard", "Left out for good")]
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["comparison", "annotator"], name="skip_one_per_annotator")]
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(active_seconds__gte=0), name="skip_active_seconds_not_negative"),
+        ]
+        indexes = [models.Index(fields=["annotator", "task"], name="skip_by_annotator")]

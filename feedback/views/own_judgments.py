@@ -1,111 +1,130 @@
-"""A person's own judgments: read them, change one's mind."""
+"""A person's own judgments: read and search them, change one's mind."""
 
 from __future__ import annotations
 
+import json
 import uuid
 from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
-from feedback.forms import show_refusal
-from feedback.judging import BadJudgment, NotCurrent, SubmissionIdTaken, flag_labels, revise_judgment
-from feedback.label_forms import RevisionForm
+from feedback.judging import BadJudgment, NotCurrent, RevisionClosed, SubmissionIdTaken, revise_judgment
+from feedback.label_forms import RevisionForm, said_in
 from feedback.models import Judgment, Queue, Review
+from feedback.models.judgments import JudgmentQuerySet
 from feedback.own_work import credible_revision_seconds
-from feedback.views.label_page import guideline_context, in_queue, in_words, parts
+from feedback.views.label_page import guideline_context, in_queue
+from feedback.views.label_parts import flags_in_words, in_words, parts
+from feedback.views.losing import first_problem
 from feedback.views.requests import SignedInRequest
 
 PAGE = 50
-PARTS = ("comparison__prompt", "comparison__response_a", "comparison__response_b", "guideline", "policy")
+SEARCH_LIMIT = 200
 
 
 @require_safe
 @in_queue
 def history(request: SignedInRequest, queue: Queue) -> HttpResponse:
-    """List what the person has judged in this queue, the revisions that count."""
-    found = own(request, queue).current().select_related("comparison__prompt").prefetch_related("reviews")
+    """List what the person has judged in this queue, the revisions that count; `q` searches prompts and reasons."""
+    asked = request.GET.get("q", "").strip()[:SEARCH_LIMIT]
+    found = searched(own(request, queue).current(), asked)
+    found = found.select_related("task__prompt", "schema__queue").prefetch_related("reviews")
     page_obj = Paginator(found, PAGE).get_page(request.GET.get("page"))
     rows = [
         {
             "id": judgment.pk,
-            "prompt": judgment.comparison.prompt.last_turn,
-            "choice": in_words(judgment.shown_preference),
+            "prompt": judgment.task.prompt.last_turn,
+            "choice": in_words(judgment.schema.asks, shown := judgment.shown_answer),
             "rationale": judgment.rationale,
-            "flags": flag_labels(judgment.flags),
+            "flags": flags_in_words(judgment.schema.asks, shown.flags),
             "created_at": judgment.created_at,
             "revision": judgment.revision,
             "review": next(iter(judgment.reviews.all()), None),
         }
         for judgment in page_obj
     ]
-    context = {"project": queue.project, "queue": queue, "page_obj": page_obj, "rows": rows}
+    context = {"project": queue.project, "queue": queue, "page_obj": page_obj, "rows": rows, "asked": asked}
     return render(request, "feedback/annotator/history.html", context)
+
+
+def searched(judgments: JudgmentQuerySet, asked: str) -> JudgmentQuerySet:
+    """Keep those whose prompt, reason or written text has `asked` in it."""
+    if not asked or "\x00" in asked:
+        return judgments
+    escaped = json.dumps(asked)[1:-1]  # SQLite stores JSON with escapes, PostgreSQL as the characters themselves
+    wanted = Q(rationale__icontains=asked)
+    for words in {asked, escaped}:
+        wanted |= Q(task__prompt__messages__icontains=words) | Q(content__icontains=words)
+    return judgments.filter(wanted)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @in_queue
 def revise(request: SignedInRequest, queue: Queue, judgment: uuid.UUID) -> HttpResponse:
     """Show a judgment of the person's own as they saw it, and store a new revision of it."""
-    found = get_object_or_404(own(request, queue).select_related(*PARTS), pk=judgment)
+    mine = own(request, queue).select_related("task__prompt", "task__queue__project", "schema__queue")
+    found = get_object_or_404(mine.prefetch_related("task__links__response"), pk=judgment)
     if request.method != "POST":
         return revision_page(request, queue, found)
     now = timezone.now()
     form = RevisionForm(request.POST)
     if not form.is_valid():
         return revision_page(request, queue, found, form=form, status=422)
-    said = form.cleaned_data
+    sent = form.cleaned_data
     try:
         revise_judgment(
             judgment=found,
             annotator=request.user,
-            submission_id=said["submission_id"],
-            preference=found.comparison.turn(said["preference"], found.shown_first_id),
-            rationale=said["rationale"],
-            flags=said["flags"],
-            active_seconds=credible_revision_seconds(claimed=said["active_seconds"], judgment=found, now=now),
+            submission_id=sent["submission_id"],
+            **said_in(request.POST, kind=queue.kind, responses=len(found.display_order)),
+            active_seconds=credible_revision_seconds(claimed=sent["active_seconds"], judgment=found, now=now),
             interface="page",
             now=now,
         )
     except BadJudgment as error:
-        show_refusal(form, error)
+        form.add_error(None, error.message)
         return revision_page(request, queue, found, form=form, status=422)
-    except (NotCurrent, SubmissionIdTaken) as error:
+    except (NotCurrent, RevisionClosed, SubmissionIdTaken) as error:
         form.add_error(None, f"{error}.")
         return revision_page(request, queue, found, form=form, status=409)
-    messages.success(request, "Your revision is saved; it is the one that counts.")
+    messages.success(request, _("Your revision is saved; it is the one that counts."))
     return redirect("label" if request.POST.get("back") == "label" else "label-history", queue.pk)
 
 
-def own(request: SignedInRequest, queue: Queue) -> Any:
-    return Judgment.objects.filter(queue=queue, annotator=request.user)
+def own(request: SignedInRequest, queue: Queue) -> JudgmentQuerySet:
+    mine: JudgmentQuerySet = Judgment.objects.filter(queue=queue, annotator=request.user)
+    return mine
 
 
 def revision_page(
     request: SignedInRequest, queue: Queue, judgment: Judgment, *, form: RevisionForm | None = None, status: int = 200
 ) -> HttpResponse:
-    said = form.cleaned_data if form else {}
-    entered = {
-        "preference": said.get("preference", judgment.shown_preference),
-        "rationale": form.data.get("rationale", "") if form else judgment.rationale,
-        "flags": said.get("flags", []) if form else judgment.flags,
-        "active_seconds": said.get("active_seconds", 0.0),
-        "submission_id": said.get("submission_id") if status == 422 else None,
-    }
+    sent = form.cleaned_data if form else {}
+    if form:
+        entered: dict[str, Any] = said_in(request.POST, kind=queue.kind, responses=len(judgment.display_order))
+    else:
+        said = judgment.shown_answer
+        entered = {"answer": said.as_sent(queue.kind), "rationale": said.rationale, "flags": said.flags}
+    entered["active_seconds"] = sent.get("active_seconds", 0.0)
+    entered["submission_id"] = sent.get("submission_id") if status == 422 else None
     later = Judgment.objects.current().filter(assignment=judgment.assignment_id).first()
+    texts = judgment.task.texts
     context = {
         **parts(
-            comparison=judgment.comparison,
-            shown=judgment.comparison.shown(judgment.shown_first_id),
+            task=judgment.task,
+            shown=[texts[place] for place in judgment.display_order],
             annotator=request.user,
-            policy=queue.policy,
+            schema=judgment.schema.asks,
             entered=entered,
         ),
-        **guideline_context(queue.guideline, judgment),
+        **guideline_context(queue.guideline, request.user),
         "project": queue.project,
         "queue": queue,
         "judgment_id": judgment.pk,
@@ -114,6 +133,6 @@ def revision_page(
         "later_id": later.pk if later and later.pk != judgment.pk else None,
         "review": Review.objects.filter(judgment=judgment).first(),
         "back": request.POST.get("back") or request.GET.get("back", ""),
-        "problem": next((str(found[0]) for found in form.errors.values()), "") if form else "",
+        "problem": first_problem(form) if form else "",
     }
     return render(request, "feedback/annotator/revise.html", context, status=status)

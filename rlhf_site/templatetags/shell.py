@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from feedback.access import may
 from feedback.contract import PREFERENCE_LIMIT
-from feedback.display import STRENGTHS
+from feedback.schemas import STRENGTHS
 from feedback.markdown import render, render_document
 from feedback.models import Project, Role
 
@@ -126,4 +126,4 @@ def preference(value: int) -> dict[str, Any]:
 def preference_words(value: int) -> str:
     if value == 0:
         return "Tie"
-    return f"{'A' if value < 0 else 'B'} {STRENGTHS[abs(value) - 1]}"
+    return f"{'A' if value < 0 else 'B'} {STRENGTHS[7][abs(value) - 1]}"

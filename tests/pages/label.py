@@ -12,10 +12,11 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from feedback.models import Assignment, Queue
+from feedback.answers import Answer, to_shown
+from feedback.models import Assignment, Draft, Judgment, Queue
 
 HTMX = {"HX-Request": "true"}
-FIELD = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)"')
+FIELD = re.compile(r'<input type="hidden" name="([\w-]+)" value="([^"]*)"')
 
 
 def at(name: str, queue: Queue, *more: object) -> str:
@@ -44,3 +45,17 @@ def let_lease_run_out(**which: Any) -> Assignment:
     slot = Assignment.objects.get(**which)
     Assignment.objects.filter(pk=slot.pk).update(lease_expires_at=timezone.now() - timedelta(minutes=1))
     return slot
+
+
+def shown_draft(draft: Draft) -> Answer:
+    """Return a draft as its person sees it."""
+    order = draft.task.order_for(draft.annotator)
+    return to_shown(Answer(draft.preference, draft.content, draft.rationale, draft.flags), order)
+
+
+def first_shown(judgment: Judgment) -> Any:
+    return judgment.task.texts[judgment.display_order[0]].pk
+
+
+def keys_of(flags: list[dict[str, Any]]) -> list[str]:
+    return [one["flag"] for one in flags]

@@ -9,19 +9,19 @@ from django.test import Client
 from django.urls import reverse
 
 from feedback.models import Assignment, Judgment
-from tests.factories import make_comparison, make_judgment, make_member, make_queue, make_user
+from tests.factories import make_judgment, make_member, make_queue, make_task, make_user
 from tests.pages.label import HTMX, at, open_task
 
 pytestmark = pytest.mark.django_db
 
-GETS = ("label", "label-guidelines", "label-history")
-POSTS = ("label-submit", "label-skip", "label-draft", "label-renew", "label-retake")
+GETS = ("label", "label-guidelines", "label-history", "label-me")
+POSTS = ("label-submit", "label-skip", "label-draft", "label-renew", "label-retake", "label-unskip")
 
 
 @pytest.fixture
 def queue(project):
     queue = make_queue(project)
-    make_comparison(queue)
+    make_task(queue)
     return queue
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from feedback.models import Judgment
 from feedback.reviewing import review_judgment
-from tests.factories import make_comparison, make_judgment, make_member, make_queue
-from tests.pages.label import at, form_on, open_task, submit
+from tests.factories import make_judgment, make_member, make_queue, make_task
+from tests.pages.label import at, first_shown, form_on, open_task, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -27,9 +27,9 @@ def revise(client, queue, judgment, **said):
 
 
 def test_the_history_lists_ones_own_judgments_as_one_saw_them(client, queue, annotator, project, curator):
-    make_comparison(queue)
+    make_task(queue)
     form = open_task(client, queue)
-    submit(client, queue, form, preference=-3, rationale="Clear.", flags=["unsafe"])
+    submit(client, queue, form, preference=-3, rationale="Clear.", flag=["unsafe"])
     make_judgment(queue=queue, annotator=make_member(project), rationale="Somebody else's")
     review_judgment(judgment=Judgment.objects.get(annotator=annotator), reviewer=curator, accepted=False, reason="Why?")
     html = client.get(at("label-history", queue)).content.decode()
@@ -46,8 +46,8 @@ def test_an_empty_history_says_what_to_do(client, queue):
 
 
 def test_the_revision_starts_from_what_was_said(client, queue, annotator):
-    make_comparison(queue)
-    submit(client, queue, open_task(client, queue), preference=-2, rationale="First thought", flags=["other"])
+    make_task(queue)
+    submit(client, queue, open_task(client, queue), preference=-2, rationale="First thought", flag=["other"])
     html = client.get(at("label-revise", queue, Judgment.objects.get().pk)).content.decode()
     assert re.search(r'value="-2" required checked', html)
     assert "First thought" in html
@@ -55,15 +55,15 @@ def test_the_revision_starts_from_what_was_said(client, queue, annotator):
 
 
 def test_a_revision_is_a_new_row_that_counts(client, queue):
-    make_comparison(queue)
+    make_task(queue)
     submit(client, queue, open_task(client, queue), preference=-2)
     first = Judgment.objects.get()
     answer = revise(client, queue, first, preference=3, rationale="Second thought", back="label")
     assert answer["Location"] == at("label", queue)
     second = Judgment.objects.current().get()
     assert (second.revision, second.supersedes, second.rationale) == (2, first, "Second thought")
-    assert second.chosen_id != second.shown_first_id
-    assert second.shown_first_id == first.shown_first_id
+    assert second.chosen_id != first_shown(second)
+    assert second.display_order == first.display_order
     assert second.active_seconds < 60
 
 
@@ -73,9 +73,9 @@ def test_a_revision_goes_back_to_the_history_when_it_was_opened_there(client, qu
 
 
 def test_the_page_leads_back_to_the_last_judgment(client, queue):
-    make_comparison(queue)
-    make_comparison(queue)
-    assert 'id="back"' not in client.get(at("label", queue)).content.decode()
+    make_task(queue)
+    make_task(queue)
+    assert 'id="back" hidden' in client.get(at("label", queue)).content.decode()
     submit(client, queue, open_task(client, queue))
     link = at("label-revise", queue, Judgment.objects.get().pk)
     assert f'id="back" href="{link}?back=label"' in client.get(at("label", queue)).content.decode()
@@ -112,3 +112,14 @@ def test_somebody_elses_judgment_is_not_found(client, queue, project):
     judgment = make_judgment(queue=queue, annotator=make_member(project))
     assert client.get(at("label-revise", queue, judgment.pk)).status_code == 404
     assert revise(client, queue, judgment).status_code == 404
+
+
+def test_the_history_is_searched_by_prompt_and_reason(client, queue, annotator):
+    make_judgment(queue=queue, annotator=annotator, rationale="Clear as daylight")
+    make_judgment(queue=queue, annotator=annotator, rationale="Muddy")
+    html = client.get(at("label-history", queue), {"q": "DAYLIGHT"}).content.decode()
+    assert "Clear as daylight" in html
+    assert "Muddy" not in html
+    prompt = Judgment.objects.get(rationale="Muddy").task.prompt.last_turn
+    assert "Muddy" in client.get(at("label-history", queue), {"q": prompt}).content.decode()
+    assert "Nothing of yours matches" in client.get(at("label-history", queue), {"q": "zzz"}).content.decode()

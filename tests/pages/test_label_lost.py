@@ -10,8 +10,8 @@ from django.utils import timezone
 from feedback.claims import claim_next
 from feedback.models import Assignment, Draft, Judgment
 from feedback.queues import set_queue_state
-from tests.factories import make_comparison, make_judgment, make_member, make_queue
-from tests.pages.label import HTMX, at, form_on, let_lease_run_out, open_task, submit
+from tests.factories import make_judgment, make_member, make_queue, make_task
+from tests.pages.label import HTMX, at, first_shown, form_on, keys_of, let_lease_run_out, open_task, shown_draft, submit
 
 pytestmark = pytest.mark.django_db
 
@@ -23,54 +23,62 @@ def queue(project, annotator, client):
 
 
 def test_the_person_is_told_and_everything_typed_is_kept(client, queue, annotator):
-    comparison = make_comparison(queue)
+    task = make_task(queue)
     form = open_task(client, queue)
-    slot = let_lease_run_out()
-    answer = submit(client, queue, form, preference=-2, rationale="An hour's <work>", flags=["unsafe"])
+    let_lease_run_out()
+    answer = submit(client, queue, form, preference=-2, rationale="An hour's <work>", flag=["unsafe"])
     html = answer.content.decode()
     assert answer.status_code == 409
     assert "Take it again and submit" in html
     assert "An hour&#x27;s &lt;work&gt;" in html
     assert "Left is better" in html
-    draft = Draft.objects.get(comparison=comparison, annotator=annotator)
-    assert (draft.rationale, draft.flags, slot.turn(draft.preference)) == ("An hour's <work>", ["unsafe"], -2)
+    draft = Draft.objects.get(task=task, annotator=annotator)
+    assert (draft.rationale, keys_of(draft.flags), shown_draft(draft).preference) == (
+        "An hour's <work>",
+        ["unsafe"],
+        -2,
+    )
     assert not Judgment.objects.exists()
 
 
 def test_taking_it_again_submits_what_was_typed(client, queue):
-    make_comparison(queue)
+    make_task(queue)
     form = open_task(client, queue)
-    slot = let_lease_run_out()
-    lost = submit(client, queue, form, preference=-2, rationale="Kept", flags=["unsafe", "other"])
-    kept = {**form_on(lost), "flags": ["unsafe", "other"]}
+    let_lease_run_out()
+    lost = submit(client, queue, form, preference=-2, rationale="Kept", flag=["unsafe", "other"])
+    kept = {**form_on(lost), "flag": ["unsafe", "other"]}
     assert kept["preference"] == "-2"
     answer = client.post(at("label-retake", queue), kept, headers=HTMX)
     assert answer.status_code == 200
     judgment = Judgment.objects.get()
-    assert (slot.turn(judgment.preference), judgment.rationale, judgment.flags) == (-2, "Kept", ["unsafe", "other"])
+    assert (judgment.shown_answer.preference, judgment.rationale, keys_of(judgment.flags)) == (
+        -2,
+        "Kept",
+        ["unsafe", "other"],
+    )
     assert not Draft.objects.exists()
 
 
 @pytest.mark.parametrize("attempt", range(6))
 def test_another_slot_keeps_the_order_in_which_the_person_judged(client, queue, project, annotator, attempt):
     """The first slot was taken over; the second one's order is drawn anew and must not turn the judgment."""
-    comparison = make_comparison(queue, slots=2)
+    task = make_task(queue, slots=2)
     form = open_task(client, queue)
     slot = let_lease_run_out(annotator=annotator)
-    first_shown = slot.shown_first_id
+    shown_first = slot.shown_responses[0].pk
     other = make_member(project)
     Assignment.objects.filter(pk=slot.pk).update(priority=5)
     assert claim_next(queue=queue, annotator=other, now=timezone.now()).pk == slot.pk
     lost = submit(client, queue, form, preference=3)
     assert lost.status_code == 409
     assert client.post(at("label-retake", queue), form_on(lost), headers=HTMX).status_code == 200
-    judgment = Judgment.objects.get(comparison=comparison, annotator=annotator)
-    assert judgment.shown_first_id == first_shown
-    assert judgment.chosen_id != first_shown
+    judgment = Judgment.objects.get(task=task, annotator=annotator)
+    assert first_shown(judgment) == shown_first
+    assert judgment.chosen_id != shown_first
 
 
 def test_a_slot_that_somebody_else_has_is_not_offered_and_the_text_can_be_copied(client, queue, project, annotator):
-    make_comparison(queue)
+    make_task(queue)
     form = open_task(client, queue)
     let_lease_run_out()
     claim_next(queue=queue, annotator=make_member(project), now=timezone.now())
@@ -80,12 +88,12 @@ def test_a_slot_that_somebody_else_has_is_not_offered_and_the_text_can_be_copied
     assert "somebody else has it" in html
     assert "Take it again" not in html
     assert 'data-copy-from="#kept"' in html
-    assert "Next comparison" in html
+    assert "Next task" in html
     assert Draft.objects.get(annotator=annotator).rationale == "Copy me"
 
 
 def test_a_slot_that_goes_between_the_offer_and_the_answer_is_told(client, queue, project):
-    make_comparison(queue)
+    make_task(queue)
     form = open_task(client, queue)
     let_lease_run_out()
     lost = submit(client, queue, form, rationale="Copy me")
@@ -97,7 +105,7 @@ def test_a_slot_that_goes_between_the_offer_and_the_answer_is_told(client, queue
 
 
 def test_a_paused_queue_gives_no_slot_back_and_keeps_the_text(client, queue):
-    make_comparison(queue)
+    make_task(queue)
     form = open_task(client, queue)
     let_lease_run_out()
     set_queue_state(queue=queue, state="paused")
@@ -108,7 +116,7 @@ def test_a_paused_queue_gives_no_slot_back_and_keeps_the_text(client, queue):
 
 
 def test_a_comparison_judged_meanwhile_leads_to_its_revision(client, queue, annotator):
-    comparison = make_comparison(queue)
+    task = make_task(queue)
     form = open_task(client, queue)
     slot = Assignment.objects.get()
     judgment = make_judgment(slot)
@@ -117,11 +125,11 @@ def test_a_comparison_judged_meanwhile_leads_to_its_revision(client, queue, anno
     assert answer.status_code == 409
     assert at("label-revise", queue, judgment.pk) in html
     assert "A second thought" in html
-    assert Judgment.objects.filter(comparison=comparison).count() == 1
+    assert Judgment.objects.filter(task=task).count() == 1
 
 
 def test_taking_it_again_twice_stores_one_row(client, queue):
-    make_comparison(queue)
+    make_task(queue)
     form = open_task(client, queue)
     let_lease_run_out()
     kept = form_on(submit(client, queue, form))
@@ -131,7 +139,7 @@ def test_taking_it_again_twice_stores_one_row(client, queue):
 
 
 def test_without_scripts_the_whole_page_tells(client, queue):
-    make_comparison(queue)
+    make_task(queue)
     form = open_task(client, queue)
     let_lease_run_out()
     answer = client.post(at("label-submit", queue), {**form, "preference": 1, "rationale": "Kept"})
@@ -143,7 +151,7 @@ def test_without_scripts_the_whole_page_tells(client, queue):
 
 
 def test_time_at_work_before_the_loss_counts(client, queue, annotator):
-    make_comparison(queue)
+    make_task(queue)
     form = open_task(client, queue)
     slot = Assignment.objects.get()
     Assignment.objects.update(leased_at=slot.leased_at - timedelta(minutes=40))
@@ -155,7 +163,7 @@ def test_time_at_work_before_the_loss_counts(client, queue, annotator):
 
 def test_a_change_after_an_answer_that_never_came_is_shown_not_dropped(client, queue):
     """The first attempt was stored but its answer got lost; meanwhile the person changed their mind."""
-    make_comparison(queue)
+    make_task(queue)
     form = open_task(client, queue)
     submit(client, queue, form, preference=2, rationale="First")
     answer = submit(client, queue, form, preference=-3, rationale="On second thought")
@@ -169,8 +177,8 @@ def test_a_change_after_an_answer_that_never_came_is_shown_not_dropped(client, q
 
 @pytest.mark.parametrize("wrong", [{"preference": ""}, {"rationale": "Half a thought" + "." * 10_000}])
 def test_what_was_typed_comes_back_although_it_is_wrong_and_somebody_else_has_the_slot(client, queue, project, wrong):
-    make_comparison(queue, slots=2)
-    make_comparison(queue)
+    make_task(queue, slots=2)
+    make_task(queue)
     form = open_task(client, queue)
     slot = let_lease_run_out(pk=form["assignment"])
     Assignment.objects.filter(pk=slot.pk).update(priority=5)

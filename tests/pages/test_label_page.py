@@ -12,7 +12,7 @@ from feedback.claims import claim_next
 from feedback.judging import save_draft
 from feedback.models import Assignment, Draft
 from feedback.queues import change_guideline, set_queue_state
-from tests.factories import make_comparison, make_judgment, make_member, make_prompt, make_queue, make_response
+from tests.factories import make_judgment, make_member, make_prompt, make_queue, make_response, make_task
 from tests.pages.label import HTMX, at, form_on, open_task, submit
 
 pytestmark = pytest.mark.django_db
@@ -25,15 +25,15 @@ def queue(project, annotator, client):
 
 
 def test_opening_the_page_takes_a_lease_and_opening_it_again_takes_no_other(client, queue, annotator):
-    make_comparison(queue)
-    make_comparison(queue)
+    make_task(queue)
+    make_task(queue)
     first, second = open_task(client, queue), open_task(client, queue)
     assert first["assignment"] == second["assignment"]
     assert Assignment.objects.held_by(annotator, timezone.now()).count() == 1
 
 
 def test_a_head_request_takes_no_lease(client, queue):
-    make_comparison(queue)
+    make_task(queue)
     assert client.head(at("label", queue)).status_code == 405
     assert not Assignment.objects.filter(state="leased").exists()
 
@@ -46,7 +46,7 @@ def test_the_page_shows_every_turn_and_both_responses_in_the_order_of_the_slot(c
         {"role": "user", "content": "Who are you?"},
     ]
     prompt = make_prompt(project, messages=chat)
-    make_comparison(queue, prompt=prompt, responses=(make_response(prompt, "One."), make_response(prompt, "Two.")))
+    make_task(queue, prompt=prompt, responses=(make_response(prompt, "One."), make_response(prompt, "Two.")))
     html = client.get(at("label", queue)).content.decode()
     assert "Hello <em>there</em>" in html
     assert "Instruction to the assistant" in html
@@ -69,7 +69,7 @@ def test_nothing_on_the_page_says_who_wrote_what(client, queue, project, curator
         )
         for letter in "xy"
     ]
-    comparison = make_comparison(queue, prompt=prompt, responses=pair, propensity=0.3125)
+    task = make_task(queue, prompt=prompt, responses=pair, propensity=0.3125)
     secrets = ["origin-x", "origin-y", "model-x", "model-y", "0.7321", "90210", "0.3125", "propensity", "response_a"]
     for response in pair:
         secrets += [str(response.pk), response.pk.hex, str(response.run_id), str(response.checkpoint_id)]
@@ -79,7 +79,7 @@ def test_nothing_on_the_page_says_who_wrote_what(client, queue, project, curator
     pages.append(submit(client, queue, {**form, "lease_token": str(uuid.uuid4())}))
     assert [page.status_code for page in pages] == [200, 200, 422, 409]
     pages.append(submit(client, queue, form))
-    judgment = comparison.judgments.get()
+    judgment = task.judgments.get()
     pages += [client.get(at("label-history", queue)), client.get(at("label-revise", queue, judgment.pk))]
     pages.append(client.get(at("label-guidelines", queue)))
     for page in pages:
@@ -87,20 +87,8 @@ def test_nothing_on_the_page_says_who_wrote_what(client, queue, project, curator
         assert [secret for secret in secrets if secret in said] == []
 
 
-def test_the_seal_of_the_order_is_another_one_for_every_comparison(client, queue):
-    """Were it the same for the same order, two comparisons would say whether their orders agree."""
-    seals = set()
-    for _ in range(8):
-        make_comparison(queue)
-        form = open_task(client, queue)
-        seals.add(form["order"])
-        submit(client, queue, form)
-    assert len(seals) == 8
-    assert all(re.fullmatch(r"[0-9a-f]{32}", seal) for seal in seals)
-
-
 def test_the_scale_has_seven_steps_with_keys_and_labels(client, queue):
-    make_comparison(queue)
+    make_task(queue)
     html = client.get(at("label", queue)).content.decode()
     assert re.findall(r'name="preference" value="(-?\d)"[^>]* data-key="(\d)"', html) == [
         (str(value), str(value + 4)) for value in range(-3, 4)
@@ -109,20 +97,20 @@ def test_the_scale_has_seven_steps_with_keys_and_labels(client, queue):
 
 
 def test_a_queue_without_ties_shows_none_and_keeps_the_other_keys(client, project, queue):
-    strict = make_queue(project, allow_tie=False, require_rationale=True)
-    make_comparison(strict)
+    strict = make_queue(project, schema={"allow_tie": False, "rationale": "required"})
+    make_task(strict)
     html = client.get(at("label", strict)).content.decode()
     assert re.findall(r'name="preference"[^>]* data-key="(\d)"', html) == list("123567")
     assert "needed in this queue" in html
 
 
 def test_a_draft_comes_back_in_the_order_in_which_it_was_entered(client, queue, annotator):
-    make_comparison(queue)
+    make_task(queue)
     slot = claim_next(queue=queue, annotator=annotator, now=timezone.now())
     save_draft(
-        comparison=slot.comparison,
+        task=slot.task,
         annotator=annotator,
-        preference=slot.turn(-3),
+        answer={"preference": -3},
         rationale="<b>half</b> a thought",
         flags=["unsafe"],
         active_seconds=12,
@@ -136,38 +124,38 @@ def test_a_draft_comes_back_in_the_order_in_which_it_was_entered(client, queue, 
 
 def test_an_empty_response_says_so(client, queue, project):
     prompt = make_prompt(project)
-    make_comparison(queue, prompt=prompt, responses=(make_response(prompt, ""), make_response(prompt, "Words.")))
+    make_task(queue, prompt=prompt, responses=(make_response(prompt, ""), make_response(prompt, "Words.")))
     assert "This response is empty." in client.get(at("label", queue)).content.decode()
 
 
 def test_progress_counts_what_is_done_today_and_what_is_left(client, queue, annotator):
     make_judgment(queue=queue, annotator=annotator)
     for _ in range(3):
-        make_comparison(queue, slots=2)
+        make_task(queue, slots=2)
     html = client.get(at("label", queue)).content.decode()
-    assert "<strong>1</strong> done today, <strong>3</strong> left" in html
+    assert "<strong data-done-count>1</strong> done today, <strong data-left-count>3</strong> left" in html
 
 
 def test_guidelines_are_new_at_first_and_when_they_have_changed(client, queue, annotator, curator):
-    make_comparison(queue)
+    make_task(queue)
     html = client.get(at("label", queue)).content.decode()
     assert "Prefer the <strong>kinder</strong> one." in html
     assert re.search(r'<aside id="guidelines"[^>]* data-new', html)
-    submit(client, queue, open_task(client, queue))
-    make_comparison(queue)
-    make_comparison(queue)
+    assert client.post(at("label-guidelines", queue), headers={"Accept": "application/json"}).status_code == 204
+    make_task(queue)
+    make_task(queue)
     form = open_task(client, queue)
     html = client.get(at("label", queue)).content.decode()
-    assert "data-new" not in html
+    assert re.search(r"<aside[^>]* data-new", html) is None
     change_guideline(queue=queue, text="Prefer the shorter one.", changed_by=curator)
     answer = submit(client, queue, form).content.decode()
     assert 'hx-swap-oob="true"' in answer
-    assert "Changed since your last judgment" in answer
+    assert "Changed since you last read them" in answer
     assert "Prefer the shorter one." in answer
 
 
 def test_a_paused_queue_says_so_kindly(client, queue):
-    make_comparison(queue)
+    make_task(queue)
     set_queue_state(queue=queue, state="paused")
     page = client.get(at("label", queue))
     assert page.status_code == 200
@@ -175,7 +163,7 @@ def test_a_paused_queue_says_so_kindly(client, queue):
 
 
 def test_a_queue_paused_while_one_labels_lets_the_held_one_be_finished(client, queue):
-    make_comparison(queue)
+    make_task(queue)
     form = open_task(client, queue)
     set_queue_state(queue=queue, state="paused")
     assert open_task(client, queue)["assignment"] == form["assignment"]
@@ -184,7 +172,7 @@ def test_a_queue_paused_while_one_labels_lets_the_held_one_be_finished(client, q
 
 def test_an_empty_queue_points_to_work_elsewhere(client, queue, project, annotator):
     other = make_queue(project, name="Other work")
-    make_comparison(other)
+    make_task(other)
     html = client.get(at("label", queue)).content.decode()
     assert "Nothing waits for you" in html
     assert "Other work" in html
@@ -192,7 +180,7 @@ def test_an_empty_queue_points_to_work_elsewhere(client, queue, project, annotat
 
 
 def test_the_fragment_is_the_part_of_the_page(client, queue):
-    make_comparison(queue)
+    make_task(queue)
     page = client.get(at("label", queue))
     fragment = client.get(at("label", queue), headers=HTMX)
     assert fragment.content.decode().lstrip().startswith('<div id="task"')
@@ -203,7 +191,7 @@ def test_the_fragment_is_the_part_of_the_page(client, queue):
 
 
 def test_two_annotators_hold_two_slots(client, queue, project, annotator):
-    make_comparison(queue, slots=2)
+    make_task(queue, slots=2)
     mine = open_task(client, queue)
     client.force_login(make_member(project))
     assert open_task(client, queue)["assignment"] != mine["assignment"]

@@ -1,0 +1,186 @@
+"""A person's pace, the hours that count for their pay, and how far others judged as they did. Sums only, never a task.
+
+Nothing here names an arm: which tasks were gold or repeats stays unseen.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from feedback.models import AnnotatorProfile, Judgment, Project, Queue, Skip, User
+from feedback.own_work import midnight
+from feedback.schemas import TaskKind
+
+DAYS = 14
+FEW = 5
+"""Below so many comparable judgments, agreement says nothing and could point at one task."""
+LATEST = 2_000
+"""Of so many of the person's latest judgments agreement is computed."""
+
+
+@dataclass(frozen=True)
+class Day:
+    day: date
+    judgments: int
+    seconds: float
+    """Active time of judgments, revisions and skips."""
+
+    @property
+    def hours(self) -> float:
+        return self.seconds / 3600
+
+
+@dataclass(frozen=True)
+class Hours:
+    days: list[Day]
+    """The last DAYS days with today, the oldest first, those without work too."""
+    judgments: int
+    seconds: float
+    """Since the person's first day in the project."""
+    rate: float | None
+    currency: str
+
+    @property
+    def hours(self) -> float:
+        return self.seconds / 3600
+
+    @property
+    def pay(self) -> float | None:
+        return None if self.rate is None else self.rate * self.hours
+
+    @property
+    def per_hour(self) -> float | None:
+        """Judgments in an hour of active time; None before the first."""
+        return self.judgments / self.hours if self.seconds and self.judgments else None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    alike: float
+    compared: int
+    """Pairs of this person's judgment and somebody else's of the same task."""
+
+    @property
+    def percent(self) -> float:
+        return 100 * self.alike / self.compared if self.compared else 0.0
+
+    @property
+    def too_few(self) -> bool:
+        return self.compared < FEW
+
+
+def own_hours(*, project: Project, annotator: User, now: datetime, queue: Queue | None = None) -> Hours:
+    """Sum the person's active time in the project, or in one queue of it, by day of the site's time zone."""
+    judged = Judgment.objects.filter(annotator=annotator, queue__project=project)
+    skipped = Skip.objects.filter(annotator=annotator, task__queue__project=project)
+    if queue is not None:
+        judged, skipped = judged.filter(queue=queue), skipped.filter(task__queue=queue)
+    counts: dict[date, int] = defaultdict(int)
+    seconds: dict[date, float] = defaultdict(float)
+    for made_at, revision, active in judged.order_by().values_list("created_at", "revision", "active_seconds"):
+        day = timezone.localtime(made_at).date()
+        counts[day] += revision == 1
+        seconds[day] += active
+    for made_at, active in skipped.order_by().values_list("created_at", "active_seconds"):
+        seconds[timezone.localtime(made_at).date()] += active
+    today = midnight(now).date()
+    profile = AnnotatorProfile.objects.filter(user=annotator).first()
+    rate = profile.hourly_rate if profile else None
+    shown = [today - timedelta(days=back) for back in reversed(range(DAYS))]
+    return Hours(
+        days=[Day(day, counts.get(day, 0), seconds.get(day, 0.0)) for day in shown],
+        judgments=sum(counts.values()),
+        seconds=sum(seconds.values()),
+        rate=None if rate is None else float(rate),
+        currency=profile.currency if profile else "",
+    )
+
+
+def own_agreement(*, queue: Queue, annotator: User) -> Agreement | None:
+    """Compare the person's judgments with those of other people on the same tasks; None where words are written.
+
+    Of a comparison: the same side, or both a tie. Of a ranking: the share of pairs in the same order. Of a rating: the
+    share of values at most one step apart.
+    """
+    if queue.kind not in ALIKE:
+        return None
+    mine = {
+        judgment.task_id: judgment
+        for judgment in Judgment.objects.current().filter(queue=queue, annotator=annotator).order_by("-id")[:LATEST]
+    }
+    others = Judgment.objects.current().by_people().filter(queue=queue).exclude(annotator=annotator)
+    alike, compared = 0.0, 0
+    tasks = list(mine)
+    for start in range(0, len(tasks), 500):
+        for other in others.filter(task__in=tasks[start : start + 500]).order_by():
+            share = ALIKE[queue.kind](mine[other.task_id], other)
+            if share is not None:
+                alike, compared = alike + share, compared + 1
+    return Agreement(alike, compared)
+
+
+@dataclass(frozen=True)
+class Known:
+    right: int
+    judged: int
+
+    @property
+    def too_few(self) -> bool:
+        return self.judged < FEW
+
+
+def own_gold(*, queue: Queue, annotator: User) -> Known | None:
+    """Count how often the person answered a task like its gold: the same side, every pair in order, every value close.
+
+    None where words are written. A sum, so that nobody learns from it which task was gold.
+    """
+    if queue.kind not in ALIKE:
+        return None
+    mine = Judgment.objects.current().filter(queue=queue, annotator=annotator, task__gold__isnull=False)
+    shares = []
+    for judgment in mine.select_related("task__gold"):
+        known = judgment.task.gold.answer
+        shares.append(ALIKE[queue.kind](judgment, Judgment(preference=known.get("preference"), content=known)))
+    compared = [share for share in shares if share is not None]
+    return Known(sum(share == 1 for share in compared), len(compared))
+
+
+def sign(number: int) -> int:
+    return (number > 0) - (number < 0)
+
+
+def same_side(mine: Judgment, other: Judgment) -> float | None:
+    if mine.preference is None or other.preference is None:
+        return None
+    return float(sign(mine.preference) == sign(other.preference))
+
+
+def ordered_alike(mine: Judgment, other: Judgment) -> float | None:
+    a, b = mine.content.get("ranks", []), other.content.get("ranks", [])
+    pairs = [
+        sign(a[i] - a[j]) == sign(b[i] - b[j])
+        for j in range(min(len(a), len(b)))
+        for i in range(j)
+        if None not in (a[i], a[j], b[i], b[j])
+    ]
+    return sum(pairs) / len(pairs) if pairs else None
+
+
+def rated_alike(mine: Judgment, other: Judgment) -> float | None:
+    close = list(closeness(mine.content.get("ratings", []), other.content.get("ratings", [])))
+    return sum(close) / len(close) if close else None
+
+
+def closeness(mine: list[Mapping[str, Any]], other: list[Mapping[str, Any]]) -> Iterator[bool]:
+    for rated, rated_too in zip(mine, other, strict=False):
+        for key in rated.keys() & rated_too.keys():
+            yield abs(rated[key] - rated_too[key]) <= 1
+
+
+ALIKE = {TaskKind.COMPARISON: same_side, TaskKind.RANKING: ordered_alike, TaskKind.RATING: rated_alike}
