@@ -11,7 +11,6 @@ from django.http import HttpRequest
 
 from feedback.models import (
     Assignment,
-    Comparison,
     Draft,
     Guideline,
     Judgment,
@@ -24,6 +23,7 @@ from feedback.models import (
     Review,
     Skip,
     Snapshot,
+    Task,
     User,
 )
 
@@ -95,12 +95,12 @@ class GuidelineAdmin(ReadOnlyAdmin):
 
 @admin.register(QueuePolicy)
 class QueuePolicyAdmin(ReadOnlyAdmin):
-    list_display = ("queue", "number", "overlap", "lease_minutes", "allow_tie", "require_rationale", "created_at")
+    list_display = ("queue", "number", "overlap", "lease_minutes", "created_at")
     list_select_related = ("queue",)
 
 
-@admin.register(Comparison)
-class ComparisonAdmin(ReadOnlyAdmin):
+@admin.register(Task)
+class TaskAdmin(ReadOnlyAdmin):
     list_display = ("id", "queue", "prompt", "propensity", "created_at")
     list_filter = ("queue",)
     list_select_related = ("queue", "prompt")
@@ -143,13 +143,13 @@ class ReviewAdmin(ReadOnlyAdmin):
 
 @admin.register(Draft)
 class DraftAdmin(ReadOnlyAdmin):
-    list_display = ("comparison_id", "annotator", "preference", "updated_at")
+    list_display = ("task_id", "annotator", "preference", "updated_at")
     list_select_related = ("annotator",)
 
 
 @admin.register(Skip)
 class SkipAdmin(ReadOnlyAdmin):
-    list_display = ("comparison_id", "annotator", "reason", "note", "created_at")
+    list_display = ("task_id", "annotator", "reason", "note", "created_at")
     list_filter = ("reason",)
     list_select_related = ("annotator",)
 

@@ -47,9 +47,7 @@ class BadSkip(Refusal):
 
 
 @transaction.atomic
-def claim_next(
-    *, queue: Queue, annotator: User, now: datetime, beside: Iterable[uuid.UUID] = ()
-) -> Assignment | None:
+def claim_next(*, queue: Queue, annotator: User, now: datetime, beside: Iterable[uuid.UUID] = ()) -> Assignment | None:
     """Return a slot that `annotator` holds under a lease, or None when the queue has nothing for them.
 
     In this order: a live lease that the person already has in the queue; their own lease that ran out over a draft; the
@@ -67,8 +65,12 @@ def claim_next(
     if queue.state != Queue.State.OPEN:
         raise QueueNotOpen(f"{queue.name} is {queue.get_state_display().lower()}")
     for slot in mine:
-        if slot.pk not in beside and slot.has_draft and take(  # type: ignore[attr-defined]  # annotated
-            slot=slot, queue=queue, annotator=annotator, now=now, arm=slot.arm, arm_propensity=slot.arm_propensity
+        if (
+            slot.pk not in beside
+            and slot.has_draft
+            and take(  # type: ignore[attr-defined]  # annotated
+                slot=slot, queue=queue, annotator=annotator, now=now, arm=slot.arm, arm_propensity=slot.arm_propensity
+            )
         ):
             return held(slot)
     while (slot := first_of(next_slots(queue=queue, annotator=annotator, now=now))) is not None:
@@ -155,9 +157,7 @@ def free_slot(*, task: Task, annotator: User, now: datetime) -> Assignment | Non
     """Return a slot of `task` that `annotator` could take now, their own first; changes nothing."""
     slots = list(task.assignments.order_by("slot", "pk"))
     mine = next((slot for slot in slots if slot.annotator_id == annotator.pk), None)
-    free = [
-        slot for slot in slots if slot.is_claimable(now) and slot.reserved_for_id in (None, annotator.pk)
-    ]
+    free = [slot for slot in slots if slot.is_claimable(now) and slot.reserved_for_id in (None, annotator.pk)]
     if mine is not None:
         return mine if mine in free else None
     return free[0] if free else None

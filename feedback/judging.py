@@ -154,7 +154,12 @@ def store_submission(
 
 
 def stored_answer(
-    schema: LabelSchema | None, order: Sequence[int], answer: Mapping[str, Any], *, rationale: str, flags: Sequence[Any],
+    schema: LabelSchema | None,
+    order: Sequence[int],
+    answer: Mapping[str, Any],
+    *,
+    rationale: str,
+    flags: Sequence[Any],
     whole: bool = True,
 ) -> Answer:
     """Check an answer in display order and return it in response order. Raises BadJudgment."""
@@ -257,9 +262,7 @@ def save_draft(
         .first()
     )
     schema = slot.schema if slot is not None else task.queue.schema
-    said = stored_answer(
-        schema, task.order_for(annotator), answer, rationale=rationale, flags=flags, whole=False
-    )
+    said = stored_answer(schema, task.order_for(annotator), answer, rationale=rationale, flags=flags, whole=False)
     draft, _ = Draft.objects.update_or_create(
         task=task,
         annotator=annotator,

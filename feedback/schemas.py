@@ -112,7 +112,7 @@ class Schema:
     min_characters: int = 0
     max_characters: int = 10_000
     opening: str = "given"
-    """Of a conversation: "given" = the prompt is the first user turn; "written" = the person writes it, on that topic."""
+    """Of a conversation: "given" = the prompt is the first user turn; "written" = the person writes it."""
     policies: tuple[str, ...] = ()
     """Of a conversation: ids of the one or two checkpoints that answer; opaque here."""
     temperature: float = 0.8

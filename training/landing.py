@@ -17,8 +17,8 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from feedback.filling import enqueue_prompt
 from feedback.models import Project, Prompt, Response
-from feedback.queues import enqueue_prompt
 from feedback.responses import add_response
 from training.leases import Lease, end_run, renew_lease
 from training.models import Checkpoint, Run, RunMetric

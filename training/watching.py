@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from feedback.models import Comparison, Prompt, Response
+from feedback.models import Prompt, Response, Task
 from training.models import Run, RunMetric, Worker
 from training.rundir import RunDirectory
 
@@ -100,21 +100,25 @@ class Landed:
 
     responses: int
     wanted: int
-    comparisons: int
+    tasks: int
     latest: list[Response]
 
 
 def landed_samples(run: Run, latest: int = 6) -> Landed:
-    """Count the run's responses and the comparisons that they made, and return the newest responses."""
+    """Count the run's responses and the tasks that they made, and return the newest responses."""
     responses = Response.objects.filter(prompt__project=run.project, run_id=run.pk)
     planned = int((run.progress or {}).get("total") or 0)  # the trainer's word: prompts of today are not those of then
     prompts = len(run.prompt_ids) or Prompt.objects.filter(project=run.project).count()
     each = len(run.config.get("temperatures", ())) * int(run.config.get("responses_per_temperature", 1))
-    made = Comparison.objects.filter(queue=run.queue_id, response_a__run_id=run.pk) if run.queue_id else None
+    made = (
+        Task.objects.filter(queue=run.queue_id, links__place=0, links__response__run_id=run.pk)
+        if run.queue_id
+        else None
+    )
     return Landed(
         responses=responses.count(),
         wanted=planned or prompts * each,
-        comparisons=made.count() if made is not None else 0,
+        tasks=made.count() if made is not None else 0,
         latest=list(responses.select_related("prompt").order_by("-pk")[:latest]),
     )
 

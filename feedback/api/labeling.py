@@ -30,7 +30,6 @@ from feedback.api.task_serializers import (
     TaskSerializer,
 )
 from feedback.claims import BadSkip, LeaseLost, QueueNotOpen, SlotGone, claim_next, reclaim, renew_lease, skip
-from feedback.display import BadSeal, seal, shown_first_of
 from feedback.judging import (
     AlreadyJudged,
     BadJudgment,
@@ -40,7 +39,7 @@ from feedback.judging import (
     save_draft,
     submit_judgment,
 )
-from feedback.models import Assignment, Comparison, Draft, Judgment, Queue, User
+from feedback.models import Assignment, Draft, Judgment, Queue, Task, User
 from feedback.own_work import credible_revision_seconds, credible_seconds, entered
 
 
@@ -55,7 +54,7 @@ def claim(request: Request, queue: UUID) -> ApiResponse:
         slot = claim_next(queue=found, annotator=person, now=timezone.now())
     except QueueNotOpen as refusal:
         raise Conflict("queue_not_open", str(refusal)) from refusal
-    return ApiResponse(status=204) if slot is None else ApiResponse(task(slot, person))
+    return ApiResponse(status=204) if slot is None else ApiResponse(shown_task(slot, person))
 
 
 @extend_schema(request=SubmitInputSerializer, responses={201: OwnJudgmentSerializer, 409: LEASE_LOST, 422: REFUSED})
@@ -68,28 +67,20 @@ def submit(request: Request, assignment: UUID) -> ApiResponse:
     """
     person = person_of(request)
     slot, said = slot_of(request, assignment), checked(SubmitInputSerializer, request)
-    is_mine = slot.annotator_id == person.pk
-    if not is_mine and not said["order"]:
-        return lease_lost("lease_lost", str(LeaseLost(slot_free=False)), slot_free=False)
     now = timezone.now()
     try:
-        first = slot.shown_first_id if is_mine else None
-        if first is None:
-            first = shown_first_of(comparison=slot.comparison, annotator=person, mark=said["order"])
         judgment = submit_judgment(
             assignment_id=slot.pk,
             annotator=person,
             lease_token=said["lease_token"],
             submission_id=said["submission_id"],
-            preference=slot.comparison.turn(said["preference"], first),
+            answer=said["answer"],
             rationale=said["rationale"],
             flags=said["flags"],
-            active_seconds=credible(said, slot.comparison, person, now),
+            active_seconds=credible(said, slot.task, person, now),
             interface="api",
             now=now,
         )
-    except BadSeal as refusal:
-        raise Refused("order", str(refusal)) from refusal
     except LeaseLost as refusal:
         return lease_lost("lease_lost", str(refusal), slot_free=refusal.slot_free)
     except SubmissionIdTaken as refusal:
@@ -129,41 +120,37 @@ def renew(request: Request, assignment: UUID) -> ApiResponse:
 
 @extend_schema(request=DraftInputSerializer, responses={200: ShownDraftSerializer, 409: CONFLICT, 422: REFUSED})
 @api_view(["PUT"])
-def draft(request: Request, comparison: UUID) -> ApiResponse:
+def draft(request: Request, task: UUID) -> ApiResponse:
     """Keep what you have so far; it outlives the lease."""
     person = person_of(request)
-    found, said = comparison_of(request, comparison), checked(DraftInputSerializer, request)
+    found, said = task_of(request, task), checked(DraftInputSerializer, request)
     try:
-        first = shown_first_of(comparison=found, annotator=person, mark=said["order"])
-        preference = said["preference"]
         stored = save_draft(
-            comparison=found,
+            task=found,
             annotator=person,
-            preference=None if preference is None else found.turn(preference, first),
+            answer=said["answer"],
             rationale=said["rationale"],
             flags=said["flags"],
             active_seconds=credible(said, found, person, timezone.now()),
         )
     except AlreadyJudged as refusal:
         raise Conflict("already_judged", str(refusal)) from refusal
-    except BadSeal as refusal:
-        raise Refused("order", str(refusal)) from refusal
     except BadJudgment as refusal:
         raise Refused(refusal.field, refusal.message) from refusal
-    return ApiResponse(entered(stored, shown_first_id=first))
+    return ApiResponse(entered(stored, order=found.order_for(person), kind=found.queue.kind))
 
 
 @extend_schema(request=None, responses={200: TaskSerializer, 409: LEASE_LOST})
 @api_view(["POST"])
-def take_back(request: Request, comparison: UUID) -> ApiResponse:
+def take_back(request: Request, task: UUID) -> ApiResponse:
     """Take a comparison back whose lease you lost, if a slot of it is free. Its display order may be another one."""
     person = person_of(request)
-    found = comparison_of(request, comparison)
+    found = task_of(request, task)
     try:
-        slot = reclaim(comparison=found, annotator=person, now=timezone.now())
+        slot = reclaim(task=found, annotator=person, now=timezone.now())
     except SlotGone as refusal:
         return lease_lost("slot_gone", str(refusal), slot_free=False)
-    return ApiResponse(task(Assignment.objects.with_task().get(pk=slot.pk), person))
+    return ApiResponse(shown_task(Assignment.objects.with_task().get(pk=slot.pk), person))
 
 
 class OwnJudgments(generics.ListAPIView):
@@ -174,7 +161,7 @@ class OwnJudgments(generics.ListAPIView):
         queue = get_object_or_404(Queue.objects.select_related("project"), pk=self.kwargs["queue"])
         check(self.request.user, "feedback.label", queue.project)
         own = Judgment.objects.current().filter(queue=queue, annotator=person_of(self.request))
-        return own.select_related("comparison")
+        return own.select_related("task__queue", "schema__queue")
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> ApiResponse:
         """List what you have judged in the queue, the revisions that count, the latest first."""
@@ -187,7 +174,7 @@ class OwnJudgments(generics.ListAPIView):
 def revise(request: Request, judgment: UUID) -> ApiResponse:
     """Store a new revision of your own judgment; `preference` counts in the order in which you saw the responses."""
     person = person_of(request)
-    found = get_object_or_404(Judgment.objects.select_related("comparison", "queue__project"), pk=judgment)
+    found = get_object_or_404(Judgment.objects.select_related("task__queue__project", "queue__project"), pk=judgment)
     check(person, "feedback.label", found.queue.project)
     get_object_or_404(Judgment, pk=judgment, annotator=person)
     said = checked(JudgmentInputSerializer, request)
@@ -197,7 +184,7 @@ def revise(request: Request, judgment: UUID) -> ApiResponse:
             judgment=found,
             annotator=person,
             submission_id=said["submission_id"],
-            preference=found.comparison.turn(said["preference"], found.shown_first_id),
+            answer=said["answer"],
             rationale=said["rationale"],
             flags=said["flags"],
             active_seconds=credible_revision_seconds(claimed=said["active_seconds"], judgment=found, now=now),
@@ -217,57 +204,57 @@ def revise(request: Request, judgment: UUID) -> ApiResponse:
 
 
 def slot_of(request: Request, assignment: UUID) -> Assignment:
-    slot = get_object_or_404(Assignment.objects.select_related("comparison", "queue__project"), pk=assignment)
+    slot = get_object_or_404(Assignment.objects.select_related("task__queue__project", "queue__project"), pk=assignment)
     check(request.user, "feedback.label", slot.queue.project)
     return slot
 
 
-def comparison_of(request: Request, comparison: UUID) -> Comparison:
-    found = get_object_or_404(Comparison.objects.select_related("queue__project"), pk=comparison)
+def task_of(request: Request, task: UUID) -> Task:
+    found = get_object_or_404(Task.objects.select_related("queue__project"), pk=task)
     check(request.user, "feedback.label", found.queue.project)
     return found
 
 
-def credible(said: dict[str, Any], comparison: Comparison, annotator: User, now: datetime) -> float:
-    return credible_seconds(claimed=said["active_seconds"], comparison=comparison, annotator=annotator, now=now)
+def credible(said: dict[str, Any], found: Task, annotator: User, now: datetime) -> float:
+    return credible_seconds(claimed=said["active_seconds"], task=found, annotator=annotator, now=now)
 
 
-def task(slot: Assignment, annotator: User) -> dict[str, Any]:
-    first, second = slot.shown_responses
+def shown_task(slot: Assignment, annotator: User) -> dict[str, Any]:
     assert slot.guideline is not None, "a held slot has its guideline"
-    assert slot.policy is not None, "a held slot has its policy"
-    stored = Draft.objects.filter(comparison=slot.comparison, annotator=annotator).first()
+    assert slot.schema is not None, "a held slot has its schema"
+    stored = Draft.objects.filter(task=slot.task, annotator=annotator).first()
+    kind = slot.schema.asks.kind
     return dict(
         TaskSerializer(
             {
                 "assignment": slot.pk,
                 "lease_token": slot.lease_token,
                 "lease_expires_at": slot.lease_expires_at,
-                "comparison": slot.comparison_id,
+                "task": slot.task_id,
                 "queue": slot.queue_id,
-                "order": seal(comparison=slot.comparison, annotator=annotator, shown_first_id=first.pk),
-                "prompt": {"messages": slot.comparison.prompt.messages},
-                "responses": [{"key": "first", "text": first.text}, {"key": "second", "text": second.text}],
+                "kind": kind,
+                "prompt": {"messages": slot.task.prompt.messages},
+                "responses": [{"text": response.text} for response in slot.shown_responses],
                 "guideline": slot.guideline,
-                "allow_tie": slot.policy.allow_tie,
-                "require_rationale": slot.policy.require_rationale,
-                "draft": entered(stored, shown_first_id=first.pk),
+                "schema": slot.schema.asks.to_json(),
+                "draft": entered(stored, order=slot.display_order or [], kind=kind),
             }
         ).data
     )
 
 
 def own_judgment(judgment: Judgment) -> dict[str, Any]:
+    shown = judgment.shown_answer
     return dict(
         OwnJudgmentSerializer(
             {
                 "id": judgment.pk,
                 "queue": judgment.queue_id,
-                "comparison": judgment.comparison_id,
+                "task": judgment.task_id,
                 "revision": judgment.revision,
-                "preference": judgment.shown_preference,
-                "rationale": judgment.rationale,
-                "flags": judgment.flags,
+                "answer": shown.as_sent(judgment.task.queue.kind),
+                "rationale": shown.rationale,
+                "flags": shown.flags,
                 "active_seconds": judgment.active_seconds,
                 "created_at": judgment.created_at,
             }

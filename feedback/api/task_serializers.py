@@ -1,7 +1,7 @@
-"""What annotators send and get. Nothing here may say who wrote a response, or which of the two is response a.
+"""What annotators send and get. Nothing here may say who wrote a response, or in which order it is stored.
 
-So the two responses have no ids here (an id tells when it was made, and the order of the two tells which is a), only
-their place: "first" and "second". A preference counts in that order, too.
+So responses have no ids here (an id tells when it was made), only their position, from 0. Answers and flags count in
+that order, too; `feedback.answers` has the shape of each kind's answer.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from feedback.api.serializers import GuidelineSerializer, MessageSerializer
-from feedback.contract import PREFERENCE_LIMIT
-from feedback.judging import Flag
 from feedback.models import Skip
 
-PREFERENCE = "In display order: -3 to -1 = the first response is better, 1 to 3 = the second, 0 = tie."
+ANSWER = "In display order; its shape is the queue's kind's, see the documentation."
+FLAGS = 'Each {"flag", "kind", "response"}; a plain key stands for a flag on the whole.'
 
 
 class ShownPromptSerializer(serializers.Serializer):
@@ -21,76 +20,55 @@ class ShownPromptSerializer(serializers.Serializer):
 
 
 class ShownResponseSerializer(serializers.Serializer):
-    key = serializers.CharField(help_text='"first" or "second".')
     text = serializers.CharField()
 
 
 class ShownDraftSerializer(serializers.Serializer):
-    preference = serializers.IntegerField(allow_null=True, help_text=PREFERENCE)
+    answer = serializers.DictField(help_text=ANSWER)
     rationale = serializers.CharField()
-    flags = serializers.ListField(child=serializers.CharField())
+    flags = serializers.ListField(help_text=FLAGS)
     active_seconds = serializers.FloatField()
 
 
 class TaskSerializer(serializers.Serializer):
-    """A comparison under a lease."""
+    """A task under a lease."""
 
     assignment = serializers.UUIDField()
     lease_token = serializers.UUIDField()
     lease_expires_at = serializers.DateTimeField()
-    comparison = serializers.UUIDField()
+    task = serializers.UUIDField()
     queue = serializers.UUIDField()
-    order = serializers.CharField(help_text="Seal of the order in which you see the responses; drafts send it back.")
+    kind = serializers.CharField()
     prompt = ShownPromptSerializer()
-    responses = ShownResponseSerializer(many=True, help_text="Two, in display order.")
+    responses = ShownResponseSerializer(many=True, help_text="In display order.")
     guideline = GuidelineSerializer()
-    allow_tie = serializers.BooleanField()
-    require_rationale = serializers.BooleanField()
+    schema = serializers.DictField(help_text="What the queue asks.")
     draft = ShownDraftSerializer(help_text="What you sent and have not submitted.")
 
 
-class JudgmentInputSerializer(serializers.Serializer):
-    submission_id = serializers.UUIDField(help_text="Made by you; sending the same one again stores nothing twice.")
-    preference = serializers.IntegerField(min_value=-PREFERENCE_LIMIT, max_value=PREFERENCE_LIMIT, help_text=PREFERENCE)
-    rationale = serializers.CharField(required=False, default="", allow_blank=True, trim_whitespace=False)
-    flags = serializers.ListField(
-        child=serializers.ChoiceField(choices=Flag.choices), required=False, default=list, allow_empty=True
-    )
-    active_seconds = serializers.FloatField(min_value=0)
-
-
-class SubmitInputSerializer(JudgmentInputSerializer):
-    lease_token = serializers.UUIDField()
-    order = serializers.CharField(
-        required=False,
-        default="",
-        allow_blank=True,
-        help_text="The task's. With it nothing is lost even when somebody else has taken the slot: it becomes a draft.",
-    )
-
-
 class DraftInputSerializer(serializers.Serializer):
-    order = serializers.CharField(help_text="The task's.")
-    preference = serializers.IntegerField(
-        min_value=-PREFERENCE_LIMIT,
-        max_value=PREFERENCE_LIMIT,
-        required=False,
-        allow_null=True,
-        default=None,
-        help_text=PREFERENCE,
-    )
+    answer = serializers.DictField(required=False, default=dict, help_text=ANSWER)
     rationale = serializers.CharField(required=False, default="", allow_blank=True, trim_whitespace=False)
-    flags = serializers.ListField(
-        child=serializers.ChoiceField(choices=Flag.choices), required=False, default=list, allow_empty=True
-    )
+    flags = serializers.ListField(required=False, default=list, allow_empty=True, help_text=FLAGS)
     active_seconds = serializers.FloatField(required=False, default=0.0, min_value=0)
+
+
+class JudgmentInputSerializer(DraftInputSerializer):
+    submission_id = serializers.UUIDField(help_text="Made by you; sending the same one again stores nothing twice.")
+    answer = serializers.DictField(help_text=ANSWER)
+    active_seconds = serializers.FloatField(min_value=0)
 
 
 class LeaseInputSerializer(serializers.Serializer):
     lease_token = serializers.UUIDField()
 
 
+class SubmitInputSerializer(JudgmentInputSerializer, LeaseInputSerializer):
+    pass
+
+
 class SkipInputSerializer(LeaseInputSerializer):
+    kind = serializers.ChoiceField(choices=Skip.Kind.choices, required=False, default=Skip.Kind.OTHERS)
     reason = serializers.ChoiceField(choices=Skip.Reason.choices)
     note = serializers.CharField(required=False, default="", allow_blank=True)
 
@@ -105,10 +83,10 @@ class OwnJudgmentSerializer(serializers.Serializer):
 
     id = serializers.UUIDField()
     queue = serializers.UUIDField()
-    comparison = serializers.UUIDField()
+    task = serializers.UUIDField()
     revision = serializers.IntegerField()
-    preference = serializers.IntegerField(help_text=PREFERENCE)
+    answer = serializers.DictField(help_text=ANSWER)
     rationale = serializers.CharField()
-    flags = serializers.ListField(child=serializers.CharField())
+    flags = serializers.ListField(help_text=FLAGS)
     active_seconds = serializers.FloatField()
     created_at = serializers.DateTimeField()

@@ -29,7 +29,10 @@ class Turn(models.Model):
     annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="turns")
     number = models.PositiveSmallIntegerField(help_text="From 1.")
     prompt = models.ForeignKey(
-        Prompt, on_delete=models.PROTECT, related_name="turns", help_text="The talk so far, ending with the person's words."
+        Prompt,
+        on_delete=models.PROTECT,
+        related_name="turns",
+        help_text="The talk so far, ending with the person's words.",
     )
     state = models.CharField(max_length=10, choices=State.choices, default=State.WAITING)
     policies = models.JSONField(help_text="Ids of the two checkpoints that answer, drawn into an order by the server.")

@@ -59,6 +59,11 @@ class Response(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="responses"
     )
     sampling = models.JSONField(default=dict, blank=True, help_text="Temperature, top_p, seed and the like.")
+    names_itself = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Words in which the text gives away what model wrote it; a curator sees them, no annotator does.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -20,7 +20,11 @@ class Qualification(AppendOnlyModel):
     judged = models.PositiveIntegerField(null=True)
     policy = models.ForeignKey(QueuePolicy, on_delete=models.PROTECT, related_name="+", help_text="Held the pass rule.")
     decided_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+", help_text="Empty = by the rule."
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="Empty = by the rule.",
     )
     reason = models.TextField(blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

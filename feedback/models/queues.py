@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
@@ -130,7 +129,7 @@ class LabelSchema(AppendOnlyModel):
 
 
 class QueuePolicy(AppendOnlyModel):
-    """One version of a queue's rules. Never changed: new rules are a new version. `feedback.queues.RULES` lists them."""
+    """One version of a queue's rules (`feedback.queues.RULES`). Never changed: new rules are a new version."""
 
     queue = models.ForeignKey(Queue, on_delete=models.PROTECT, related_name="policies")
     number = models.PositiveIntegerField()
@@ -336,7 +335,9 @@ class Assignment(models.Model):
         Queue, on_delete=models.PROTECT, related_name="assignments", help_text="The task's, for the claim's index."
     )
     slot = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="Number among the task's slots; empty for one made for a person (gold, repeat)."
+        null=True,
+        blank=True,
+        help_text="Number among the task's slots; empty for one made for a person (gold, repeat).",
     )
     priority = models.FloatField(default=0.0, help_text="Higher is claimed first.")
     order_key = models.FloatField(
@@ -370,10 +371,20 @@ class Assignment(models.Model):
         Guideline, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="In force at the claim."
     )
     policy = models.ForeignKey(
-        QueuePolicy, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="In force at the claim."
+        QueuePolicy,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="In force at the claim.",
     )
     schema = models.ForeignKey(
-        LabelSchema, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="In force at the claim."
+        LabelSchema,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="In force at the claim.",
     )
     arm = models.CharField(max_length=10, choices=Arm.choices, blank=True, help_text="Why the holder got this slot.")
     arm_propensity = models.FloatField(
@@ -457,7 +468,7 @@ class Draft(models.Model):
 
 
 class Skip(models.Model):
-    """A person passed over a task. What follows from it, and until when, stands here; taking it back is recorded too."""
+    """A person passed over a task: what follows, until when, and whether it was taken back."""
 
     class Kind(models.TextChoices):
         LATER = "later", "Later"
@@ -477,7 +488,9 @@ class Skip(models.Model):
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.OTHERS)
     reason = models.CharField(max_length=20, choices=Reason.choices)
     note = models.TextField(blank=True)
-    active_seconds = models.FloatField(default=0.0, help_text="Work on it before it was passed over; it counts for pay.")
+    active_seconds = models.FloatField(
+        default=0.0, help_text="Work on it before it was passed over; it counts for pay."
+    )
     until = models.DateTimeField(null=True, blank=True, help_text="From then on it may come back to the person.")
     taken_back_at = models.DateTimeField(null=True, blank=True, help_text="The person asked for it again.")
     settled_at = models.DateTimeField(null=True, blank=True, help_text="A curator has settled what was up for review.")

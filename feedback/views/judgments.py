@@ -11,7 +11,6 @@ from django.views.decorators.http import require_POST, require_safe
 
 from feedback.access import may, names_for, project_or_404
 from feedback.forms import JudgmentFilter, ReviewForm, show_refusal
-from feedback.judging import flag_labels
 from feedback.models import Judgment, Project
 from feedback.models.judgments import JudgmentQuerySet
 from feedback.reviewing import ReviewRefused, review_judgment

@@ -14,9 +14,9 @@ from django.utils.safestring import SafeString
 
 from feedback.access import may
 from feedback.contract import PREFERENCE_LIMIT
-from feedback.schemas import STRENGTHS
 from feedback.markdown import render, render_document
 from feedback.models import Project, Role
+from feedback.schemas import STRENGTHS
 
 register = template.Library()
 
