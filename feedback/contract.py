@@ -36,7 +36,7 @@ class PreferenceRow(TypedDict):
     margin: float
     """Strength of the preference: 1.0, 2.0 or 3.0."""
     judgment_id: str
-    comparison_id: str
+    task_id: str
     annotator: str
     """Pseudonym, stable within a project."""
     simulated: bool

@@ -35,7 +35,7 @@ SCHEMA = pyarrow.schema(
         ("rejected", CHAT),
         ("margin", pyarrow.float64()),
         ("judgment_id", pyarrow.string()),
-        ("comparison_id", pyarrow.string()),
+        ("task_id", pyarrow.string()),
         ("annotator", pyarrow.string()),
         ("simulated", pyarrow.bool_()),
         ("propensity", pyarrow.float64()),
@@ -172,7 +172,7 @@ TRL's `RewardTrainer` and `DPOTrainer` take the rows unchanged.
 | prompt | the chat up to the user's last turn, as messages of role and content |
 | chosen, rejected | the two responses, each as one assistant message |
 | margin | strength of the preference, 1.0 to 3.0 |
-| judgment_id, comparison_id | where it comes from |
+| judgment_id, task_id | where it comes from |
 | annotator | a pseudonym, stable within the project |
 | simulated | true when a rule judged, not a person |
 | propensity | the probability with which the pair was drawn among all pairs on offer |

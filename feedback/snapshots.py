@@ -73,6 +73,7 @@ def considered_judgments(
     reasons = [When(review_accepted=False, then=Value("rejected")), When(preference=0, then=Value("tie"))]
     if not include_simulated:
         reasons.insert(0, When(~Q(simulation_rule=""), then=Value("simulated")))
+    judgments = judgments.filter(preference__isnull=False)
     return judgments.with_review().annotate(
         left_out=Case(*reasons, default=Value(""), output_field=CharField(max_length=10))
     )
@@ -184,7 +185,7 @@ def write_content(
             batch: dict[str, list[PreferenceRow]] = {split: [] for split in SPLITS}
             for judgment in in_order(ids[start : start + ROWS_PER_GROUP]):
                 row = preference_row(judgment, project)
-                batch[judgment.comparison.prompt.split].append(row)
+                batch[judgment.task.prompt.split].append(row)
                 people[row["annotator"], row["simulated"]] += 1
                 guidelines[judgment.guideline] += 1
                 policies[judgment.policy] += 1
@@ -223,8 +224,6 @@ def write_content(
                     "number": version.number,
                     "overlap": version.overlap,
                     "lease_minutes": version.lease_minutes,
-                    "allow_tie": version.allow_tie,
-                    "require_rationale": version.require_rationale,
                     "judgments": count,
                 }
                 for version, count in policies.items()
@@ -237,25 +236,26 @@ def write_content(
 
 def in_order(ids: Sequence[uuid.UUID]) -> Iterator[Judgment]:
     """Read the judgments with everything that a row needs, in the order of `ids`."""
-    found = Judgment.objects.select_related(
-        "annotator", "guideline", "policy", "comparison__prompt", "comparison__response_a", "comparison__response_b"
-    ).in_bulk(ids)
+    found = (
+        Judgment.objects.select_related("annotator", "guideline", "policy", "task__prompt")
+        .prefetch_related("task__links__response")
+        .in_bulk(ids)
+    )
     return (found[pk] for pk in ids)
 
 
 def preference_row(judgment: Judgment, project: Project) -> PreferenceRow:
     """Turn a decisive judgment into the row that training reads."""
-    pair = judgment.comparison
-    chosen, rejected = pair.response_a, pair.response_b
-    if judgment.preference > 0:
-        chosen, rejected = rejected, chosen
+    pair = judgment.task
+    assert judgment.preference, "only a decisive comparison becomes a preference"
+    rejected, chosen = pair.texts if judgment.preference > 0 else reversed(pair.texts)
     return {
         "prompt": pair.prompt.messages,
         "chosen": [{"role": "assistant", "content": chosen.text}],
         "rejected": [{"role": "assistant", "content": rejected.text}],
         "margin": float(abs(judgment.preference)),
         "judgment_id": str(judgment.pk),
-        "comparison_id": str(pair.pk),
+        "task_id": str(pair.pk),
         "annotator": project.pseudonym(judgment.annotator),
         "simulated": judgment.is_simulated,
         "propensity": judgment.propensity,

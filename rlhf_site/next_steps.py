@@ -61,7 +61,7 @@ def annotator_steps(project: Project, person: User, now: datetime) -> Iterator[S
             continue
         if queue.state != Queue.State.OPEN:
             continue
-        waiting = next_slots(queue=queue, annotator=person, now=now).values("comparison").distinct().count()
+        waiting = next_slots(queue=queue, annotator=person, now=now).values("task").distinct().count()
         waiting_elsewhere += waiting
         if waiting:
             yield Step(

@@ -12,7 +12,6 @@ from django.test.utils import CaptureQueriesContext
 from feedback.models import Project, Role, User
 from feedback.reviewing import review_judgment
 from tests.factories import (
-    make_comparison,
     make_judgment,
     make_member,
     make_policy_checkpoint,
@@ -21,6 +20,7 @@ from tests.factories import (
     make_queue,
     make_run,
     make_snapshot,
+    make_task,
     make_user,
 )
 from training.models import RunMetric
@@ -55,7 +55,7 @@ def grow(project: Project, person: User) -> None:
     queue = make_queue(project, created_by=make_user())
     annotator = make_member(project)
     judgment = make_judgment(
-        comparison=make_comparison(queue, prompt=make_prompt(project)), annotator=annotator, rationale="Clear."
+        task=make_task(queue, prompt=make_prompt(project)), annotator=annotator, rationale="Clear."
     )
     review_judgment(judgment=judgment, reviewer=person, accepted=True)
     snapshot = make_snapshot(project, queues=[queue], created_by=make_user())

@@ -139,7 +139,7 @@ def check_reward_model(kind: str, reward: Checkpoint, policy: Checkpoint | None)
 
 def check_snapshot(kind: str, snapshot: Snapshot) -> None:
     split = EVALUATION if kind == "evaluate" else TRAIN
-    if not snapshot.judgments.filter(comparison__prompt__split=split).exists():
+    if not snapshot.judgments.filter(task__prompt__split=split).exists():
         raise RunRefused("snapshot", f"{snapshot} has no row in its {split} split; label more and freeze another")
     if not (snapshot.directory / "manifest.json").is_file():
         raise RunRefused("snapshot", f"the files of {snapshot} are gone: {snapshot.directory} has no manifest.json")

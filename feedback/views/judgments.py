@@ -102,7 +102,7 @@ def judgment_context(request: SignedInRequest, project: Project, judgment: Judgm
             {"letter": "A", "response": pair.response_a, "chosen": judgment.preference < 0},
             {"letter": "B", "response": pair.response_b, "chosen": judgment.preference > 0},
         ],
-        "flags": flag_labels(judgment.flags),
+        "flags": [raised["flag"] for raised in judgment.flags],
         "revisions": revisions,
         "is_current": revisions.first() == judgment,
         "reviews": judgment.reviews.select_related("reviewer"),

@@ -134,7 +134,7 @@ def freeze_counts(project: Project, chosen: dict) -> dict:
     )
     left_out = Counter(considered.values_list("left_out", flat=True))  # type: ignore[misc]  # considered_judgments annotates it
     taken = considered.filter(left_out="")  # type: ignore[misc]  # as above
-    splits = Counter(taken.values_list("comparison__prompt__split", flat=True))
+    splits = Counter(taken.values_list("task__prompt__split", flat=True))
     return {
         "rows": left_out.pop("", 0),
         "train": splits[TRAIN],

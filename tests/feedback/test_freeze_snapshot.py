@@ -26,7 +26,6 @@ from feedback.snapshots import (
     verify_snapshot,
 )
 from tests.factories import (
-    make_comparison,
     make_judgment,
     make_member,
     make_project,
@@ -34,6 +33,7 @@ from tests.factories import (
     make_queue,
     make_response,
     make_snapshot,
+    make_task,
 )
 
 pytestmark = pytest.mark.django_db
@@ -49,8 +49,8 @@ def queue(project):
 def judge(queue, annotator: User, preference: int, split: str = "train", **overrides) -> Judgment:
     prompt = make_prompt(queue.project, split=split)
     responses = (make_response(prompt, "the first"), make_response(prompt, "the second"))
-    comparison = make_comparison(queue, prompt=prompt, responses=responses, propensity=0.5)
-    return make_judgment(comparison=comparison, annotator=annotator, preference=preference, **overrides)
+    task = make_task(queue, prompt=prompt, responses=responses, propensity=0.5)
+    return make_judgment(task=task, annotator=annotator, preference=preference, **overrides)
 
 
 def freeze(project: Project, curator: User, name: str = "first", **overrides) -> Snapshot:
@@ -70,23 +70,23 @@ def test_a_snapshot_holds_one_row_per_judgment_in_the_split_of_its_prompt(projec
     snapshot = freeze(project, curator)
     assert rows_of(snapshot, "train") == [
         {
-            "prompt": for_b.comparison.prompt.messages,
+            "prompt": for_b.task.prompt.messages,
             "chosen": [{"role": "assistant", "content": "the second"}],
             "rejected": [{"role": "assistant", "content": "the first"}],
             "margin": 3.0,
             "judgment_id": str(for_b.pk),
-            "comparison_id": str(for_b.comparison_id),
+            "task_id": str(for_b.task_id),
             "annotator": project.pseudonym(annotator),
             "simulated": False,
             "propensity": 0.5,
         },
         {
-            "prompt": for_a.comparison.prompt.messages,
+            "prompt": for_a.task.prompt.messages,
             "chosen": [{"role": "assistant", "content": "the first"}],
             "rejected": [{"role": "assistant", "content": "the second"}],
             "margin": 1.0,
             "judgment_id": str(for_a.pk),
-            "comparison_id": str(for_a.comparison_id),
+            "task_id": str(for_a.task_id),
             "annotator": project.pseudonym(annotator),
             "simulated": False,
             "propensity": 0.5,
@@ -156,7 +156,7 @@ def test_more_rows_than_one_batch_are_all_there(tmp_path):
                         "rejected": [{"role": "assistant", "content": "b"}],
                         "margin": 1.0,
                         "judgment_id": str(start + n),
-                        "comparison_id": "c",
+                        "task_id": "c",
                         "annotator": "p",
                         "simulated": False,
                         "propensity": 1.0,
@@ -214,7 +214,7 @@ def test_only_the_latest_revision_is_frozen_and_an_older_snapshot_keeps_its_own(
         judgment=judgment,
         annotator=annotator,
         submission_id=uuid.uuid4(),
-        preference=-3,
+        answer={"preference": -3},
         active_seconds=1.0,
         interface="page",
         now=NOW,

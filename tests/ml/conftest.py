@@ -59,7 +59,7 @@ def easy_preferences(count: int, seed: int = 0) -> list[PreferenceRow]:
                 "rejected": [{"role": "assistant", "content": f"no {other}" + " bad" * draw.randint(0, 2)}],
                 "margin": float(draw.randint(1, 3)),
                 "judgment_id": f"judgment-{number}",
-                "comparison_id": f"comparison-{number}",
+                "task_id": f"comparison-{number}",
                 "annotator": "annotator-1",
                 "simulated": False,
                 "propensity": 1.0,

@@ -153,10 +153,10 @@ def test_it_shows_what_came_of_it(client: Client, project: Project, ml_staff: Us
 
 def test_a_checkpoint_from_simulated_labels_is_marked(client: Client, project: Project, ml_staff: User) -> None:
     from feedback.people import create_simulated_annotator
-    from tests.factories import make_comparison, make_judgment, make_queue
+    from tests.factories import make_judgment, make_queue, make_task
 
     robot = create_simulated_annotator(project=project, username="robot", rule="the shorter one")
-    make_judgment(comparison=make_comparison(make_queue(project)), annotator=robot)
+    make_judgment(task=make_task(make_queue(project)), annotator=robot)
     snapshot = make_snapshot(project, include_simulated=True)
     checkpoint = make_reward_checkpoint(project, snapshot=snapshot)
     client.force_login(ml_staff)

@@ -14,7 +14,6 @@ from rlhf_site.next_steps import next_steps
 from tests.factories import (
     make_assignment,
     make_base_checkpoint,
-    make_comparison,
     make_judgment,
     make_member,
     make_policy_checkpoint,
@@ -24,6 +23,7 @@ from tests.factories import (
     make_reward_checkpoint,
     make_run,
     make_snapshot,
+    make_task,
     make_user,
 )
 from training.models import Run
@@ -34,7 +34,7 @@ def titles(project, person) -> list[str]:
 
 
 def test_the_home_lists_the_projects_of_the_person_with_their_steps(project, annotator, client):
-    make_comparison(make_queue(project, name="Round one"))
+    make_task(make_queue(project, name="Round one"))
     client.force_login(annotator)
     page = client.get(reverse("home")).content.decode()
     assert project.name in page
@@ -65,20 +65,20 @@ def test_an_annotator_with_nothing_to_do_is_told_so(project, annotator):
 
 def test_an_annotator_is_not_offered_what_they_judged(project, annotator):
     queue = make_queue(project, name="Round one", overlap=2)
-    make_judgment(comparison=make_comparison(queue), annotator=annotator)
+    make_judgment(task=make_task(queue), annotator=annotator)
     assert titles(project, annotator) == ["All done for now"]
 
 
 def test_a_held_comparison_comes_first(project, annotator):
     queue = make_queue(project, name="Round one")
-    make_comparison(queue)
-    make_assignment(make_comparison(queue), annotator)
+    make_task(queue)
+    make_assignment(make_task(queue), annotator)
     assert titles(project, annotator) == ["Go on in Round one"]
 
 
 def test_a_paused_queue_offers_nothing(project, annotator):
     queue = make_queue(project)
-    make_comparison(queue)
+    make_task(queue)
     set_queue_state(queue=queue, state="paused")
     assert titles(project, annotator) == ["All done for now"]
 
@@ -97,9 +97,9 @@ def test_a_curator_is_led_from_prompts_to_a_snapshot(project, curator):
     assert titles(project, curator) == ["Open a queue"]
     queue = make_queue(project, name="Round one")
     assert titles(project, curator) == ["Fill Round one"]
-    comparison = make_comparison(queue, prompt=prompt)
+    task = make_task(queue, prompt=prompt)
     assert titles(project, curator) == ["Waiting for people's judgments"]
-    judgment = make_judgment(comparison=comparison)
+    judgment = make_judgment(task=task)
     assert titles(project, curator) == ["1 judgment not reviewed", "1 decisive judgment in no snapshot yet"]
     review_judgment(judgment=judgment, reviewer=curator, accepted=True)
     make_snapshot(project)

@@ -9,11 +9,11 @@ from feedback.models import Membership, Project
 from rlhf_site.loop import draw, stations
 from tests.factories import (
     make_assignment,
-    make_comparison,
     make_judgment,
     make_prompt,
     make_queue,
     make_run,
+    make_task,
     make_user,
 )
 
@@ -21,7 +21,7 @@ from tests.factories import (
 def test_the_loop_shows_live_counts_at_each_station(project, curator, client):
     queue = make_queue(project)
     make_judgment(queue=queue)
-    make_comparison(queue)
+    make_task(queue)
     counts = {station.label: station.count for station in stations(project, curator, timezone.now())}
     assert counts == {
         "Prompts": 2,
@@ -47,7 +47,7 @@ def test_the_picture_polls_while_something_moves(project, curator, client):
 
 
 def test_a_held_comparison_makes_the_queue_station_live(project, curator):
-    make_assignment(make_comparison(make_queue(project)))
+    make_assignment(make_task(make_queue(project)))
     waiting = stations(project, curator, timezone.now())[2]
     assert (waiting.count, waiting.note, waiting.live) == (1, "1 in hand now", True)
 

@@ -298,10 +298,10 @@ def test_the_query_string_preselects(client: Client, project: Project, ready: di
 
 
 def make_snapshot_of_more(project: Project) -> None:
-    from tests.factories import make_comparison, make_judgment, make_member
+    from tests.factories import make_judgment, make_member, make_task
 
     judge = make_member(project)
-    make_judgment(comparison=make_comparison(make_queue(project), prompt=make_prompt(project)), annotator=judge)
+    make_judgment(task=make_task(make_queue(project), prompt=make_prompt(project)), annotator=judge)
     make_snapshot(project, name="The later one")
 
 

@@ -8,8 +8,8 @@ from django.urls import reverse
 
 from feedback.models import Snapshot
 from feedback.people import create_simulated_annotator
-from tests.factories import make_comparison as compare
 from tests.factories import make_judgment, make_prompt, make_queue, make_snapshot
+from tests.factories import make_task as compare
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def test_the_preview_counts_what_would_be_taken_and_left_out(project, client):
     queue = make_queue(project)
     simulated = create_simulated_annotator(project=project, username="sim", rule="Prefers the shorter response.")
     make_judgment(queue=queue)
-    make_judgment(comparison=compare(queue, prompt=make_prompt(project, split="evaluation")))
+    make_judgment(task=compare(queue, prompt=make_prompt(project, split="evaluation")))
     make_judgment(queue=queue, preference=0)
     make_judgment(queue=queue, annotator=simulated)
     assert counts(client, project) == {

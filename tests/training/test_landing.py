@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from feedback.models import Comparison, Prompt, Response
+from feedback.models import Prompt, Response, Task
 from feedback.responses import storable
 from tests.factories import (
     make_base_checkpoint,
@@ -160,12 +160,12 @@ def test_the_queue_fills_while_samples_land():
     append_line(directory.samples_path, sample(first, 0, "One."))
     append_line(directory.samples_path, sample(second, 0, "Uno."))
     land_samples(run, lease, tail)
-    assert (Response.objects.count(), Comparison.objects.count()) == (2, 0)
+    assert (Response.objects.count(), Task.objects.count()) == (2, 0)
     append_line(directory.samples_path, sample(first, 1, "Two."))
     land_samples(run, lease, tail)
-    comparison = Comparison.objects.get()
-    assert (comparison.prompt, comparison.queue) == (first, run.queue)
-    assert comparison.assignments.count() == 2
+    task = Task.objects.get()
+    assert (task.prompt, task.queue) == (first, run.queue)
+    assert task.assignments.count() == 2
 
 
 def test_a_response_knows_who_wrote_it_and_how():
@@ -185,7 +185,7 @@ def test_landing_samples_again_adds_nothing():
             append_line(directory.samples_path, sample(prompt, index, f"{prompt.pk} {index}"))
     for _ in range(2):
         land_samples(run, lease, Tail(directory.samples_path))
-        assert (Response.objects.count(), Comparison.objects.count()) == (4, 2)
+        assert (Response.objects.count(), Task.objects.count()) == (4, 2)
 
 
 def test_text_that_no_database_keeps_is_mended():

@@ -206,10 +206,10 @@ def test_evaluating_two_models_at_once_is_refused(project, ml_staff, policy, rew
 
 
 def test_a_snapshot_without_train_rows_is_refused(project, ml_staff, base):
-    from tests.factories import make_comparison, make_judgment
+    from tests.factories import make_judgment, make_task
 
     queue = make_queue(project)
-    make_judgment(comparison=make_comparison(queue, prompt=make_prompt(project, split="evaluation")))
+    make_judgment(task=make_task(queue, prompt=make_prompt(project, split="evaluation")))
     held_out = make_snapshot(project)
     said = refusal(project=project, kind="dpo", created_by=ml_staff, policy=base, snapshot=held_out)
     assert (said.field, "train split" in said.message) == ("snapshot", True)

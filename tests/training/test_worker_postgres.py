@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from feedback.models import Comparison
+from feedback.models import Task
 from tests.factories import make_base_checkpoint, make_project, make_prompt, make_queue, make_run
 from tests.training.conftest import make_model_files
 from training.models import Checkpoint, Run, RunMetric, Worker
@@ -45,4 +45,4 @@ def test_samples_land_and_fill_the_queue():
         append_line(directory.samples_path, {"prompt_id": str(prompt.pk), "index": index, "text": f"Text {index}"})
     directory.write_outcome(Outcome("succeeded", 2))
     RunWorker(poll=0.05).work(once=True)
-    assert Comparison.objects.get(queue=queue).prompt == prompt
+    assert Task.objects.get(queue=queue).prompt == prompt

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from feedback.models import Comparison, Response
+from feedback.models import Response, Task
 from tests.factories import make_member, make_project, make_prompt, make_queue
 from tests.training.conftest import (
     SharedDatabase,
@@ -158,6 +158,6 @@ def test_sampled_responses_fill_the_queue_and_a_new_policy_is_sampled_as_well(la
     done = Run.objects.get(pk=run.pk)
     assert done.state == "succeeded", done.error
     assert Response.objects.filter(run_id=run.pk).count() == 6
-    assert set(Comparison.objects.filter(queue=queue).values_list("prompt", flat=True)) <= {p.pk for p in prompts}
-    assert Comparison.objects.filter(queue=queue).exists()
+    assert set(Task.objects.filter(queue=queue).values_list("prompt", flat=True)) <= {p.pk for p in prompts}
+    assert Task.objects.filter(queue=queue).exists()
     assert done.progress["done"] == done.progress["total"] == 6
