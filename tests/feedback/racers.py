@@ -66,12 +66,12 @@ def migrate() -> None:
     call_command("migrate", verbosity=0)
 
 
-def fill_queue(comparisons: int, overlap: int, annotators: int) -> dict[str, Any]:
-    from tests.factories import make_comparison, make_member, make_queue
+def fill_queue(tasks: int, overlap: int, annotators: int) -> dict[str, Any]:
+    from tests.factories import make_member, make_queue, make_task
 
     queue = make_queue(overlap=overlap)
-    for _ in range(comparisons):
-        make_comparison(queue)
+    for _ in range(tasks):
+        make_task(queue)
     people = [make_member(queue.project).pk for _ in range(annotators)]
     return {"queue": str(queue.pk), "annotators": people}
 
@@ -87,7 +87,7 @@ def claim(queue: str, annotator: int) -> str | None:
 
 
 def claim_and_judge_all(queue: str, annotator: int) -> list[tuple[str, str]]:
-    """Judge until the queue has nothing left for the person; return (assignment, comparison) of each."""
+    """Judge until the queue has nothing left for the person; return (assignment, task) of each."""
     from django.utils import timezone
 
     from feedback.claims import claim_next
@@ -99,7 +99,7 @@ def claim_and_judge_all(queue: str, annotator: int) -> list[tuple[str, str]]:
         queue=Queue.objects.get(pk=queue), annotator=User.objects.get(pk=annotator), now=timezone.now()
     ):
         make_judgment(slot)
-        done.append((str(slot.pk), str(slot.comparison_id)))
+        done.append((str(slot.pk), str(slot.task_id)))
     return done
 
 
@@ -139,7 +139,7 @@ def submit(assignment: str, annotator: int, token: str, submission: str) -> str:
         annotator=User.objects.get(pk=annotator),
         lease_token=token,
         submission_id=submission,
-        preference=1,
+        answer={"preference": 1},
         active_seconds=1.0,
         interface="api",
         now=timezone.now(),
@@ -158,7 +158,7 @@ def revise(judgment: str, submission: str) -> str:
         judgment=stored,
         annotator=stored.annotator,
         submission_id=submission,
-        preference=-1,
+        answer={"preference": -1},
         active_seconds=1.0,
         interface="api",
         now=timezone.now(),

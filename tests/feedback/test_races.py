@@ -29,8 +29,8 @@ def crew(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     crew.stop()
 
 
-def test_eight_claimers_take_each_slot_once_and_nobody_judges_a_comparison_twice(crew):
-    order = crew.ask("fill_queue", comparisons=20, overlap=2, annotators=CREW)
+def test_eight_claimers_take_each_slot_once_and_nobody_judges_a_task_twice(crew):
+    order = crew.ask("fill_queue", tasks=20, overlap=2, annotators=CREW)
     taken = crew.race(
         {"action": "claim_and_judge_all", "queue": order["queue"], "annotator": person}
         for person in order["annotators"]
@@ -39,13 +39,13 @@ def test_eight_claimers_take_each_slot_once_and_nobody_judges_a_comparison_twice
     assert len(slots) == 40
     assert set(slots.values()) == {1}
     for one in taken:
-        assert max(Counter(comparison for _, comparison in one).values(), default=1) == 1
+        assert max(Counter(task for _, task in one).values(), default=1) == 1
     assert crew.ask("count", model="Assignment", queue=order["queue"], state="done") == 40
     assert crew.ask("count", model="Judgment", queue=order["queue"]) == 40
 
 
 def test_eight_tabs_of_one_person_get_the_same_slot(crew):
-    order = crew.ask("fill_queue", comparisons=10, overlap=2, annotators=1)
+    order = crew.ask("fill_queue", tasks=10, overlap=2, annotators=1)
     claims = crew.race([{"action": "claim", "queue": order["queue"], "annotator": order["annotators"][0]}] * CREW)
     assert len(set(claims)) == 1
     assert crew.ask("count", model="Assignment", queue=order["queue"], state="leased") == 1
