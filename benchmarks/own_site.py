@@ -1,6 +1,6 @@
 """A site of one's own: `manage.py up` on a temporary database and data directory and a free port, then all gone.
 
-For programs that work with Concord from outside: the headless demo and the screenshots.
+For programs that work with Concord from outside: the headless demo, the screenshots, measurements, browser tests.
 """
 
 from __future__ import annotations
@@ -57,8 +57,10 @@ class OwnSite:
     Leaving includes SIGTERM, which becomes SystemExit here. Only the main thread may enter.
     """
 
-    def __init__(self, *, base_model: str, keep: bool = False, say: Callable[[str], None] = print) -> None:
-        self.keep, self.say = keep, say
+    def __init__(
+        self, *, base_model: str = "", workers: int = 1, keep: bool = False, say: Callable[[str], None] = print
+    ) -> None:
+        self.workers, self.keep, self.say = workers, keep, say
         self.data = Path(tempfile.mkdtemp(prefix="concord-"))
         self.log = self.data / "site.log"
         self.port = free_port()
@@ -97,19 +99,26 @@ class OwnSite:
     def manage(self, *arguments: str, password: str = "") -> str:
         """Run one management command to its end and return what it printed."""
         environment = {**self.environment, **({"DJANGO_SUPERUSER_PASSWORD": password} if password else {})}
+        return self.run([*MANAGE, *arguments], f"manage.py {arguments[0]}", environment)
+
+    def fill(self, module: str) -> str:
+        """Run a module that puts rows into the site's database, and return what it printed."""
+        return self.run([sys.executable, "-m", module], module, self.environment)
+
+    def run(self, command: list[str], name: str, environment: dict[str, str]) -> str:
         done = subprocess.run(
-            [*MANAGE, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
         )
         if done.returncode:
-            raise SiteFailed(f"manage.py {arguments[0]} failed:\n{(done.stderr or done.stdout).strip()[-2000:]}")
+            raise SiteFailed(f"{name} failed:\n{(done.stderr or done.stdout).strip()[-2000:]}")
         return done.stdout
 
     def start(self) -> None:
-        """Start the site and a worker; returns once the site answers."""
+        """Start the site and its workers; returns once the site answers."""
         self.say(f"Starting the site at {self.url} ...")
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [*MANAGE, "up", "--port", str(self.port)],
+                [*MANAGE, "up", "--port", str(self.port), "--workers", str(self.workers)],
                 cwd=ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

@@ -136,14 +136,17 @@
     };
     put(entry);
     if (aheadIsLive()) showAhead();
-    else {
-      now.sending = true;
-      bench.ahead = null;
-      find("#task").setAttribute("aria-busy", "true");
-      bench.announce(word("sending"));
-    }
+    else waitForNext();
     flush();
     return true;
+  }
+
+  // Keep the judged task on the page until the outbox is empty; `flush` then puts the next one in its place.
+  function waitForNext() {
+    bench.now.sending = true;
+    bench.ahead = null;
+    find("#task").setAttribute("aria-busy", "true");
+    bench.announce(word("sending"));
   }
 
   async function flush() {
@@ -289,10 +292,8 @@
     showReturned();
     const sent = pending().map((entry) => entry.task);
     if (!sent.length) return fetchAhead();
-    const again = sent.includes(find("#task")?.dataset.task);
-    const drained = await flush();
-    if (drained && again && sent.includes(find("#task")?.dataset.task)) await showNext();
-    fetchAhead();
+    if (bench.now && sent.includes(find("#task").dataset.task)) waitForNext(); // it is judged, on its way to the server
+    await flush();
   }
 
   window.addEventListener("online", flush);

@@ -1,4 +1,4 @@
-"""Fill the database of the site that the browser tests of labeling talk to: `python -m tests.labeling.site`."""
+"""Fill the database of the site that the browser tests of labeling talk to: `python -m tests.browser.labeling.site`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 
 import django
 
+from tests.browser.people import PASSWORD
+
 ANNOTATOR = "anna"
-PASSWORD = "correct-horse"
+
 TASKS = 30
 WORDS = "Boats need the wind and some patience. " * 6
 TEXTS = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.labeling.conftest import ahead, submit, task
+from tests.browser.labeling.conftest import ahead, submit, task
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.labeling.conftest import NEXT, ahead, log_in, sent, submit, task
+from tests.browser.conftest import give_password
+from tests.browser.labeling.conftest import NEXT, ahead, sent, submit, task
+from tests.browser.labeling.site import ANNOTATOR
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 NO_AHEAD = "() => { bench.ahead = null }"
@@ -135,7 +137,7 @@ def test_a_logout_in_between_loses_nothing(page, site):
     page.wait_for_function(NEXT, arg=before)
     page.get_by_text("You have been logged out").wait_for()
     tab = page.context.new_page()
-    log_in(tab, site)
+    give_password(tab, site, ANNOTATOR)
     tab.close()
     page.evaluate("window.dispatchEvent(new Event('focus'))")
     sent(page)
