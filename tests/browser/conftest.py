@@ -20,6 +20,8 @@ FLAGS = (
     "--disable-sync",
     "--no-first-run",
 )
+EXPECTED = ("the server responded with a status of 4", "net::ERR_", "Failed to fetch")
+"""In the console: refusals, and a network that a test has cut."""
 PATIENCE = 120
 """Seconds until a wait for something that must come is given up."""
 
@@ -103,7 +105,7 @@ def give_password(page, site: OwnSite, username: str) -> None:
 
 
 def note_console(url: str, message, complaints: Complaints) -> None:
-    expected = "the server responded with a status of 4" in message.text or "net::ERR_" in message.text
+    expected = any(words in message.text for words in EXPECTED)
     if message.type == "error" and not expected:
         complaints.seen.append(f"{url}: {message.text}")
 
