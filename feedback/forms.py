@@ -16,27 +16,9 @@ from feedback.contract import SPLITS
 from feedback.models import Project, Prompt, Queue, Role, Snapshot, User
 from feedback.models.judgments import JudgmentQuerySet
 from feedback.people import EVALUATION_PERCENT_LIMIT
-from feedback.queues import GUIDELINE_LENGTH_LIMIT, LEASE_MINUTES_LIMIT, OVERLAP_LIMIT
 from feedback.refusals import Refusal
 from feedback.reviewing import REASON_LENGTH_LIMIT
-
-FIRST_GUIDELINE = """\
-# What to compare
-
-Read the prompt, then both responses. Choose the one that would help the person who asked more.
-
-1. **Right before nice.** A response with a false statement loses against one without.
-2. **Does what was asked.** Length, form and language as the prompt wants them.
-3. **Clear.** No repetition, no filler.
-
-## How strongly
-
-- **Slightly better**: you had to look twice.
-- **Better**: you can name the reason.
-- **Much better**: the other one fails.
-
-Use **tie** only when you would be content with either.
-"""
+from feedback.schemas import TaskKind
 
 
 def offer(form: forms.Form, name: str, rows: QuerySet[Any]) -> forms.ModelChoiceField[Any]:
@@ -104,52 +86,11 @@ class PromptFilter(forms.Form):
         return prompts
 
 
-class GuidelineForm(forms.Form):
-    guideline = forms.CharField(
-        label="Guidelines",
-        max_length=GUIDELINE_LENGTH_LIMIT,
-        strip=False,
-        help_text="Markdown. Annotators see them beside every comparison; each judgment remembers its version.",
-        widget=forms.Textarea(attrs={"rows": 18, "class": "code-input"}),
-    )
-
-
-class PolicyForm(forms.Form):
-    overlap = forms.IntegerField(
-        label="Judgments per comparison",
-        min_value=1,
-        max_value=OVERLAP_LIMIT,
-        initial=1,
-        help_text="By different people.",
-    )
-    lease_minutes = forms.IntegerField(
-        label="Lease in minutes",
-        min_value=1,
-        max_value=LEASE_MINUTES_LIMIT,
-        initial=30,
-        help_text="So long a claimed comparison is kept for one person.",
-    )
-    allow_tie = forms.BooleanField(label="Allow ties", required=False, initial=True)
-    require_rationale = forms.BooleanField(label="Require a rationale", required=False)
-
-
-class QueueForm(PolicyForm, GuidelineForm):
-    name = forms.CharField(max_length=200)
-    field_order = ["name", "guideline", "overlap", "lease_minutes", "allow_tie", "require_rationale"]
-
-
-class FillForm(forms.Form):
-    pairs = forms.IntegerField(label="Pairs per prompt", min_value=1, max_value=10, initial=1)
-
-
-class QueueStateForm(forms.Form):
-    state = forms.ChoiceField(choices=Queue.State.choices)
-
-
 class JudgmentFilter(forms.Form):
     REVIEW = [("", "Any"), ("none", "Not reviewed"), ("accepted", "Accepted"), ("rejected", "Rejected")]
 
     queue = forms.ModelChoiceField(Queue.objects.none(), required=False, empty_label="Any")
+    kind = forms.ChoiceField(choices=[("", "Any"), *TaskKind.choices], required=False)
     snapshot = forms.ModelChoiceField(Snapshot.objects.none(), required=False, empty_label="Any")
     annotator = forms.ModelChoiceField(User.objects.none(), required=False, empty_label="Anyone")
     simulated = forms.ChoiceField(
@@ -174,6 +115,8 @@ class JudgmentFilter(forms.Form):
         asked = self.cleaned_data if self.is_valid() else {}
         if asked.get("queue"):
             judgments = judgments.filter(queue=asked["queue"])
+        if asked.get("kind"):
+            judgments = judgments.filter(queue__kind=asked["kind"])
         if asked.get("snapshot"):
             judgments = judgments.filter(snapshots=asked["snapshot"])
         if asked.get("annotator"):

@@ -14,19 +14,11 @@ from feedback.forms import JudgmentFilter, ReviewForm, show_refusal
 from feedback.models import Judgment, Project
 from feedback.models.judgments import JudgmentQuerySet
 from feedback.reviewing import ReviewRefused, review_judgment
+from feedback.views.answer_parts import answer_parts, said
 from feedback.views.requests import SignedInRequest
 
 PAGE = 50
-PARTS = (
-    "queue",
-    "annotator",
-    "assignment",
-    "guideline",
-    "policy",
-    "comparison__prompt",
-    "comparison__response_a",
-    "comparison__response_b",
-)
+PARTS = ("queue", "annotator", "assignment", "guideline", "policy", "schema__queue", "task__prompt")
 
 
 @require_safe
@@ -35,13 +27,13 @@ def judgment_list(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.read_judgments")
     name_of = names_for(request.user, within)
     filters = JudgmentFilter(request.GET, project=within, names=name_of)
-    found = filters.select(judgments_of(within).select_related("queue", "annotator", "comparison__prompt"))
+    found = filters.select(judgments_of(within).select_related("queue", "annotator", "schema__queue", "task__prompt"))
     page_obj = Paginator(found, PAGE).get_page(request.GET.get("page"))
     context = {
         "project": within,
         "filters": filters,
         "page_obj": page_obj,
-        "rows": [(judgment, name_of(judgment.annotator)) for judgment in page_obj],
+        "rows": [(judgment, name_of(judgment.annotator), said(judgment)) for judgment in page_obj],
         "next_to_review": next_to_review(within) if may(request.user, "feedback.review", within) else None,
     }
     return render(request, "feedback/judgments.html", context)
@@ -90,24 +82,29 @@ def next_to_review(project: Project) -> Judgment | None:
 
 
 def judgment_context(request: SignedInRequest, project: Project, judgment: Judgment, form: ReviewForm) -> dict:
-    pair = judgment.comparison
     name_of = names_for(request.user, project)
-    others = judgments_of(project).filter(comparison=pair).exclude(assignment=judgment.assignment)
-    revisions = Judgment.objects.filter(assignment=judgment.assignment).order_by("-revision")
+    others = (
+        judgments_of(project)
+        .filter(task=judgment.task_id)
+        .exclude(assignment=judgment.assignment)
+        .select_related("annotator", "schema__queue")
+    )
+    revisions = list(
+        Judgment.objects.filter(assignment=judgment.assignment).select_related("schema__queue").order_by("-revision")
+    )
+    answer = answer_parts(judgment)
     return {
+        **answer,
+        "shown": [answer["sides"][place] for place in judgment.display_order],
         "project": project,
         "judgment": judgment,
         "annotator_name": name_of(judgment.annotator),
-        "sides": [
-            {"letter": "A", "response": pair.response_a, "chosen": judgment.preference < 0},
-            {"letter": "B", "response": pair.response_b, "chosen": judgment.preference > 0},
-        ],
-        "flags": [raised["flag"] for raised in judgment.flags],
-        "revisions": revisions,
-        "is_current": revisions.first() == judgment,
+        "revisions": [(revision, said(revision)) for revision in revisions],
+        "newest": revisions[0],
+        "is_current": revisions[0] == judgment,
         "reviews": judgment.reviews.select_related("reviewer"),
         "snapshots": judgment.snapshots.all(),
-        "others": [(other, name_of(other.annotator)) for other in others.select_related("annotator")],
+        "others": [(other, name_of(other.annotator), said(other)) for other in others],
         "form": form,
         "may_review": may(request.user, "feedback.review", project),
     }

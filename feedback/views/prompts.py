@@ -38,8 +38,8 @@ def prompt_list(request: SignedInRequest, project: str) -> HttpResponse:
 def prompt_detail(request: SignedInRequest, project: str, prompt: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.manage_prompts")
     found = get_object_or_404(within.prompts, pk=prompt)
-    comparisons = (
-        found.comparisons.select_related("queue")
+    tasks = (
+        found.tasks.select_related("queue")
         .annotate(judgment_count=Count("judgments__annotator", distinct=True))
         .order_by("-id")
     )
@@ -47,7 +47,7 @@ def prompt_detail(request: SignedInRequest, project: str, prompt: str) -> HttpRe
         "project": within,
         "prompt": found,
         "responses": found.responses.select_related("person"),
-        "comparisons": comparisons[:PAGE],
+        "tasks": tasks[:PAGE],
     }
     return render(request, "feedback/prompt.html", context)
 

@@ -1,4 +1,4 @@
-"""Pages of queues: open, watch, fill, change guidelines and policy, pause and close."""
+"""Pages of queues: open, watch, fill, pause and close. What a queue asks and by which rules is in `queue_rules`."""
 
 from __future__ import annotations
 
@@ -6,36 +6,31 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import Avg, Count, Max, Q
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from feedback.access import may, names_for, project_or_404
 from feedback.filling import fill_from_responses, fillable_prompts
-from feedback.forms import (
-    FIRST_GUIDELINE,
-    FillForm,
-    GuidelineForm,
-    PolicyForm,
-    QueueForm,
-    QueueStateForm,
-    show_refusal,
-)
+from feedback.first_guidelines import FIRST_GUIDELINES
+from feedback.forms import show_refusal
 from feedback.models import Assignment, Project, Queue, User
-from feedback.queues import (
-    GUIDELINE_LENGTH_LIMIT,
-    QueueRefused,
-    change_guideline,
-    change_policy,
-    open_queue,
-    queue_progress,
-    set_queue_state,
-)
+from feedback.queue_forms import FillForm, OpenForm, QueueStateForm
+from feedback.queues import QueueRefused, open_queue, queue_progress, set_queue_state
+from feedback.schemas import RESPONSES, TaskKind
 from feedback.views.requests import SignedInRequest
 
 PAGE = 50
-RULES = ("overlap", "lease_minutes", "allow_tie", "require_rationale")
+KIND_SAYS: dict[str, tuple[str, str]] = {
+    TaskKind.COMPARISON: ("Which of two responses is better, and how much?", "Pairs for reward models and DPO."),
+    TaskKind.RANKING: ("Put three to nine responses in order.", "Many pairs from one reading."),
+    TaskKind.RATING: ("Rate one to four responses on several attributes.", "Scores to steer and to measure by."),
+    TaskKind.DEMONSTRATION: ("Write the ideal response to a prompt.", "Texts for supervised fine-tuning."),
+    TaskKind.CORRECTION: ("Edit a response until it is right.", "Edited over original, a pair by construction."),
+    TaskKind.CONVERSATION: ("Talk with a model; choose between two answers at every turn.", "Pairs from live talks."),
+}
+"""What people do in a queue of each kind, and what comes out of it."""
 
 
 @require_safe
@@ -50,22 +45,35 @@ def queue_list(request: SignedInRequest, project: str) -> HttpResponse:
     return render(request, "feedback/queues.html", {"project": within, "page_obj": page_obj})
 
 
+@require_safe
+@login_required
+def queue_kinds(request: SignedInRequest, project: str) -> HttpResponse:
+    """Let the curator choose what people will do in the new queue."""
+    within = project_or_404(request.user, project, "feedback.manage_queues")
+    kinds = [(TaskKind(kind), says, gives) for kind, (says, gives) in KIND_SAYS.items()]
+    return render(request, "feedback/queue_kinds.html", {"project": within, "kinds": kinds})
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
-def queue_open(request: SignedInRequest, project: str) -> HttpResponse:
+def queue_open(request: SignedInRequest, project: str, queue_kind: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.manage_queues")
-    form = QueueForm(request.POST if request.method == "POST" else None, initial={"guideline": FIRST_GUIDELINE})
-    context = {"project": within, "form": form}
+    if queue_kind not in TaskKind.values:
+        raise Http404("there is no such kind of task")
+    first = {"guideline": FIRST_GUIDELINES[queue_kind]}
+    form = OpenForm(request.POST if request.method == "POST" else None, project=within, initial=first)
+    context = {"project": within, "form": form, "new_kind": TaskKind(queue_kind), "says": KIND_SAYS[queue_kind][0]}
     if request.method != "POST":
         return render(request, "feedback/queue_open.html", context)
     if not form.is_valid():
         return render(request, "feedback/queue_open.html", context, status=422)
+    chosen = {name: form.cleaned_data[name] for name in ("name", "guideline", "is_qualification")}
     try:
-        queue = open_queue(project=within, created_by=request.user, **form.cleaned_data)
+        queue = open_queue(project=within, created_by=request.user, kind=queue_kind, **chosen, **form.rules)
     except QueueRefused as refusal:
         show_refusal(form, refusal)
         return render(request, "feedback/queue_open.html", context, status=422)
-    messages.success(request, f"Queue “{queue.name}” is open. Now fill it with comparisons.")
+    messages.success(request, f"Queue “{queue.name}” is open. Now fill it with tasks.")
     return redirect("queue", within.slug, queue.pk)
 
 
@@ -79,10 +87,11 @@ def queue_detail(request: SignedInRequest, project: str, queue: str) -> HttpResp
         "guidelines": found.guidelines.select_related("created_by").order_by("-number"),
         "policy": found.policy,
         "policies": found.policies.select_related("created_by").order_by("-number"),
+        "enough": RESPONSES[found.kind][0],
         "fill_form": FillForm(),
         "may_manage": may(request.user, "feedback.manage_queues", within),
         "may_sample": may(request.user, "training.run", within),
-        "pairable": fillable_prompts(found).count(),
+        "fillable": fillable_prompts(found).count(),
     }
     return render(request, "feedback/queue.html", context)
 
@@ -94,69 +103,21 @@ def queue_progress_live(request: SignedInRequest, project: str, queue: str) -> H
     return render(request, "feedback/_queue_progress.html", progress_context(request.user, within, found))
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@login_required
-def queue_guidelines(request: SignedInRequest, project: str, queue: str) -> HttpResponse:
-    within, found = queue_or_404(request, project, queue, "feedback.manage_queues")
-    current = found.guideline
-    form = GuidelineForm(request.POST if request.method == "POST" else None, initial={"guideline": current.text})
-    context = {"project": within, "queue": found, "current": current, "form": form}
-    if request.method != "POST":
-        return render(request, "feedback/queue_guidelines.html", context)
-    if not form.is_valid():
-        return render(request, "feedback/queue_guidelines.html", context, status=422)
-    try:
-        version = change_guideline(queue=found, text=form.cleaned_data["guideline"], changed_by=request.user)
-    except QueueRefused as refusal:
-        form.add_error("guideline", refusal.message)
-        return render(request, "feedback/queue_guidelines.html", context, status=422)
-    if version == current:
-        messages.info(request, "The text is unchanged, so there is no new version.")
-    else:
-        messages.success(request, f"Guidelines version {version.number} is what annotators read from now on.")
-    return redirect("queue", within.slug, found.pk)
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@login_required
-def queue_policy(request: SignedInRequest, project: str, queue: str) -> HttpResponse:
-    within, found = queue_or_404(request, project, queue, "feedback.manage_queues")
-    current = found.policy
-    form = PolicyForm(
-        request.POST if request.method == "POST" else None, initial={name: getattr(current, name) for name in RULES}
-    )
-    context = {"project": within, "queue": found, "current": current, "form": form}
-    if request.method != "POST":
-        return render(request, "feedback/queue_policy.html", context)
-    if not form.is_valid():
-        return render(request, "feedback/queue_policy.html", context, status=422)
-    try:
-        version = change_policy(queue=found, changed_by=request.user, **form.cleaned_data)
-    except QueueRefused as refusal:
-        show_refusal(form, refusal)
-        return render(request, "feedback/queue_policy.html", context, status=422)
-    if version == current:
-        messages.info(request, "The rules are unchanged, so there is no new version.")
-    else:
-        messages.success(request, f"Policy version {version.number} holds for every claim from now on.")
-    return redirect("queue", within.slug, found.pk)
-
-
 @require_POST
 @login_required
 def queue_fill(request: SignedInRequest, project: str, queue: str) -> HttpResponse:
     within, found = queue_or_404(request, project, queue, "feedback.manage_queues")
     form = FillForm(request.POST)
     if not form.is_valid():
-        messages.error(request, f"Pairs per prompt: {form.errors['pairs'][0]}")
+        messages.error(request, f"Tasks per prompt: {form.errors['pairs'][0]}")
         return redirect("queue", within.slug, found.pk)
     filled = fill_from_responses(queue=found, pairs=form.cleaned_data["pairs"])
-    if filled.comparisons:
-        messages.success(request, f"Added {filled.comparisons} comparisons from {filled.prompts} prompts.")
+    if filled.tasks:
+        messages.success(request, f"Added {count(filled.tasks, 'task')} from {count(filled.prompts, 'prompt')}.")
     else:
         messages.info(
             request,
-            "Nothing to add: every prompt with two or more responses is in the queue already.",
+            f"Nothing to add: every prompt with enough responses for a {found.kind} is in the queue already.",
         )
     return redirect("queue", within.slug, found.pk)
 
@@ -172,19 +133,13 @@ def queue_state(request: SignedInRequest, project: str, queue: str) -> HttpRespo
     return redirect("queue", within.slug, found.pk)
 
 
-@require_POST
-@login_required
-def guideline_preview(request: SignedInRequest, project: str) -> HttpResponse:
-    """Show how annotators will see the text; writes nothing."""
-    within = project_or_404(request.user, project, "feedback.manage_queues")
-    text = request.POST.get("guideline", "")[:GUIDELINE_LENGTH_LIMIT]
-    template = "feedback/_guideline_preview.html" if request.htmx else "feedback/guideline_preview.html"
-    return render(request, template, {"project": within, "text": text})
+def count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def queue_or_404(request: SignedInRequest, project: str, queue: str, permission: str) -> tuple[Project, Queue]:
     within = project_or_404(request.user, project, permission)
-    return within, get_object_or_404(within.queues.select_related("created_by"), pk=queue)
+    return within, get_object_or_404(within.queues.in_force().select_related("created_by"), pk=queue)
 
 
 def progress_context(reader: User, project: Project, queue: Queue) -> dict:

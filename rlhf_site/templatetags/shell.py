@@ -16,7 +16,6 @@ from feedback.access import may
 from feedback.contract import PREFERENCE_LIMIT
 from feedback.markdown import render, render_document
 from feedback.models import Project, Role
-from feedback.schemas import STRENGTHS
 
 register = template.Library()
 
@@ -113,17 +112,7 @@ class Mark:
 
 
 @register.inclusion_tag("_preference.html")
-def preference(value: int) -> dict[str, Any]:
-    """Show a preference in response coordinates as seven marks from A to B, with its words."""
-    return {
-        "marks": [Mark(step, step == value) for step in range(-PREFERENCE_LIMIT, PREFERENCE_LIMIT + 1)],
-        "words": preference_words(value),
-        "value": value,
-    }
-
-
-@register.filter
-def preference_words(value: int) -> str:
-    if value == 0:
-        return "Tie"
-    return f"{'A' if value < 0 else 'B'} {STRENGTHS[7][abs(value) - 1]}"
+def preference(value: int, words: str) -> dict[str, Any]:
+    """Show a preference in response coordinates as seven marks from A to B; `words` say it to those who do not see."""
+    marks = [Mark(step, step == value) for step in range(-PREFERENCE_LIMIT, PREFERENCE_LIMIT + 1)]
+    return {"marks": marks, "words": words}

@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.factories import make_comparison, make_judgment, make_queue, make_response, make_snapshot
+from tests.factories import make_judgment, make_queue, make_response, make_snapshot, make_task
 
 CURATOR_ONLY = {"annotator": 403, "curator": 200, "ml_staff": 403, "project_admin": 200, "outsider": 404}
 STAFF = {"annotator": 403, "curator": 200, "ml_staff": 200, "project_admin": 200, "outsider": 404}
@@ -20,6 +20,7 @@ PAGES = {
     "prompts-import": CURATOR_ONLY,
     "queues": STAFF,
     "queue-open": STAFF,
+    "queue-open-kind": STAFF,
     "queue": STAFF,
     "queue-progress": STAFF,
     "queue-guidelines": STAFF,
@@ -38,12 +39,12 @@ PEOPLE = ["annotator", "curator", "ml_staff", "project_admin", "outsider"]
 @pytest.fixture
 def addresses(project) -> dict[str, str]:
     queue = make_queue(project)
-    comparison = make_comparison(queue)
-    make_response(comparison.prompt)
-    judgment = make_judgment(comparison=comparison, now=timezone.now())
+    task = make_task(queue)
+    make_response(task.prompt)
+    judgment = make_judgment(task=task, now=timezone.now())
     snapshot = make_snapshot(project)
     rows = {
-        "prompt": comparison.prompt,
+        "prompt": task.prompt,
         "queue": queue,
         "queue-progress": queue,
         "queue-guidelines": queue,
@@ -52,7 +53,8 @@ def addresses(project) -> dict[str, str]:
         "snapshot": snapshot,
         "snapshot-download": snapshot,
     }
-    return {name: reverse(name, args=[project.slug, *([rows[name].pk] if name in rows else [])]) for name in PAGES}
+    more = {name: [row.pk] for name, row in rows.items()} | {"queue-open-kind": ["rating"]}
+    return {name: reverse(name, args=[project.slug, *more.get(name, [])]) for name in PAGES}
 
 
 @pytest.mark.parametrize("person", PEOPLE)
@@ -71,7 +73,7 @@ def test_the_anonymous_are_sent_to_the_login_page(addresses, client):
 
 WRITES = {
     "prompts-import": CURATOR_ONLY,
-    "queue-open": STAFF,
+    "queue-open-kind": STAFF,
     "queue-fill": STAFF,
     "queue-state": STAFF,
     "queue-guidelines": STAFF,
@@ -96,7 +98,8 @@ def test_writing_is_refused_without_the_role(person, request, project, client):
     }
     client.force_login(request.getfixturevalue(person))
     for name, wanted in WRITES.items():
-        address = reverse(name, args=[project.slug, *([rows[name].pk] if name in rows else [])])
+        more = ["rating"] if name == "queue-open-kind" else [rows[name].pk] if name in rows else []
+        address = reverse(name, args=[project.slug, *more])
         status = client.post(address).status_code
         if wanted[person] == 200:
             assert status in (200, 302, 422), name
@@ -110,5 +113,5 @@ def test_rows_of_another_project_are_not_found(project, curator, client):
     client.force_login(curator)
     assert client.get(reverse("queue", args=[project.slug, elsewhere.pk])).status_code == 404
     assert client.get(reverse("judgment", args=[project.slug, judgment.pk])).status_code == 404
-    assert client.get(reverse("prompt", args=[project.slug, judgment.comparison.prompt_id])).status_code == 404
+    assert client.get(reverse("prompt", args=[project.slug, judgment.task.prompt_id])).status_code == 404
     assert client.post(reverse("judgment-review", args=[project.slug, judgment.pk])).status_code == 404

@@ -9,7 +9,7 @@ from django.utils import timezone
 from feedback.judging import revise_judgment
 from feedback.people import create_simulated_annotator
 from feedback.reviewing import review_judgment
-from tests.factories import make_comparison, make_judgment, make_member, make_queue, make_snapshot
+from tests.factories import make_judgment, make_member, make_queue, make_snapshot, make_task
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def at(name: str, judgment) -> str:
 
 def listed(client, project, **filters) -> set:
     answer = client.get(reverse("judgments", args=[project.slug]), filters)
-    return {judgment.pk for judgment, _ in answer.context["rows"]}
+    return {judgment.pk for judgment, *_ in answer.context["rows"]}
 
 
 def revise(judgment, preference: int):
@@ -31,7 +31,7 @@ def revise(judgment, preference: int):
         judgment=judgment,
         annotator=judgment.annotator,
         submission_id=uuid.uuid4(),
-        preference=preference,
+        answer={"preference": preference},
         rationale="On second thought.",
         flags=(),
         active_seconds=3.0,
@@ -84,10 +84,8 @@ def test_a_judgment_shows_both_responses_the_preferred_one_and_its_provenance(pr
         queue=make_queue(project), preference=-3, rationale="It <b>answers</b>.", flags=["personal_data"]
     )
     page = client.get(at("judgment", judgment)).content.decode()
-    pair = judgment.comparison
     for shown in (
-        pair.response_a.text,
-        pair.response_b.text,
+        *(response.text for response in judgment.task.texts),
         "A much better",
         "version 1",
         "12.5 s",
@@ -118,8 +116,8 @@ def test_a_superseded_judgment_points_to_the_one_that_counts(project, client):
 
 def test_a_judgment_links_to_its_snapshots_and_its_neighbours(project, client):
     queue = make_queue(project, overlap=2)
-    comparison = make_comparison(queue)
-    first, second = (make_judgment(comparison=comparison) for _ in range(2))
+    task = make_task(queue)
+    first, second = (make_judgment(task=task) for _ in range(2))
     snapshot = make_snapshot(project)
     page = client.get(at("judgment", first)).content.decode()
     assert at("judgment", second) in page

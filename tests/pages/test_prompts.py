@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import reverse
 
-from tests.factories import make_comparison, make_judgment, make_prompt, make_queue, make_response
+from tests.factories import make_judgment, make_prompt, make_queue, make_response, make_task
 
 
 def listed(client, project, **filters) -> list[str]:
@@ -75,8 +75,8 @@ def test_what_a_model_wrote_cannot_run_in_the_page(project, curator, client):
 
 
 def test_a_prompt_names_the_queues_that_hold_it(project, curator, client):
-    judgment = make_judgment(comparison=make_comparison(make_queue(project, name="Round one")))
+    judgment = make_judgment(task=make_task(make_queue(project, name="Round one")))
     client.force_login(curator)
-    page = client.get(reverse("prompt", args=[project.slug, judgment.comparison.prompt_id])).content.decode()
+    page = client.get(reverse("prompt", args=[project.slug, judgment.task.prompt_id])).content.decode()
     assert "Round one" in page
     assert "1 judgment<" in page

@@ -3,12 +3,13 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
-from feedback.models import Comparison, Queue
+from feedback.models import Queue, Task
 from feedback.people import create_simulated_annotator
-from feedback.queues import change_guideline, set_queue_state
-from tests.factories import make_comparison, make_judgment, make_prompt, make_queue, make_response
+from feedback.queues import change_guideline, default_rules, set_queue_state
+from tests.factories import make_judgment, make_prompt, make_queue, make_response, make_task
 
-RULES = {"overlap": 2, "lease_minutes": 20, "allow_tie": "on"}
+RULES = {name: value for name, value in {**default_rules(), "overlap": 2, "lease_minutes": 20}.items() if value}
+RULES |= {"languages": "", "expertise": "", "gold_percent": 0, "newcomer_gold_percent": 0}
 
 
 @pytest.fixture(autouse=True)
@@ -20,20 +21,26 @@ def at(name: str, queue: Queue) -> str:
     return reverse(name, args=[queue.project.slug, queue.pk])
 
 
+def opening(project, kind: str = "comparison") -> str:
+    return reverse("queue-open-kind", args=[project.slug, kind])
+
+
 def test_a_queue_is_opened_with_guidelines_and_rules(project, curator, client):
     answer = client.post(
-        reverse("queue-open", args=[project.slug]), {"name": "Round one", "guideline": "# Help\nMore.", **RULES}
+        opening(project),
+        {"name": "Round one", "guideline": "# Help\nMore.", **RULES},
     )
     queue = Queue.objects.get()
     assert answer["Location"] == at("queue", queue)
     assert (queue.name, queue.guideline.text, queue.created_by) == ("Round one", "# Help\nMore.", curator)
-    assert (queue.policy.overlap, queue.policy.allow_tie, queue.policy.require_rationale) == (2, True, False)
+    assert (queue.kind, queue.policy.overlap, queue.policy.lease_minutes) == ("comparison", 2, 20)
 
 
 def test_a_taken_name_is_an_error_on_the_field(project, client):
     make_queue(project, name="Round one")
     answer = client.post(
-        reverse("queue-open", args=[project.slug]), {"name": "Round one", "guideline": "Help.", **RULES}
+        opening(project),
+        {"name": "Round one", "guideline": "Help.", **RULES},
     )
     assert answer.status_code == 422
     assert "already has a queue named" in answer.content.decode()
@@ -43,14 +50,14 @@ def test_a_taken_name_is_an_error_on_the_field(project, client):
 @pytest.mark.parametrize("bad", [{"overlap": 0}, {"overlap": 21}, {"lease_minutes": 0}, {"guideline": "  "}])
 def test_values_out_of_range_are_refused(project, client, bad):
     fields = {"name": "Round one", "guideline": "Help.", **RULES, **bad}
-    assert client.post(reverse("queue-open", args=[project.slug]), fields).status_code == 422
+    assert client.post(opening(project), fields).status_code == 422
     assert not Queue.objects.exists()
 
 
 def test_the_list_shows_progress_and_state(project, client):
     queue = make_queue(project, name="Round one")
     make_judgment(queue=queue)
-    make_comparison(queue)
+    make_task(queue)
     set_queue_state(queue=queue, state="paused")
     page = client.get(reverse("queues", args=[project.slug])).content.decode()
     assert '<progress max="2" value="1"' in page
@@ -59,7 +66,7 @@ def test_the_list_shows_progress_and_state(project, client):
 
 def test_the_progress_of_an_open_queue_is_live_and_of_a_finished_one_is_not(project, client):
     queue = make_queue(project)
-    make_comparison(queue)
+    make_task(queue)
     assert 'hx-trigger="every 4s"' in client.get(at("queue-progress", queue)).content.decode()
     done = make_queue(project)
     make_judgment(queue=done)
@@ -70,7 +77,7 @@ def test_the_progress_of_an_open_queue_is_live_and_of_a_finished_one_is_not(proj
 
 def test_the_page_includes_the_very_fragment(project, client):
     queue = make_queue(project)
-    make_comparison(queue)
+    make_task(queue)
     fragment = client.get(at("queue-progress", queue)).content.decode()
     assert fragment.strip() in client.get(at("queue", queue)).content.decode()
 
@@ -96,6 +103,7 @@ def test_ml_staff_see_pseudonyms(project, annotator, ml_staff, client):
 def test_a_changed_guideline_becomes_the_next_version(project, curator, client):
     queue = make_queue(project)
     client.post(at("queue-guidelines", queue), {"guideline": "Now shorter is better."})
+    queue.refresh_from_db()
     assert (queue.guideline.number, queue.guideline.text) == (2, "Now shorter is better.")
     assert queue.guidelines.get(number=1).text == "Prefer the response that **helps** more."
 
@@ -133,15 +141,16 @@ def test_the_preview_renders_markdown_and_writes_nothing(project, client):
 
 def test_changed_rules_become_the_next_version(project, client):
     queue = make_queue(project)
-    client.post(at("queue-policy", queue), {"overlap": 3, "lease_minutes": 5, "require_rationale": "on"})
+    client.post(at("queue-policy", queue), {**RULES, "overlap": 3, "lease_minutes": 5, "languages": "de, pt-BR"})
+    queue.refresh_from_db()
     policy = queue.policy
     assert (policy.number, policy.overlap, policy.lease_minutes) == (2, 3, 5)
-    assert (policy.allow_tie, policy.require_rationale) == (False, True)
+    assert (policy.languages, policy.repeat_percent, policy.show_gold) == (["de", "pt-BR"], 3, False)
 
 
 def test_rules_out_of_range_are_refused(project, client):
     queue = make_queue(project)
-    assert client.post(at("queue-policy", queue), {"overlap": 99, "lease_minutes": 5}).status_code == 422
+    assert client.post(at("queue-policy", queue), {**RULES, "overlap": 99}).status_code == 422
     assert queue.policy.number == 1
 
 
@@ -169,9 +178,9 @@ def test_a_queue_is_filled_from_responses_that_are_there(project, client):
     make_response(twins, "The same.")
     make_response(twins, "The same.")
     answer = client.post(at("queue-fill", queue), {"pairs": 1}, follow=True)
-    assert "Added 1 comparison" in answer.content.decode()
-    comparison = Comparison.objects.get()
-    assert comparison.assignments.count() == 2
+    assert "Added 1 task" in answer.content.decode()
+    task = Task.objects.get()
+    assert task.assignments.count() == 2
 
 
 def test_filling_again_adds_nothing(project, client):
@@ -182,10 +191,10 @@ def test_filling_again_adds_nothing(project, client):
     client.post(at("queue-fill", queue), {"pairs": 2})
     answer = client.post(at("queue-fill", queue), {"pairs": 2}, follow=True)
     assert "Nothing to add" in answer.content.decode()
-    assert Comparison.objects.count() == 2
+    assert Task.objects.count() == 2
 
 
 def test_filling_with_no_number_is_refused(project, client):
     queue = make_queue(project)
     answer = client.post(at("queue-fill", queue), {"pairs": "many"}, follow=True)
-    assert "Pairs per prompt" in answer.content.decode()
+    assert "Tasks per prompt" in answer.content.decode()

@@ -12,7 +12,6 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from feedback.models import Project, Role, User
 from tests.factories import (
-    make_comparison,
     make_judgment,
     make_member,
     make_policy_checkpoint,
@@ -20,6 +19,7 @@ from tests.factories import (
     make_response,
     make_run,
     make_snapshot,
+    make_task,
     make_user,
 )
 from training.models import Run
@@ -83,17 +83,18 @@ def rows(project: Project, person: User) -> dict[str, Any]:
     queue = make_queue(
         project, guideline="# Look\n\n| a | b |\n|:-:|--:|\n| 1 | 2 |\n\n```python\nprint(1)\n```\n$x^2$"
     )
-    comparison = make_comparison(queue, slots=2)
+    task = make_task(queue, slots=2)
     make_response(
-        comparison.prompt, "<script>alert(1)</script> <b style='color:red' onclick='x()'>bold</b> ![i](http://a.b/c)"
+        task.prompt, "<script>alert(1)</script> <b style='color:red' onclick='x()'>bold</b> ![i](http://a.b/c)"
     )
-    judgment = make_judgment(comparison=comparison, annotator=person, rationale="<i style=a>why</i>")
-    make_comparison(queue)
+    judgment = make_judgment(task=task, annotator=person, rationale="<i style=a>why</i>")
+    make_task(queue)
     snapshot = make_snapshot(project)
     return {
         "project": project.slug,
-        "prompt": comparison.prompt_id,
+        "prompt": task.prompt_id,
         "queue": queue.pk,
+        "queue_kind": "rating",
         "judgment": judgment.pk,
         "snapshot": snapshot.pk,
         "run": make_run(project, "dpo", snapshot=snapshot, state="running").pk,

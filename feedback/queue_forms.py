@@ -1,0 +1,230 @@
+"""Shape of what people type to open and steer a queue. What is allowed is decided by the verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.forms import BoundField
+
+from feedback.forms import offer
+from feedback.models import Project, Queue, QueuePolicy
+from feedback.queues import GUIDELINE_LENGTH_LIMIT, RANGES, default_rules
+
+
+class GuidelineForm(forms.Form):
+    guideline = forms.CharField(
+        label="Guidelines",
+        max_length=GUIDELINE_LENGTH_LIMIT,
+        strip=False,
+        help_text="Markdown. Annotators see them beside every task; each judgment remembers its version.",
+        widget=forms.Textarea(attrs={"rows": 18, "class": "code-input"}),
+    )
+
+
+def whole_number(rule: str, label: str, help_text: str = "", *, empty: str = "") -> forms.IntegerField:
+    """Return the field of a rule with its range; `empty` says what an empty field means, where it may be empty."""
+    low, high = RANGES[rule]
+    return forms.IntegerField(
+        label=label,
+        min_value=low,
+        max_value=high,
+        initial=default_rules()[rule],
+        required=not empty,
+        help_text=f"{help_text} Empty: {empty}.".strip() if empty else help_text,
+    )
+
+
+def yes_or_no(rule: str, label: str, help_text: str = "") -> forms.BooleanField:
+    return forms.BooleanField(label=label, required=False, initial=default_rules()[rule], help_text=help_text)
+
+
+@dataclass(frozen=True)
+class Section:
+    key: str
+    title: str
+    says: str
+    """What the rules in it are for."""
+    rules: tuple[str, ...]
+    folded: bool = True
+
+
+SECTIONS = (
+    Section(
+        "judged",
+        "How many people judge a task",
+        "One is enough for training data. More people on some of the tasks show how far they agree.",
+        ("overlap", "lease_minutes"),
+        folded=False,
+    ),
+    Section(
+        "overlap",
+        "Overlap on a share, on evaluation, and on disagreement",
+        "Spend extra judgments where they teach most.",
+        ("overlap_percent", "evaluation_overlap", "overlap_cap"),
+    ),
+    Section(
+        "limits",
+        "How much one person does, and until when they may revise",
+        "Keeps one voice from becoming the data set.",
+        ("annotator_cap", "daily_quota", "revise_hours"),
+    ),
+    Section(
+        "unseen",
+        "Mixed in unseen: gold, repeats, random tasks",
+        "Drawn on the server. Annotators cannot tell these tasks from the others.",
+        (
+            "gold_percent",
+            "newcomer_gold_percent",
+            "newcomer_judgments",
+            "repeat_percent",
+            "repeat_after_hours",
+            "random_percent",
+        ),
+    ),
+    Section(
+        "who",
+        "Who may label",
+        "Empty and unticked: every annotator of the project.",
+        ("languages", "route_by_language", "expertise", "qualification", "named_only"),
+    ),
+    Section(
+        "test",
+        "Qualification test",
+        "A test queue holds tasks with a gold answer. Whoever passes may label in the queues that require it.",
+        ("is_qualification", "pass_judgments", "pass_percent"),
+    ),
+    Section(
+        "seen",
+        "What annotators see of their own evidence",
+        "On their personal page, never beside a task.",
+        ("show_agreement", "show_gold"),
+    ),
+)
+
+
+class RulesForm(forms.Form):
+    overlap = whole_number("overlap", "Judgments per task", "By different people.")
+    lease_minutes = whole_number(
+        "lease_minutes", "Lease in minutes", "So long a claimed task is kept for one person; 1 to 1,440."
+    )
+    overlap_percent = whole_number(
+        "overlap_percent", "Share of tasks with that many, in percent", "The others get one judgment."
+    )
+    evaluation_overlap = whole_number(
+        "evaluation_overlap",
+        "Judgments per task on the evaluation split",
+        "Evaluation deserves more than one opinion.",
+        empty="as the others",
+    )
+    overlap_cap = whole_number(
+        "overlap_cap",
+        "On disagreement, ask more people up to",
+        "One more at a time, while those who judged a task disagree.",
+        empty="never",
+    )
+    annotator_cap = whole_number("annotator_cap", "Most judgments of one person", empty="no cap")
+    daily_quota = whole_number("daily_quota", "Most judgments of one person a day", empty="no quota")
+    revise_hours = whole_number(
+        "revise_hours", "Judgments may be revised for, in hours", "0: not at all.", empty="until the queue closes"
+    )
+    gold_percent = whole_number(
+        "gold_percent", "Gold, in percent", "Tasks whose good answer is known. Make some on a task's page first."
+    )
+    newcomer_gold_percent = whole_number("newcomer_gold_percent", "Gold for newcomers, in percent")
+    newcomer_judgments = whole_number("newcomer_judgments", "A newcomer is who has judged fewer than")
+    repeat_percent = whole_number(
+        "repeat_percent", "Repeats, in percent", "A person's own earlier task with the sides swapped."
+    )
+    repeat_after_hours = whole_number("repeat_after_hours", "Repeat no sooner than after, in hours")
+    random_percent = whole_number(
+        "random_percent",
+        "Uniformly random tasks, in percent",
+        "Whatever their priority. Keep some: figures from them are unbiased.",
+    )
+    languages = forms.CharField(
+        label="Languages",
+        max_length=1000,
+        required=False,
+        help_text="Codes such as en or pt-BR, separated by commas. A person needs one of them on their profile.",
+    )
+    route_by_language = yes_or_no(
+        "route_by_language",
+        "Offer a task only to people who have the language of its prompt",
+    )
+    expertise = forms.CharField(
+        label="Verified expertise in",
+        max_length=60,
+        required=False,
+        help_text="A domain that a curator has verified on the person's page, for example medicine.",
+    )
+    qualification = forms.ModelChoiceField(
+        Queue.objects.none(),
+        label="Passed qualification",
+        required=False,
+        empty_label="None needed",
+        help_text="A qualification queue of this project.",
+    )
+    named_only = yes_or_no(
+        "named_only",
+        "Only people whom I name",
+        "You name them on the queue's page.",
+    )
+    pass_judgments = whole_number("pass_judgments", "Decided after so many judgments")
+    pass_percent = whole_number("pass_percent", "Passed with so many right, in percent")
+    show_agreement = yes_or_no("show_agreement", "How far they agree with others on the same tasks")
+    show_gold = yes_or_no("show_gold", "How many known answers they met")
+
+    def __init__(self, data: Any = None, *, project: Project, queue: Queue | None = None, **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        tests = project.queues.filter(is_qualification=True).order_by("name")
+        offer(self, "qualification", tests if queue is None else tests.exclude(pk=queue.pk))
+
+    def clean_languages(self) -> list[str]:
+        return [code.strip() for code in self.cleaned_data["languages"].split(",") if code.strip()]
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """What was chosen, as `feedback.queues` takes it."""
+        return {name: self.cleaned_data[name] for name in default_rules()}
+
+    @property
+    def sections(self) -> Iterator[tuple[Section, list[BoundField], bool]]:
+        """Yield each section with its fields and whether it stands open: with an error, or with a choice of its own."""
+        for section in SECTIONS:
+            fields = [self[name] for name in section.rules if name in self.fields]
+            if fields:
+                yield section, fields, not section.folded or any(is_chosen(field) for field in fields)
+
+
+def is_chosen(field: BoundField) -> bool:
+    """Tell whether a rule is not at its default, or is refused."""
+    default = default_rules().get(field.name)
+    as_text = "" if default in (None, []) else str(default)
+    value = field.value()
+    return bool(field.errors) or ("" if value in (None, "", []) else str(value)) != as_text.replace("False", "")
+
+
+def rules_of(policy: QueuePolicy) -> Mapping[str, Any]:
+    """Return a policy's rules as the form shows them."""
+    values = {name: getattr(policy, name) for name in default_rules()}
+    return {**values, "languages": ", ".join(policy.languages)}
+
+
+class OpenForm(RulesForm, GuidelineForm):
+    name = forms.CharField(max_length=200)
+    is_qualification = forms.BooleanField(
+        label="This queue is a test",
+        required=False,
+        help_text="Every task of it needs a gold answer. This cannot be changed later.",
+    )
+
+
+class FillForm(forms.Form):
+    pairs = forms.IntegerField(label="Tasks per prompt", min_value=1, max_value=10, initial=1)
+
+
+class QueueStateForm(forms.Form):
+    state = forms.ChoiceField(choices=Queue.State.choices)
