@@ -15,7 +15,7 @@ from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 
 from feedback.models import Arm, Assignment, Draft, Queue, Skip, Task, User
-from feedback.models.queues import AssignmentQuerySet
+from feedback.models.tasks import AssignmentQuerySet
 from feedback.refusals import Refusal
 
 NOTE_LENGTH_LIMIT = 2_000

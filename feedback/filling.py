@@ -12,7 +12,7 @@ from django.db.models import Count, Exists, OuterRef, QuerySet
 
 from feedback.contract import EVALUATION, digest
 from feedback.models import Assignment, Prompt, Queue, QueuePolicy, Response, Task, TaskResponse
-from feedback.models.queues import draw_key
+from feedback.models.tasks import draw_key
 from feedback.queues import QueueRefused
 from feedback.schemas import RESPONSES
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from feedback.answers import Answer, to_shown
 from feedback.claims import claim_next
 from feedback.contract import TRAIN, digest
+from feedback.filling import add_slots
 from feedback.judging import submit_judgment
 from feedback.models import (
     Assignment,
@@ -111,8 +112,8 @@ def make_task(queue: Queue | None = None, slots: int | None = None, **overrides:
     task = Task.objects.create(**{"queue": queue, "prompt": prompt, "key": f"made:{next(numbers)}", **overrides})
     for place, response in enumerate(sorted(responses, key=lambda response: response.pk)):
         TaskResponse.objects.create(task=task, response=response, place=place)
-    for slot in range(queue.policy.overlap if slots is None else slots):
-        Assignment.objects.create(task=task, queue=queue, slot=slot, priority=priority)
+    count = queue.policy.overlap if slots is None else slots
+    add_slots(task=task, queue=queue, language=prompt.language, count=count, priority=priority)
     return task
 
 

@@ -5,22 +5,9 @@ from feedback.models.judgments import Judgment, Review
 from feedback.models.people import AnnotatorProfile, Expertise, Membership, Project, Role, User
 from feedback.models.prompts import Prompt, Response
 from feedback.models.qualifications import Qualification
-from feedback.models.queues import (
-    Arm,
-    Assignment,
-    Draft,
-    Gold,
-    Guideline,
-    GuidelineReading,
-    LabelSchema,
-    Queue,
-    QueueMember,
-    QueuePolicy,
-    Skip,
-    Task,
-    TaskResponse,
-)
+from feedback.models.queues import Guideline, GuidelineReading, LabelSchema, Queue, QueueMember, QueuePolicy
 from feedback.models.snapshots import Snapshot
+from feedback.models.tasks import Arm, Assignment, Draft, Gold, Skip, Task, TaskResponse
 
 __all__ = [
     "AnnotatorProfile",

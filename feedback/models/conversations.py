@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from feedback.models.people import new_id
 from feedback.models.prompts import Prompt, Response
-from feedback.models.queues import Task
+from feedback.models.tasks import Task
 
 
 class Turn(models.Model):

@@ -12,7 +12,8 @@ from django.utils import timezone
 from feedback.answers import Answer, to_shown
 from feedback.models.append_only import AppendOnlyModel
 from feedback.models.people import Project, new_id
-from feedback.models.queues import Arm, Assignment, Guideline, LabelSchema, Queue, QueuePolicy, Task
+from feedback.models.queues import Guideline, LabelSchema, Queue, QueuePolicy
+from feedback.models.tasks import Arm, Assignment, Task
 
 if TYPE_CHECKING:
     import uuid
@@ -51,10 +52,12 @@ class Judgment(AppendOnlyModel):
     """What one person said of one task, with everything needed to trust it later."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
-    assignment = models.ForeignKey(Assignment, on_delete=models.PROTECT, related_name="judgments")
+    assignment = models.ForeignKey(Assignment, on_delete=models.PROTECT, db_index=False, related_name="judgments")
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="judgments")
-    queue = models.ForeignKey(Queue, on_delete=models.PROTECT, related_name="judgments")
-    annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="judgments")
+    queue = models.ForeignKey(Queue, on_delete=models.PROTECT, db_index=False, related_name="judgments")
+    annotator = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, db_index=False, related_name="judgments"
+    )
     submission_id = models.UUIDField(unique=True, help_text="Made by the client; the same submission stores one row.")
     revision = models.PositiveIntegerField(default=1)
     supersedes = models.OneToOneField(
@@ -69,9 +72,9 @@ class Judgment(AppendOnlyModel):
     flags = models.JSONField(default=list, blank=True)
     active_seconds = models.FloatField(help_text="Time with the task in view and the person not idle.")
     display_order = models.JSONField(help_text="Places of the responses in the order in which the person saw them.")
-    guideline = models.ForeignKey(Guideline, on_delete=models.PROTECT, related_name="judgments")
-    policy = models.ForeignKey(QueuePolicy, on_delete=models.PROTECT, related_name="judgments")
-    schema = models.ForeignKey(LabelSchema, on_delete=models.PROTECT, related_name="judgments")
+    guideline = models.ForeignKey(Guideline, on_delete=models.PROTECT, db_index=False, related_name="judgments")
+    policy = models.ForeignKey(QueuePolicy, on_delete=models.PROTECT, db_index=False, related_name="judgments")
+    schema = models.ForeignKey(LabelSchema, on_delete=models.PROTECT, db_index=False, related_name="judgments")
     propensity = models.FloatField(help_text="The task's, at the time of the claim.")
     arm = models.CharField(max_length=10, choices=Arm.choices, help_text="Why the queue gave the person this task.")
     arm_propensity = models.FloatField(help_text="Probability with which the queue chose that arm.")
@@ -97,6 +100,7 @@ class Judgment(AppendOnlyModel):
         indexes = [
             models.Index(fields=["queue", "-id"], name="judgment_by_queue"),
             models.Index(fields=["annotator", "queue", "-id"], name="judgment_by_annotator"),
+            models.Index(fields=["annotator", "queue", "created_at"], condition=Q(revision=1), name="judgment_by_day"),
         ]
 
     @property

@@ -1,0 +1,356 @@
+"""What is waiting to be judged: tasks, the slots that people take, and what they type or pass over on the way."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime
+from functools import cached_property
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from feedback.answers import draw_order
+from feedback.models.append_only import AppendOnlyModel
+from feedback.models.people import User, new_id
+from feedback.models.prompts import Prompt, Response
+from feedback.models.queues import Guideline, LabelSchema, Queue, QueuePolicy
+
+
+class Task(models.Model):
+    """A prompt, and the responses to it that are judged together; of a demonstration or conversation, none."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    queue = models.ForeignKey(Queue, on_delete=models.PROTECT, related_name="tasks")
+    prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="tasks")
+    responses = models.ManyToManyField(Response, through="TaskResponse", related_name="tasks")
+    key = models.CharField(
+        max_length=64, editable=False, help_text="Digest of what is judged; the same thing is in a queue once."
+    )
+    propensity = models.FloatField(
+        default=1.0,
+        help_text="Probability with which these responses were drawn among all choices of the prompt's on offer.",
+    )
+    repeat_of = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="repeats",
+        help_text="The task that one person is shown once more, with the sides swapped.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["queue", "key"], name="task_once_per_queue"),
+            models.CheckConstraint(condition=Q(propensity__gt=0, propensity__lte=1), name="task_propensity_in_range"),
+        ]
+
+    @cached_property
+    def texts(self) -> list[Response]:
+        """The responses by place; one query unless they were prefetched with `with_task`."""
+        return [link.response for link in self.links.all()]
+
+    def order_for(self, person: User) -> list[int]:
+        """Return the order in which `person` sees the responses; of a repeat, the other way round than at first."""
+        original = self.repeat_of_id or self.pk
+        order = draw_order(
+            salt=self.queue.project.salt, task=str(original), annotator=person.pk, responses=len(self.texts)
+        )
+        return order[::-1] if self.repeat_of_id else order
+
+
+class TaskResponse(models.Model):
+    """A response of a task. Places count from 0 in id order and say nothing about where a person sees it."""
+
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="links")
+    response = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="links")
+    place = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["place"]
+        constraints = [
+            models.UniqueConstraint(fields=["task", "place"], name="task_response_place_once"),
+            models.UniqueConstraint(fields=["task", "response"], name="task_response_once"),
+        ]
+
+
+class Gold(AppendOnlyModel):
+    """What a good judgment of a task says. It makes the task one that is mixed in unseen, to learn how people do."""
+
+    task = models.OneToOneField(Task, on_delete=models.PROTECT, related_name="gold")
+    queue = models.ForeignKey(
+        Queue, on_delete=models.PROTECT, related_name="gold", help_text="The task's, so that a claim finds it at once."
+    )
+    answer = models.JSONField(help_text="In response order; feedback.gold says what counts as right.")
+    explanation = models.TextField(blank=True, help_text="Shown to a person whose queue lets them see gold evidence.")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
+def draw_key() -> float:
+    return random.random()
+
+
+class Arm(models.TextChoices):
+    """Why the queue gave somebody a slot. No annotator ever sees it."""
+
+    PRIORITY = "priority", "By priority"
+    RANDOM = "random", "Uniformly at random"
+    GOLD = "gold", "Gold"
+    REPEAT = "repeat", "Repeat"
+    NAMED = "named", "Given to this person"
+
+
+class AssignmentQuerySet(models.QuerySet["Assignment"]):
+    def claimable(self, now: datetime) -> AssignmentQuerySet:
+        """Slots that nobody holds: open ones, and leased ones whose lease has run out."""
+        return self.filter(Q(state=Assignment.State.OPEN) | Q(state=Assignment.State.LEASED, lease_expires_at__lte=now))
+
+    def held_by(self, person: User, now: datetime) -> AssignmentQuerySet:
+        return self.filter(state=Assignment.State.LEASED, annotator=person, lease_expires_at__gt=now)
+
+    def with_task(self) -> AssignmentQuerySet:
+        """Fetch along what the page or the answer of a held slot shows."""
+        return self.select_related(
+            "task__prompt", "task__queue__project", "guideline", "policy", "schema__queue"
+        ).prefetch_related("task__links__response")
+
+    def done(self) -> AssignmentQuerySet:
+        return self.filter(state=Assignment.State.DONE)
+
+
+class Assignment(models.Model):
+    """One slot for one judgment. An overlap of 3 is three slots; a claim is one conditional UPDATE of one slot."""
+
+    class State(models.TextChoices):
+        OPEN = "open", "Open"
+        LEASED = "leased", "Leased"
+        DONE = "done", "Done"
+        WITHDRAWN = "withdrawn", "Withdrawn"
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="assignments")
+    queue = models.ForeignKey(
+        Queue, on_delete=models.PROTECT, related_name="assignments", help_text="The task's, for the claim's index."
+    )
+    slot = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        help_text="Number among the task's slots; empty for one made for a person (gold, repeat).",
+    )
+    priority = models.FloatField(default=0.0, help_text="Higher is claimed first.")
+    order_key = models.FloatField(
+        default=draw_key, help_text="Uniform draw that orders tasks of equal priority; the task's slots share it."
+    )
+    random_key = models.FloatField(
+        default=draw_key, help_text="A second uniform draw, by which the uniform random arm finds its way."
+    )
+    language = models.CharField(max_length=20, blank=True, help_text="The prompt's, for routing.")
+    reserved_for = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="reserved_assignments",
+        help_text="The only person who can claim it: a curator gave it to them, or it was made for them.",
+    )
+    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
+    opened_at = models.DateTimeField(
+        default=timezone.now, help_text="When it was made, or became free again by anything but time."
+    )
+    annotator = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="assignments",
+    )
+    lease_token = models.UUIDField(null=True, blank=True, help_text="Changes with every claim; fences late writers.")
+    leased_at = models.DateTimeField(null=True, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    display_order = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="Places of the responses from left to right (top to bottom), drawn by the server.",
+    )
+    guideline = models.ForeignKey(
+        Guideline,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="+",
+        help_text="In force at the claim.",
+    )
+    policy = models.ForeignKey(
+        QueuePolicy,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="+",
+        help_text="In force at the claim.",
+    )
+    schema = models.ForeignKey(
+        LabelSchema,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="+",
+        help_text="In force at the claim.",
+    )
+    arm = models.CharField(max_length=10, choices=Arm.choices, blank=True, help_text="Why the holder got this slot.")
+    arm_propensity = models.FloatField(
+        null=True, blank=True, help_text="Probability with which the queue chose that arm at the claim."
+    )
+
+    objects = AssignmentQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["task", "slot"], condition=Q(slot__isnull=False), name="assignment_slot_once_per_task"
+            ),
+            models.UniqueConstraint(
+                fields=["task", "annotator"],
+                condition=Q(annotator__isnull=False),
+                name="assignment_one_per_annotator",
+            ),
+            models.UniqueConstraint(
+                fields=["task", "reserved_for"],
+                condition=Q(reserved_for__isnull=False),
+                name="assignment_reserved_once_per_task",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["open", "withdrawn"], annotator__isnull=True, lease_token__isnull=True)
+                | Q(
+                    state__in=["leased", "done"],
+                    annotator__isnull=False,
+                    lease_token__isnull=False,
+                    lease_expires_at__isnull=False,
+                    display_order__isnull=False,
+                    guideline__isnull=False,
+                    policy__isnull=False,
+                    schema__isnull=False,
+                    arm_propensity__isnull=False,
+                ),
+                name="assignment_holder_matches_state",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["queue", "-priority", "order_key", "slot"],
+                condition=Q(state__in=["open", "leased"], reserved_for__isnull=True),
+                name="assignment_claim_order",
+            ),
+            models.Index(
+                fields=["queue", "random_key"],
+                condition=Q(state__in=["open", "leased"], reserved_for__isnull=True),
+                name="assignment_random_order",
+            ),
+            models.Index(
+                fields=["queue", "language", "-priority", "order_key", "slot"],
+                condition=Q(state__in=["open", "leased"], reserved_for__isnull=True),
+                name="assignment_language_order",
+            ),
+            models.Index(
+                fields=["queue", "language", "random_key"],
+                condition=Q(state__in=["open", "leased"], reserved_for__isnull=True),
+                name="assignment_language_random",
+            ),
+            models.Index(
+                fields=["queue", "opened_at"],
+                condition=Q(state="open", reserved_for__isnull=True),
+                name="assignment_opened",
+            ),
+            models.Index(
+                fields=["queue", "lease_expires_at"], condition=Q(state="leased"), name="assignment_lease_end"
+            ),
+            models.Index(
+                fields=["reserved_for", "queue"],
+                condition=Q(state__in=["open", "leased"], reserved_for__isnull=False),
+                name="assignment_reserved",
+            ),
+            models.Index(fields=["annotator", "queue", "state"], name="assignment_by_annotator"),
+        ]
+
+    def is_claimable(self, now: datetime) -> bool:
+        """As AssignmentQuerySet.claimable, of one slot that is at hand."""
+        if self.state == self.State.LEASED:
+            return self.lease_expires_at is not None and self.lease_expires_at <= now
+        return self.state == self.State.OPEN
+
+    @property
+    def shown_responses(self) -> list[Response]:
+        """The responses in the order in which the holder sees them."""
+        texts = self.task.texts
+        return [texts[place] for place in self.display_order or []]
+
+
+class Draft(models.Model):
+    """What a person has typed and not yet submitted. It outlives the lease."""
+
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="drafts")
+    annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="drafts")
+    preference = models.SmallIntegerField(null=True, blank=True, help_text="In response order, like a judgment's.")
+    content = models.JSONField(default=dict, blank=True, help_text="In response order, like a judgment's.")
+    rationale = models.TextField(blank=True)
+    flags = models.JSONField(default=list, blank=True)
+    active_seconds = models.FloatField(default=0.0)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["task", "annotator"], name="draft_one_per_annotator")]
+
+
+class Skip(models.Model):
+    """A person passed over a task: what follows, until when, and whether it was taken back."""
+
+    class Kind(models.TextChoices):
+        LATER = "later", "Later"
+        OTHERS = "others", "Leave it to others"
+        REVIEW = "review", "Take it out for review"
+
+    class Reason(models.TextChoices):
+        CANNOT_DECIDE = "cannot_decide", "I cannot decide"
+        EXPERTISE = "expertise", "Outside my expertise"
+        UNCOMFORTABLE = "uncomfortable", "The content is distressing"
+        BROKEN = "broken", "The prompt or a response is broken"
+        BREAK = "break", "I need a break from this one"
+        OTHER = "other", "Something else"
+
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="skips")
+    annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="skips")
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.OTHERS)
+    reason = models.CharField(max_length=20, choices=Reason.choices)
+    note = models.TextField(blank=True)
+    active_seconds = models.FloatField(
+        default=0.0, help_text="Work on it before it was passed over; it counts for pay."
+    )
+    until = models.DateTimeField(null=True, blank=True, help_text="From then on it may come back to the person.")
+    taken_back_at = models.DateTimeField(null=True, blank=True, help_text="The person asked for it again.")
+    settled_at = models.DateTimeField(null=True, blank=True, help_text="A curator has settled what was up for review.")
+    settled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    settlement = models.CharField(
+        max_length=10, blank=True, choices=[("return", "Returned to the queue"), ("discard", "Left out for good")]
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(active_seconds__gte=0), name="skip_active_seconds_not_negative"),
+        ]
+        indexes = [
+            models.Index(fields=["annotator", "task"], name="skip_by_annotator"),
+            models.Index(fields=["annotator", "until"], condition=Q(until__isnull=False), name="skip_put_off"),
+        ]
