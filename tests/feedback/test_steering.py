@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from feedback.claims import SlotGone, claim_next, reclaim, skip
+from feedback.models import Assignment, Skip
+from feedback.steering import (
+    SteeringRefused,
+    return_task,
+    set_priority,
+    set_priority_by_tag,
+    withdraw_task,
+    withdraw_tasks_with,
+)
+from tests.factories import make_assignment, make_judgment, make_member, make_prompt, make_queue, make_task
+
+pytestmark = pytest.mark.django_db
+
+
+def states(task) -> list[str]:
+    return sorted(task.assignments.values_list("state", flat=True))
+
+
+def claim(queue, annotator):
+    return claim_next(queue=queue, annotator=annotator, now=timezone.now())
+
+
+def test_a_task_with_a_higher_priority_is_claimed_first(project, annotator):
+    queue = make_queue(project, random_percent=0, repeat_percent=0)
+    tasks = [make_task(queue) for _ in range(5)]
+    assert set_priority(queue=queue, tasks=[tasks[3]], priority=7.5) == 1
+    assert claim(queue, annotator).task == tasks[3]
+
+
+def test_priority_is_set_by_the_very_tag(project):
+    queue = make_queue(project)
+    tagged = [make_task(queue, prompt=make_prompt(project, tags=tags)) for tags in (["köln"], ["köln", "a"], ["köl"])]
+    elsewhere = make_task(make_queue(project), prompt=tagged[0].prompt)
+    assert set_priority_by_tag(queue=queue, tag=" köln ", priority=3) == 2
+    assert [task.assignments.get().priority for task in (*tagged, elsewhere)] == [3, 3, 0, 0]
+
+
+@pytest.mark.parametrize("priority", [float("nan"), float("inf"), 1e7, -1e7])
+def test_a_priority_that_is_no_plain_number_is_refused(project, priority):
+    queue = make_queue(project)
+    with pytest.raises(SteeringRefused, match="priority: give a number"):
+        set_priority(queue=queue, tasks=[make_task(queue)], priority=priority)
+
+
+def test_a_task_of_another_queue_is_refused_and_nothing_is_set(project):
+    queue = make_queue(project)
+    mine, other = make_task(queue), make_task(make_queue(project))
+    with pytest.raises(SteeringRefused, match="another queue"):
+        set_priority(queue=queue, tasks=[mine, other], priority=1)
+    assert mine.assignments.get().priority == 0
+
+
+@pytest.mark.parametrize("tag", ["", "  ", "nowhere"])
+def test_a_tag_that_no_task_has_is_refused(project, tag):
+    queue = make_queue(project)
+    make_task(queue)
+    with pytest.raises(SteeringRefused, match="tag: "):
+        set_priority_by_tag(queue=queue, tag=tag, priority=1)
+
+
+def test_withdrawing_takes_out_what_nobody_holds(project, curator):
+    task = make_task(make_queue(project, overlap=4))
+    make_judgment(task=task)
+    live = make_assignment(task)
+    expired = make_assignment(task)
+    now = timezone.now()
+    Assignment.objects.filter(pk=expired.pk).update(lease_expires_at=now - timedelta(seconds=1))
+    assert withdraw_task(task=task, withdrawn_by=curator, now=now) == 2
+    assert states(task) == ["done", "leased", "withdrawn", "withdrawn"]
+    assert task.assignments.get(state="leased") == live
+    assert claim(task.queue, make_member(project)) is None
+
+
+def test_what_was_taken_out_is_opened_again(project, curator, annotator):
+    task = make_task(make_queue(project, overlap=2))
+    withdraw_task(task=task, withdrawn_by=curator, now=timezone.now())
+    assert return_task(task=task, returned_by=curator, now=timezone.now()) == 2
+    assert claim(task.queue, annotator).task == task
+
+
+def test_withdrawing_settles_what_was_up_for_review_so_that_nobody_brings_it_back(project, curator, annotator):
+    task = make_task(make_queue(project))
+    held = make_assignment(task, annotator)
+    now = timezone.now()
+    skip(
+        assignment_id=held.pk,
+        annotator=annotator,
+        lease_token=held.lease_token,
+        kind="review",
+        reason="broken",
+        now=now,
+    )
+    withdraw_task(task=task, withdrawn_by=curator, now=now)
+    settled = Skip.objects.get()
+    assert (settled.settlement, settled.settled_by, settled.settled_at) == ("discard", curator, now)
+    with pytest.raises(SlotGone):
+        reclaim(task=task, annotator=annotator, now=now)
+    assert states(task) == ["withdrawn"]
+
+
+def test_every_task_that_shows_a_response_is_taken_out(project, curator):
+    task = make_task(make_queue(project))
+    response = task.texts[0]
+    again = make_task(make_queue(project, kind="correction"), prompt=task.prompt, responses=[response])
+    other = make_task(task.queue)
+    assert withdraw_tasks_with(response=response, withdrawn_by=curator, now=timezone.now()) == 2
+    assert [states(one) for one in (task, again, other)] == [["withdrawn"], ["withdrawn"], ["open"]]
