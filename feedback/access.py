@@ -31,10 +31,11 @@ def may(person: User | AnonymousUser, perm: str, project: Project) -> bool:
 
 def check(person: User | AnonymousUser, perm: str, project: Project) -> None:
     """Raise Http404 when `person` may not see `project`, PermissionDenied when the role for `perm` is missing."""
+    if may(person, perm, project):
+        return  # whoever may do something in a project may see it
     if not may(person, "feedback.view_project", project):
         raise Http404("no such project")
-    if not may(person, perm, project):
-        raise PermissionDenied(f"your roles in {project.name} do not include this")
+    raise PermissionDenied(f"your roles in {project.name} do not include this")
 
 
 def project_or_404(person: User | AnonymousUser, slug: str, perm: str | None = None) -> Project:

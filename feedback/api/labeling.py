@@ -1,55 +1,53 @@
-"""Labeling over HTTP: claim, submit, skip, renew, draft, reclaim, one's own judgments. The same verbs as the pages."""
+"""Labeling over HTTP: claim, submit, skip, renew, draft, reclaim. The same verbs as the pages."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
-from rest_framework import generics
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response as ApiResponse
+from rest_framework.views import APIView
 
 from feedback.access import check
+from feedback.api.queues import asked_of, queue_or_404
 from feedback.api.refusals import CONFLICT, LEASE_LOST, REFUSED, Conflict, Refused, lease_lost
 from feedback.api.requests import checked, person_of
 from feedback.api.task_serializers import (
     DraftInputSerializer,
-    JudgmentInputSerializer,
     LeaseInputSerializer,
     LeaseSerializer,
-    OwnJudgmentSerializer,
     ShownDraftSerializer,
     SkipInputSerializer,
     SubmitInputSerializer,
+    SubmittedSerializer,
     TaskSerializer,
 )
 from feedback.claims import BadSkip, LeaseLost, QueueNotOpen, SlotGone, claim_next, reclaim, renew_lease, skip
 from feedback.judging import (
     AlreadyJudged,
     BadJudgment,
-    NotCurrent,
+    SubmissionDiffers,
     SubmissionIdTaken,
-    revise_judgment,
     save_draft,
     submit_judgment,
 )
 from feedback.models import Assignment, Draft, Judgment, Queue, Task, User
-from feedback.own_work import credible_revision_seconds, credible_seconds, entered
+from feedback.own_work import credible_seconds, entered
 
 
 @extend_schema(request=None, responses={200: TaskSerializer, 204: None, 409: CONFLICT})
 @api_view(["POST"])
 def claim(request: Request, queue: UUID) -> ApiResponse:
-    """Take the next comparison under a lease, or get the one you hold; 204 when there is none for you."""
+    """Take the next task under a lease, or get the one you hold; 204 when there is none for you."""
     person = person_of(request)
-    found = get_object_or_404(Queue.objects.select_related("project"), pk=queue)
-    check(person, "feedback.label", found.project)
+    found = queue_or_404(request, queue, "feedback.label")
     try:
         slot = claim_next(queue=found, annotator=person, now=timezone.now())
     except QueueNotOpen as refusal:
@@ -57,14 +55,10 @@ def claim(request: Request, queue: UUID) -> ApiResponse:
     return ApiResponse(status=204) if slot is None else ApiResponse(shown_task(slot, person))
 
 
-@extend_schema(request=SubmitInputSerializer, responses={201: OwnJudgmentSerializer, 409: LEASE_LOST, 422: REFUSED})
+@extend_schema(request=SubmitInputSerializer, responses={201: SubmittedSerializer, 409: LEASE_LOST, 422: REFUSED})
 @api_view(["POST"])
 def submit(request: Request, assignment: UUID) -> ApiResponse:
-    """Store your judgment of the comparison that you hold. What is refused for a lost lease is kept as a draft.
-
-    Once somebody else has taken the slot, only `order` still tells in which order you saw the responses: without it no
-    draft can be kept.
-    """
+    """Store your judgment of the task that you hold. What is refused for a lost lease is kept as a draft."""
     person = person_of(request)
     slot, said = slot_of(request, assignment), checked(SubmitInputSerializer, request)
     now = timezone.now()
@@ -84,19 +78,35 @@ def submit(request: Request, assignment: UUID) -> ApiResponse:
     except LeaseLost as refusal:
         return lease_lost("lease_lost", str(refusal), slot_free=refusal.slot_free)
     except SubmissionIdTaken as refusal:
-        return lease_lost("submission_id_taken", str(refusal), slot_free=False)
+        return lease_lost(code_of(refusal), str(refusal), slot_free=False)
     except BadJudgment as refusal:
         raise Refused(refusal.field, refusal.message) from refusal
-    return ApiResponse(own_judgment(judgment), status=201)
+    following = next_task(slot.queue, person) if said["then_claim"] else NOTHING_NEXT
+    return ApiResponse({**own_judgment(judgment, slot.queue.kind), **following}, status=201)
+
+
+NOTHING_NEXT: Mapping[str, Any] = {"next": None, "next_refused": None}
+
+
+def next_task(queue: Queue, person: User) -> Mapping[str, Any]:
+    """Return the person's next task, or why the queue gives none: what was submitted stands either way."""
+    try:
+        slot = claim_next(queue=queue, annotator=person, now=timezone.now())
+    except QueueNotOpen as refusal:
+        return {"next": None, "next_refused": {"code": "queue_not_open", "detail": str(refusal)}}
+    return NOTHING_NEXT if slot is None else {"next": shown_task(slot, person), "next_refused": None}
 
 
 @extend_schema(request=SkipInputSerializer, responses={204: None, 409: LEASE_LOST, 422: REFUSED})
 @api_view(["POST"])
 def pass_over(request: Request, assignment: UUID) -> ApiResponse:
-    """Give the slot back; the comparison is not offered to you again."""
+    """Give the slot back: for yourself later, for others, or for a curator to look at. `reclaim` undoes it."""
+    person = person_of(request)
     slot, said = slot_of(request, assignment), checked(SkipInputSerializer, request)
+    now = timezone.now()
+    said["active_seconds"] = credible(said, slot.task, person, now)
     try:
-        skip(assignment_id=slot.pk, annotator=person_of(request), now=timezone.now(), **said)
+        skip(assignment_id=slot.pk, annotator=person, now=now, **said)
     except LeaseLost as refusal:
         return lease_lost("lease_lost", str(refusal), slot_free=refusal.slot_free)
     except BadSkip as refusal:
@@ -118,32 +128,39 @@ def renew(request: Request, assignment: UUID) -> ApiResponse:
     return ApiResponse({"assignment": renewed.pk, "lease_expires_at": renewed.lease_expires_at})
 
 
-@extend_schema(request=DraftInputSerializer, responses={200: ShownDraftSerializer, 409: CONFLICT, 422: REFUSED})
-@api_view(["PUT"])
-def draft(request: Request, task: UUID) -> ApiResponse:
-    """Keep what you have so far; it outlives the lease."""
-    person = person_of(request)
-    found, said = task_of(request, task), checked(DraftInputSerializer, request)
-    try:
-        stored = save_draft(
-            task=found,
-            annotator=person,
-            answer=said["answer"],
-            rationale=said["rationale"],
-            flags=said["flags"],
-            active_seconds=credible(said, found, person, timezone.now()),
-        )
-    except AlreadyJudged as refusal:
-        raise Conflict("already_judged", str(refusal)) from refusal
-    except BadJudgment as refusal:
-        raise Refused(refusal.field, refusal.message) from refusal
-    return ApiResponse(entered(stored, order=found.order_for(person), kind=found.queue.kind))
+class DraftOfTask(APIView):
+    @extend_schema(responses=ShownDraftSerializer)
+    def get(self, request: Request, task: UUID) -> ApiResponse:
+        """Show what you have sent so far and not submitted; empty when there is nothing."""
+        person, found = person_of(request), task_of(request, task)
+        stored = Draft.objects.filter(task=found, annotator=person).first()
+        return ApiResponse(entered(stored, order=found.order_for(person), kind=found.queue.kind))
+
+    @extend_schema(request=DraftInputSerializer, responses={200: ShownDraftSerializer, 409: CONFLICT, 422: REFUSED})
+    def put(self, request: Request, task: UUID) -> ApiResponse:
+        """Keep what you have so far; it outlives the lease."""
+        person = person_of(request)
+        found, said = task_of(request, task), checked(DraftInputSerializer, request)
+        try:
+            stored = save_draft(
+                task=found,
+                annotator=person,
+                answer=said["answer"],
+                rationale=said["rationale"],
+                flags=said["flags"],
+                active_seconds=credible(said, found, person, timezone.now()),
+            )
+        except AlreadyJudged as refusal:
+            raise Conflict("already_judged", str(refusal)) from refusal
+        except BadJudgment as refusal:
+            raise Refused(refusal.field, refusal.message) from refusal
+        return ApiResponse(entered(stored, order=found.order_for(person), kind=found.queue.kind))
 
 
 @extend_schema(request=None, responses={200: TaskSerializer, 409: LEASE_LOST})
 @api_view(["POST"])
 def take_back(request: Request, task: UUID) -> ApiResponse:
-    """Take a comparison back whose lease you lost, if a slot of it is free. Its display order may be another one."""
+    """Take a task back whose lease you lost or that you skipped, if a slot of it is free."""
     person = person_of(request)
     found = task_of(request, task)
     try:
@@ -151,53 +168,6 @@ def take_back(request: Request, task: UUID) -> ApiResponse:
     except SlotGone as refusal:
         return lease_lost("slot_gone", str(refusal), slot_free=False)
     return ApiResponse(shown_task(Assignment.objects.with_task().get(pk=slot.pk), person))
-
-
-class OwnJudgments(generics.ListAPIView):
-    serializer_class = OwnJudgmentSerializer
-    queryset = Judgment.objects.none()
-
-    def get_queryset(self) -> QuerySet[Judgment]:
-        queue = get_object_or_404(Queue.objects.select_related("project"), pk=self.kwargs["queue"])
-        check(self.request.user, "feedback.label", queue.project)
-        own = Judgment.objects.current().filter(queue=queue, annotator=person_of(self.request))
-        return own.select_related("task__queue", "schema__queue")
-
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> ApiResponse:
-        """List what you have judged in the queue, the revisions that count, the latest first."""
-        page = self.paginate_queryset(self.get_queryset()) or []
-        return self.get_paginated_response([own_judgment(judgment) for judgment in page])
-
-
-@extend_schema(request=JudgmentInputSerializer, responses={201: OwnJudgmentSerializer, 409: CONFLICT, 422: REFUSED})
-@api_view(["POST"])
-def revise(request: Request, judgment: UUID) -> ApiResponse:
-    """Store a new revision of your own judgment; `preference` counts in the order in which you saw the responses."""
-    person = person_of(request)
-    found = get_object_or_404(Judgment.objects.select_related("task__queue__project", "queue__project"), pk=judgment)
-    check(person, "feedback.label", found.queue.project)
-    get_object_or_404(Judgment, pk=judgment, annotator=person)
-    said = checked(JudgmentInputSerializer, request)
-    now = timezone.now()
-    try:
-        revision = revise_judgment(
-            judgment=found,
-            annotator=person,
-            submission_id=said["submission_id"],
-            answer=said["answer"],
-            rationale=said["rationale"],
-            flags=said["flags"],
-            active_seconds=credible_revision_seconds(claimed=said["active_seconds"], judgment=found, now=now),
-            interface="api",
-            now=now,
-        )
-    except NotCurrent as refusal:
-        raise Conflict("not_current", str(refusal)) from refusal
-    except SubmissionIdTaken as refusal:
-        raise Conflict("submission_id_taken", str(refusal)) from refusal
-    except BadJudgment as refusal:
-        raise Refused(refusal.field, refusal.message) from refusal
-    return ApiResponse(own_judgment(revision), status=201)
 
 
 # What the endpoints share
@@ -219,44 +189,43 @@ def credible(said: dict[str, Any], found: Task, annotator: User, now: datetime) 
     return credible_seconds(claimed=said["active_seconds"], task=found, annotator=annotator, now=now)
 
 
+def code_of(refusal: SubmissionIdTaken) -> str:
+    return "submission_differs" if isinstance(refusal, SubmissionDiffers) else "submission_id_taken"
+
+
 def shown_task(slot: Assignment, annotator: User) -> dict[str, Any]:
+    """Return all that a person gets of a task, in the order in which they see it (`TaskSerializer`)."""
     assert slot.guideline is not None, "a held slot has its guideline"
     assert slot.schema is not None, "a held slot has its schema"
     stored = Draft.objects.filter(task=slot.task, annotator=annotator).first()
     kind = slot.schema.asks.kind
-    return dict(
-        TaskSerializer(
-            {
-                "assignment": slot.pk,
-                "lease_token": slot.lease_token,
-                "lease_expires_at": slot.lease_expires_at,
-                "task": slot.task_id,
-                "queue": slot.queue_id,
-                "kind": kind,
-                "prompt": {"messages": slot.task.prompt.messages},
-                "responses": [{"text": response.text} for response in slot.shown_responses],
-                "guideline": slot.guideline,
-                "schema": slot.schema.asks.to_json(),
-                "draft": entered(stored, order=slot.display_order or [], kind=kind),
-            }
-        ).data
-    )
+    return {
+        "assignment": slot.pk,
+        "lease_token": slot.lease_token,
+        "lease_expires_at": slot.lease_expires_at,
+        "task": slot.task_id,
+        "queue": slot.queue_id,
+        "kind": kind,
+        "prompt": {"messages": slot.task.prompt.messages},
+        "responses": [{"text": response.text} for response in slot.shown_responses],
+        "guideline": {"number": slot.guideline.number, "text": slot.guideline.text},
+        "schema": asked_of(slot.schema),
+        "draft": entered(stored, order=slot.display_order or [], kind=kind),
+    }
 
 
-def own_judgment(judgment: Judgment) -> dict[str, Any]:
+def own_judgment(judgment: Judgment, kind: str) -> dict[str, Any]:
+    """Return a judgment as its annotator saw it (`OwnJudgmentSerializer`)."""
     shown = judgment.shown_answer
-    return dict(
-        OwnJudgmentSerializer(
-            {
-                "id": judgment.pk,
-                "queue": judgment.queue_id,
-                "task": judgment.task_id,
-                "revision": judgment.revision,
-                "answer": shown.as_sent(judgment.task.queue.kind),
-                "rationale": shown.rationale,
-                "flags": shown.flags,
-                "active_seconds": judgment.active_seconds,
-                "created_at": judgment.created_at,
-            }
-        ).data
-    )
+    return {
+        "id": judgment.pk,
+        "queue": judgment.queue_id,
+        "task": judgment.task_id,
+        "kind": kind,
+        "revision": judgment.revision,
+        "answer": shown.as_sent(kind),
+        "rationale": shown.rationale,
+        "flags": shown.flags,
+        "active_seconds": judgment.active_seconds,
+        "created_at": judgment.created_at,
+    }

@@ -1,14 +1,18 @@
-"""What goes out over the API, and what comes in. What annotators get is in `task_serializers`; it must not unblind."""
+"""Projects, prompts, judgments and snapshots as they go out, and what comes in. Annotators' are `task_serializers`."""
 
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.utils.functional import cached_property
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from feedback.models import Judgment, Membership, Project, Prompt, Queue, Role, Snapshot, User
+from feedback.api.answer_serializers import AnswerField, FlagsField
+from feedback.models import Judgment, Membership, Project, Prompt, Role, Snapshot, User
+from feedback.schemas import TaskKind
 from feedback.simulation import RULES
 
 
@@ -72,100 +76,26 @@ class ImportRefusedSerializer(serializers.Serializer):
     total = serializers.IntegerField()
 
 
-# Queues
-
-
-class GuidelineSerializer(serializers.Serializer):
-    number = serializers.IntegerField()
-    text = serializers.CharField(help_text="Markdown.")
-
-
-class PolicySerializer(serializers.Serializer):
-    number = serializers.IntegerField()
-    overlap = serializers.IntegerField()
-    lease_minutes = serializers.IntegerField()
-    allow_tie = serializers.BooleanField()
-    require_rationale = serializers.BooleanField()
-
-
-class QueueSerializer(serializers.ModelSerializer[Queue]):
-    project: serializers.SlugRelatedField[Project] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
-    policy = PolicySerializer(read_only=True)
-
-    class Meta:
-        model = Queue
-        fields = ["id", "project", "name", "state", "created_at", "policy"]
-
-
-class ProgressSerializer(serializers.Serializer):
-    comparisons = serializers.IntegerField()
-    slots = serializers.IntegerField()
-    done = serializers.IntegerField()
-    leased = serializers.IntegerField()
-    open = serializers.IntegerField()
-    skipped = serializers.IntegerField()
-    percent = serializers.IntegerField()
-
-
-class OwnProgressSerializer(serializers.Serializer):
-    done_today = serializers.IntegerField()
-    left = serializers.IntegerField(help_text="1001 stands for more than 1000.")
-
-
-class QueueDetailSerializer(QueueSerializer):
-    guideline = GuidelineSerializer(read_only=True)
-    progress = ProgressSerializer(read_only=True, allow_null=True, help_text="For curators and ML staff.")
-    own_progress = OwnProgressSerializer(read_only=True, allow_null=True, help_text="For annotators.")
-
-    class Meta(QueueSerializer.Meta):
-        fields = [*QueueSerializer.Meta.fields, "guideline", "progress", "own_progress"]
-
-
-class QueueInputSerializer(serializers.Serializer):
-    name = serializers.CharField()
-    guideline = serializers.CharField(trim_whitespace=False)
-    overlap = serializers.IntegerField(required=False, default=1)
-    lease_minutes = serializers.IntegerField(required=False, default=30)
-    allow_tie = serializers.BooleanField(required=False, default=True)
-    require_rationale = serializers.BooleanField(required=False, default=False)
-
-
-class QueueChangeSerializer(serializers.Serializer):
-    """Whatever is left out stays."""
-
-    state = serializers.ChoiceField(choices=Queue.State.choices, required=False)
-    guideline = serializers.CharField(required=False, trim_whitespace=False)
-    overlap = serializers.IntegerField(required=False)
-    lease_minutes = serializers.IntegerField(required=False)
-    allow_tie = serializers.BooleanField(required=False)
-    require_rationale = serializers.BooleanField(required=False)
-
-
-class FillInputSerializer(serializers.Serializer):
-    pairs = serializers.IntegerField(required=False, default=1, min_value=1, max_value=36)
-
-
-class FilledSerializer(serializers.Serializer):
-    prompts = serializers.IntegerField()
-    comparisons = serializers.IntegerField()
-
-
 # Judgments and snapshots
 
 
 class JudgmentSerializer(serializers.ModelSerializer[Judgment]):
-    """For those who review and train; `preference` in response coordinates: negative = response_a."""
+    """For those who review and train. Answer and flags count in the order of `responses`."""
 
+    kind = serializers.ChoiceField(source="queue.kind", choices=TaskKind.choices)
+    prompt = serializers.UUIDField(source="task.prompt_id")
+    responses = serializers.SerializerMethodField(help_text="Their ids; of a demonstration or conversation, none.")
     annotator = serializers.SerializerMethodField(help_text="The name for reviewers, else a pseudonym.")
     simulated = serializers.BooleanField(source="is_simulated")
-    prompt = serializers.UUIDField(source="comparison.prompt_id")
-    response_a = serializers.UUIDField(source="comparison.response_a_id")
-    response_b = serializers.UUIDField(source="comparison.response_b_id")
-    chosen = serializers.UUIDField(source="chosen_id", allow_null=True)
-    shown_first = serializers.UUIDField(source="shown_first_id")
-    flags = serializers.ListField(child=serializers.CharField())
+    answer = serializers.SerializerMethodField()
+    chosen = serializers.SerializerMethodField(help_text="The preferred response of a comparison; null for a tie.")
+    flags = FlagsField()
+    display_order = serializers.ListField(
+        child=serializers.IntegerField(), help_text="Indices of `responses` in the order in which the person saw them."
+    )
     guideline = serializers.IntegerField(source="guideline.number")
     policy = serializers.IntegerField(source="policy.number")
+    schema = serializers.IntegerField(source="schema.number")
     accepted = serializers.BooleanField(
         source="review_accepted", allow_null=True, help_text="What the latest review says."
     )
@@ -175,24 +105,27 @@ class JudgmentSerializer(serializers.ModelSerializer[Judgment]):
         fields = [
             "id",
             "queue",
-            "comparison",
+            "kind",
+            "task",
             "prompt",
-            "response_a",
-            "response_b",
+            "responses",
             "annotator",
             "simulated",
             "simulation_rule",
             "revision",
             "supersedes",
-            "preference",
+            "answer",
             "chosen",
             "rationale",
             "flags",
             "active_seconds",
-            "shown_first",
+            "display_order",
             "guideline",
             "policy",
+            "schema",
             "propensity",
+            "arm",
+            "arm_propensity",
             "interface",
             "accepted",
             "created_at",
@@ -200,6 +133,16 @@ class JudgmentSerializer(serializers.ModelSerializer[Judgment]):
 
     def get_annotator(self, judgment: Judgment) -> str:
         return str(self.context["name_of"](judgment.annotator))
+
+    def get_responses(self, judgment: Judgment) -> list[UUID]:
+        return [link.response_id for link in judgment.task.links.all()]
+
+    @extend_schema_field(AnswerField)
+    def get_answer(self, judgment: Judgment) -> dict[str, Any]:
+        return judgment.answer.as_sent(judgment.queue.kind)
+
+    def get_chosen(self, judgment: Judgment) -> UUID | None:
+        return self.get_responses(judgment)[judgment.preference > 0] if judgment.preference else None
 
 
 class ReviewInputSerializer(serializers.Serializer):

@@ -1,18 +1,20 @@
 """What annotators send and get. Nothing here may say who wrote a response, or in which order it is stored.
 
 So responses have no ids here (an id tells when it was made), only their position, from 0. Answers and flags count in
-that order, too; `feedback.answers` has the shape of each kind's answer.
+that order, too; `answer_serializers` has the shape of each kind's answer.
 """
 
 from __future__ import annotations
 
 from rest_framework import serializers
 
-from feedback.api.serializers import GuidelineSerializer, MessageSerializer
+from feedback.api.answer_serializers import AnswerField, FlagsField, RationaleField, SecondsField
+from feedback.api.queue_serializers import GuidelineSerializer
+from feedback.api.serializers import MessageSerializer
 from feedback.models import Skip
+from feedback.schemas import TaskKind
 
-ANSWER = "In display order; its shape is the queue's kind's, see the documentation."
-FLAGS = 'Each {"flag", "kind", "response"}; a plain key stands for a flag on the whole.'
+IN_DISPLAY_ORDER = "Its shape is the kind's; it counts in display order."
 
 
 class ShownPromptSerializer(serializers.Serializer):
@@ -24,9 +26,9 @@ class ShownResponseSerializer(serializers.Serializer):
 
 
 class ShownDraftSerializer(serializers.Serializer):
-    answer = serializers.DictField(help_text=ANSWER)
+    answer = AnswerField(help_text=IN_DISPLAY_ORDER)
     rationale = serializers.CharField()
-    flags = serializers.ListField(help_text=FLAGS)
+    flags = FlagsField()
     active_seconds = serializers.FloatField()
 
 
@@ -38,25 +40,25 @@ class TaskSerializer(serializers.Serializer):
     lease_expires_at = serializers.DateTimeField()
     task = serializers.UUIDField()
     queue = serializers.UUIDField()
-    kind = serializers.CharField()
+    kind = serializers.ChoiceField(choices=TaskKind.choices)
     prompt = ShownPromptSerializer()
     responses = ShownResponseSerializer(many=True, help_text="In display order.")
     guideline = GuidelineSerializer()
-    schema = serializers.DictField(help_text="What the queue asks.")
+    schema = serializers.DictField(help_text="What the queue asks: scale, attributes, flags.")
     draft = ShownDraftSerializer(help_text="What you sent and have not submitted.")
 
 
 class DraftInputSerializer(serializers.Serializer):
-    answer = serializers.DictField(required=False, default=dict, help_text=ANSWER)
-    rationale = serializers.CharField(required=False, default="", allow_blank=True, trim_whitespace=False)
-    flags = serializers.ListField(required=False, default=list, allow_empty=True, help_text=FLAGS)
-    active_seconds = serializers.FloatField(required=False, default=0.0, min_value=0)
+    answer = AnswerField(required=False, default=dict, help_text=IN_DISPLAY_ORDER)
+    rationale = RationaleField(required=False, default="")
+    flags = FlagsField(required=False, default=list)
+    active_seconds = SecondsField(required=False, default=0.0)
 
 
 class JudgmentInputSerializer(DraftInputSerializer):
     submission_id = serializers.UUIDField(help_text="Made by you; sending the same one again stores nothing twice.")
-    answer = serializers.DictField(help_text=ANSWER)
-    active_seconds = serializers.FloatField(min_value=0)
+    answer = AnswerField(help_text=IN_DISPLAY_ORDER)
+    active_seconds = SecondsField()
 
 
 class LeaseInputSerializer(serializers.Serializer):
@@ -64,13 +66,16 @@ class LeaseInputSerializer(serializers.Serializer):
 
 
 class SubmitInputSerializer(JudgmentInputSerializer, LeaseInputSerializer):
-    pass
+    then_claim = serializers.BooleanField(
+        required=False, default=False, help_text="Answer with your next task, too: one request instead of two."
+    )
 
 
 class SkipInputSerializer(LeaseInputSerializer):
     kind = serializers.ChoiceField(choices=Skip.Kind.choices, required=False, default=Skip.Kind.OTHERS)
     reason = serializers.ChoiceField(choices=Skip.Reason.choices)
     note = serializers.CharField(required=False, default="", allow_blank=True)
+    active_seconds = SecondsField(required=False, default=0.0)
 
 
 class LeaseSerializer(serializers.Serializer):
@@ -84,9 +89,22 @@ class OwnJudgmentSerializer(serializers.Serializer):
     id = serializers.UUIDField()
     queue = serializers.UUIDField()
     task = serializers.UUIDField()
+    kind = serializers.ChoiceField(choices=TaskKind.choices)
     revision = serializers.IntegerField()
-    answer = serializers.DictField(help_text=ANSWER)
+    answer = AnswerField(help_text=IN_DISPLAY_ORDER)
     rationale = serializers.CharField()
-    flags = serializers.ListField(help_text=FLAGS)
+    flags = FlagsField()
     active_seconds = serializers.FloatField()
     created_at = serializers.DateTimeField()
+
+
+class NextRefusedSerializer(serializers.Serializer):
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class SubmittedSerializer(OwnJudgmentSerializer):
+    """What was stored; with `then_claim` the next task, too."""
+
+    next = TaskSerializer(allow_null=True, help_text="Null without `then_claim`, and when there is nothing for you.")
+    next_refused = NextRefusedSerializer(allow_null=True, help_text="Why the queue gives you none.")

@@ -43,12 +43,22 @@ class ApiClient:
         return self.client.post(f"/api/v1/{path}", {"file": file, **values}, headers=self.headers)
 
 
+ANSWERS: dict[str, dict[str, Any]] = {
+    "comparison": {"preference": 2},
+    "ranking": {"ranks": [2, 1, None], "not_rankable": [False, False, True]},
+    "rating": {"ratings": [{"helpfulness": 4, "correctness": 2, "thumbs": 1}]},
+    "demonstration": {"text": "What a person would answer."},
+    "correction": {"text": "What it should have said."},
+}
+"""A whole answer to a task of each kind, as `make_task` makes it; a conversation is answered turn by turn."""
+
+
 def said(task: dict[str, Any], **overrides: Any) -> dict[str, Any]:
     """Return a judgment of the task, as a client would send it."""
     return {
         "lease_token": task["lease_token"],
         "submission_id": uuid.uuid4(),
-        "preference": 2,
+        "answer": ANSWERS[task["kind"]],
         "rationale": "Because.",
         "flags": [],
         "active_seconds": 1.5,

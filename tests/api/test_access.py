@@ -8,9 +8,9 @@ import uuid
 import pytest
 
 from feedback.api.urls import urlpatterns
-from feedback.models import Assignment, Comparison, Judgment
+from feedback.models import Assignment, Judgment, Task
 from tests.api.people import ApiClient
-from tests.factories import make_comparison, make_judgment, make_member, make_queue, make_snapshot, make_user
+from tests.factories import make_judgment, make_member, make_queue, make_snapshot, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -37,8 +37,9 @@ ENDPOINTS = [
     ("post", "assignments/{assignment}/submit/", ANNOTATORS),
     ("post", "assignments/{assignment}/skip/", ANNOTATORS),
     ("post", "assignments/{assignment}/renew/", ANNOTATORS),
-    ("put", "comparisons/{comparison}/draft/", ANNOTATORS),
-    ("post", "comparisons/{comparison}/reclaim/", ANNOTATORS),
+    ("get", "tasks/{task}/draft/", ANNOTATORS),
+    ("put", "tasks/{task}/draft/", ANNOTATORS),
+    ("post", "tasks/{task}/reclaim/", ANNOTATORS),
     ("post", "judgments/{judgment}/review/", CURATORS),
     ("post", "judgments/{judgment}/revise/", ANNOTATORS),
     ("get", "snapshots/{snapshot}/", STAFF),
@@ -51,13 +52,13 @@ OPEN_TO_ALL = {"projects/"}
 def places(project, annotator):
     snapshot = make_snapshot(project, labels=2)
     queue = make_queue(project)
-    make_comparison(queue)
+    make_task(queue)
     judgment = make_judgment(queue=queue, annotator=annotator)
     return {
         "project": project.slug,
         "queue": queue.pk,
         "assignment": Assignment.objects.filter(queue=queue, state="open").get().pk,
-        "comparison": Comparison.objects.filter(queue=queue, judgments=None).get().pk,
+        "task": Task.objects.filter(queue=queue, judgments=None).get().pk,
         "judgment": judgment.pk,
         "snapshot": snapshot.pk,
     }
@@ -89,7 +90,7 @@ def test_who_may(places, method, path, allowed, annotator, curator, ml_staff, ou
 @pytest.mark.parametrize(("method", "path", "allowed"), ENDPOINTS, ids=[f"{m} {p}" for m, p, _ in ENDPOINTS])
 def test_what_is_not_there_is_not_found(method, path, allowed, project):
     person = make_member(project, "curator" if allowed["curator"] else "annotator")
-    nowhere = {name: uuid.uuid4() for name in ("queue", "assignment", "comparison", "judgment", "snapshot")}
+    nowhere = {name: uuid.uuid4() for name in ("queue", "assignment", "task", "judgment", "snapshot")}
     assert ask(person, method, path, {**nowhere, "project": "nowhere"}).status_code == 404
 
 

@@ -12,7 +12,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from feedback.models import Judgment, Prompt, Queue, Snapshot
 from feedback.simulation import RULES
 from tests.api.people import ApiClient, error_of, said
-from tests.factories import make_comparison, make_judgment, make_member, make_prompt, make_queue, make_response
+from tests.factories import make_judgment, make_member, make_prompt, make_queue, make_response, make_task
 
 pytestmark = pytest.mark.django_db
 
@@ -58,24 +58,25 @@ def test_a_file_past_the_limit_is_refused(api, project, settings):
 
 
 def test_a_queue_is_opened_and_shown(api, project, curator):
-    asked = {"name": "Round 1", "guideline": "Help.", "overlap": 2, "allow_tie": False}
+    asked = {"name": "Round 1", "guideline": "Help.", "overlap": 2, "schema": {"allow_tie": False}}
     answer = api.post(f"projects/{project.slug}/queues/", asked)
     assert answer.status_code == 201
     queue = Queue.objects.get()
     assert queue.created_by == curator
-    make_comparison(queue)
+    make_task(queue)
     shown = api.get(f"queues/{queue.pk}/").json()
     assert shown["policy"]["overlap"] == 2
-    assert shown["policy"]["allow_tie"] is False
+    assert shown["schema"]["number"] == 1
+    assert shown["schema"]["content"]["allow_tie"] is False
     assert shown["guideline"] == {"number": 1, "text": "Help."}
-    assert (shown["progress"]["comparisons"], shown["progress"]["slots"], shown["progress"]["percent"]) == (1, 2, 0)
+    assert (shown["progress"]["tasks"], shown["progress"]["slots"], shown["progress"]["percent"]) == (1, 2, 0)
     assert shown["own_progress"] is None
 
 
 def test_an_annotator_sees_their_own_progress_only(project, annotator):
     queue = make_queue(project)
     make_judgment(queue=queue, annotator=annotator)
-    make_comparison(queue)
+    make_task(queue)
     shown = ApiClient(annotator).get(f"queues/{queue.pk}/").json()
     assert shown["progress"] is None
     assert shown["own_progress"] == {"done_today": 1, "left": 1}
@@ -112,8 +113,8 @@ def test_a_queue_is_filled_from_the_responses_that_are_there(api, project):
     prompt = make_prompt(project)
     make_response(prompt)
     make_response(prompt)
-    assert api.post(f"queues/{queue.pk}/fill/").json() == {"prompts": 1, "comparisons": 1}
-    assert api.post(f"queues/{queue.pk}/fill/").json()["comparisons"] == 0
+    assert api.post(f"queues/{queue.pk}/fill/").json() == {"prompts": 1, "tasks": 1}
+    assert api.post(f"queues/{queue.pk}/fill/").json()["tasks"] == 0
 
 
 def test_judgments_are_listed_with_their_provenance(api, project, annotator, ml_staff):
@@ -122,7 +123,7 @@ def test_judgments_are_listed_with_their_provenance(api, project, annotator, ml_
     make_judgment(queue=make_queue(project))
     page = api.get(f"projects/{project.slug}/judgments/", queue=queue.pk).json()
     (row,) = page["results"]
-    assert (row["id"], row["preference"], row["chosen"]) == (str(judgment.pk), -2, row["response_a"])
+    assert (row["id"], row["answer"], row["chosen"]) == (str(judgment.pk), {"preference": -2}, row["responses"][0])
     assert (row["annotator"], row["simulated"], row["accepted"]) == ("annotator", False, None)
     assert (row["guideline"], row["policy"], row["propensity"]) == (1, 1, 1.0)
     assert api.get(f"projects/{project.slug}/judgments/").json()["count"] == 2
@@ -154,7 +155,7 @@ def test_a_judgment_is_reviewed(api, project):
 
 def test_an_old_revision_is_not_reviewed(api, project, annotator):
     queue = make_queue(project)
-    make_comparison(queue)
+    make_task(queue)
     labels = ApiClient(annotator)
     task = labels.post(f"queues/{queue.pk}/claim/").json()
     first = labels.post(f"assignments/{task['assignment']}/submit/", said(task)).json()
@@ -166,7 +167,7 @@ def test_an_old_revision_is_not_reviewed(api, project, annotator):
 def test_a_snapshot_is_frozen_shown_and_downloaded(api, project):
     queue = make_queue(project)
     for split in ("train", "train", "evaluation"):
-        make_judgment(comparison=make_comparison(queue, prompt=make_prompt(project, split=split)))
+        make_judgment(task=make_task(queue, prompt=make_prompt(project, split=split)))
     answer = api.post(f"projects/{project.slug}/snapshots/", {"name": "Round 1", "queues": [queue.pk]})
     assert answer.status_code == 201
     shown = answer.json()
@@ -207,7 +208,7 @@ def test_a_simulated_annotator_labels_by_its_token_and_is_marked(api, project):
     assert made.json()["rule"] == RULES["concise"].text
     assert api.post(path, {"username": "sim-1", "rule": "concise"}).json() == made.json()
     queue = make_queue(project)
-    make_comparison(queue)
+    make_task(queue)
     robot = ApiClient()
     robot.headers = {"Authorization": f"Token {made.json()['token']}"}
     task = robot.post(f"queues/{queue.pk}/claim/").json()

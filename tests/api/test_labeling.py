@@ -11,7 +11,7 @@ from django.utils import timezone
 from feedback.models import Assignment, Draft, Judgment, Skip
 from feedback.queues import set_queue_state
 from tests.api.people import ApiClient, error_of, said
-from tests.factories import make_comparison, make_member, make_prompt, make_queue, make_response
+from tests.factories import make_member, make_prompt, make_queue, make_response, make_task
 
 pytestmark = pytest.mark.django_db
 
@@ -42,19 +42,19 @@ def let_lease_run_out(task):
 
 
 def test_a_claim_answers_with_a_task_and_again_with_the_same(api, queue):
-    make_comparison(queue)
-    make_comparison(queue)
+    make_task(queue)
+    make_task(queue)
     task = claim(api, queue)
     assert claim(api, queue) == task
     assert set(task) == {
-        "assignment", "lease_token", "lease_expires_at", "comparison", "queue", "order", "prompt", "responses",
-        "guideline", "allow_tie", "require_rationale", "draft",
+        "assignment", "lease_token", "lease_expires_at", "task", "queue", "kind", "prompt", "responses", "guideline",
+        "schema", "draft",
     }  # fmt: skip
     assert task["guideline"] == {"number": 1, "text": "Prefer the **kinder** one."}
     slot = Assignment.objects.get(pk=task["assignment"])
-    assert task["prompt"] == {"messages": slot.comparison.prompt.messages}
+    assert task["prompt"] == {"messages": slot.task.prompt.messages}
     first, second = slot.shown_responses
-    assert task["responses"] == [{"key": "first", "text": first.text}, {"key": "second", "text": second.text}]
+    assert task["responses"] == [{"text": first.text}, {"text": second.text}]
 
 
 def test_nothing_an_annotator_gets_says_who_wrote_what(api, queue, project):
@@ -66,19 +66,19 @@ def test_nothing_an_annotator_gets_says_who_wrote_what(api, queue, project):
         )
         for letter in "xy"
     ]  # fmt: skip
-    comparison = make_comparison(queue, prompt=prompt, responses=pair, propensity=0.3125)
+    made = make_task(queue, prompt=prompt, responses=pair, propensity=0.3125)
     secrets = ["origin-", "model", "0.7321", "90210", "0.3125", "propensity", "response_a", "shown_first", "sampling"]
     for response in pair:
         secrets += [str(response.pk), response.pk.hex, str(response.run_id), str(response.checkpoint_id)]
     answers = [api.post(f"queues/{queue.pk}/claim/")]
     task = answers[0].json()
-    draft = {"order": task["order"], "preference": 1, "active_seconds": 1}
-    answers.append(api.put(f"comparisons/{comparison.pk}/draft/", draft))
+    draft = {"answer": {"preference": 1}, "active_seconds": 1}
+    answers.append(api.put(f"tasks/{made.pk}/draft/", draft))
     answers.append(api.post(f"assignments/{task['assignment']}/renew/", {"lease_token": task["lease_token"]}))
     answers.append(submit(api, task, lease_token=uuid.uuid4()))
     answers.append(submit(api, task))
     judgment = answers[-1].json()["id"]
-    answers.append(api.post(f"judgments/{judgment}/revise/", said(task, preference=-1)))
+    answers.append(api.post(f"judgments/{judgment}/revise/", said(task, answer={"preference": -1})))
     answers += [api.get(f"queues/{queue.pk}/own-judgments/"), api.get(f"queues/{queue.pk}/")]
     answers += [api.get(f"projects/{project.slug}/queues/"), api.get(f"projects/{project.slug}/")]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 409, 201, 201, 200, 200, 200, 200]
@@ -90,20 +90,21 @@ def test_nothing_an_annotator_gets_says_who_wrote_what(api, queue, project):
 @pytest.mark.parametrize("preference", range(-3, 4))
 def test_a_preference_counts_in_the_order_of_the_task(api, queue, preference):
     for _ in range(3):
-        make_comparison(queue)
+        make_task(queue)
         task = claim(api, queue)
-        answer = submit(api, task, preference=preference)
-        assert (answer.status_code, answer.json()["preference"]) == (201, preference)
+        answer = submit(api, task, answer={"preference": preference})
+        assert (answer.status_code, answer.json()["answer"]["preference"]) == (201, preference)
         judgment = Judgment.objects.get(pk=answer.json()["id"])
         assert judgment.interface == "api"
         if preference:
-            assert (judgment.chosen_id == judgment.shown_first_id) == (preference < 0)
+            first, second = (judgment.task.texts[place].pk for place in judgment.display_order)
+            assert judgment.chosen_id == (first if preference < 0 else second)
         else:
             assert judgment.chosen_id is None
 
 
 def test_the_same_submission_stores_one_row(api, queue):
-    make_comparison(queue)
+    make_task(queue)
     task = claim(api, queue)
     values = said(task)
     path = f"assignments/{task['assignment']}/submit/"
@@ -114,8 +115,8 @@ def test_the_same_submission_stores_one_row(api, queue):
 
 
 def test_a_submission_id_of_another_judgment_is_refused(api, queue):
-    make_comparison(queue)
-    make_comparison(queue)
+    make_task(queue)
+    make_task(queue)
     taken = uuid.uuid4()
     assert submit(api, claim(api, queue), submission_id=taken).status_code == 201
     answer = submit(api, claim(api, queue), submission_id=taken)
@@ -127,27 +128,27 @@ def test_nothing_to_claim_is_no_content(api, queue):
 
 
 def test_a_paused_queue_hands_nothing_out(api, queue):
-    make_comparison(queue)
+    make_task(queue)
     set_queue_state(queue=queue, state="paused")
     answer = api.post(f"queues/{queue.pk}/claim/")
     assert (answer.status_code, error_of(answer)["code"]) == (409, "queue_not_open")
 
 
 def test_a_lost_lease_says_whether_the_slot_is_free_and_keeps_the_text(api, queue, project, annotator):
-    comparison = make_comparison(queue)
+    made = make_task(queue)
     task = claim(api, queue)
     let_lease_run_out(task)
-    answer = submit(api, task, preference=-3, rationale="Kept")
+    answer = submit(api, task, answer={"preference": -3}, rationale="Kept")
     assert (answer.status_code, error_of(answer)["code"], answer.json()["slot_free"]) == (409, "lease_lost", True)
-    back = api.post(f"comparisons/{comparison.pk}/reclaim/").json()
+    back = api.post(f"tasks/{made.pk}/reclaim/").json()
     assert back["draft"]["rationale"] == "Kept"
-    assert back["draft"]["preference"] == -3
+    assert back["draft"]["answer"]["preference"] == -3
     assert back["lease_token"] != task["lease_token"]
     let_lease_run_out(back)
     claim(ApiClient(make_member(project)), queue)
     answer = submit(api, back)
     assert (answer.status_code, answer.json()["slot_free"]) == (409, False)
-    answer = api.post(f"comparisons/{comparison.pk}/reclaim/")
+    answer = api.post(f"tasks/{made.pk}/reclaim/")
     assert (answer.status_code, error_of(answer)["code"], answer.json()["slot_free"]) == (409, "slot_gone", False)
     assert not Judgment.objects.exists()
 
@@ -155,33 +156,35 @@ def test_a_lost_lease_says_whether_the_slot_is_free_and_keeps_the_text(api, queu
 @pytest.mark.parametrize(
     ("change", "status", "attr"),
     [
-        ({"preference": 4}, 400, "preference"),
-        ({"preference": None}, 400, "preference"),
-        ({"flags": ["rude"]}, 400, "flags.0"),
+        ({"answer": {"preference": 4}}, 422, "preference"),
+        ({"answer": {"preference": None}}, 422, "preference"),
+        ({"answer": 4}, 400, "answer"),
+        ({"answer": {"preferred": 2}}, 422, "answer"),
+        ({"flags": ["rude"]}, 422, "flags"),
         ({"active_seconds": -1}, 400, "active_seconds"),
         ({"submission_id": "x"}, 400, "submission_id"),
         ({"lease_token": "x"}, 400, "lease_token"),
         ({"rationale": "a" * 10_001}, 422, "rationale"),
-        ({"preference": 0}, 422, "preference"),
+        ({"answer": {"preference": 0}}, 422, "preference"),
         ({"rationale": ""}, 422, "rationale"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_field(api, project, change, status, attr):
-    strict = make_queue(project, allow_tie=False, require_rationale=True)
-    make_comparison(strict)
+    strict = make_queue(project, schema={"allow_tie": False, "rationale": "required"})
+    make_task(strict)
     answer = submit(api, claim(api, strict), **change)
     assert (answer.status_code, error_of(answer)["attr"]) == (status, attr)
     assert not Judgment.objects.exists()
 
 
 def test_active_seconds_are_cut_to_the_time_that_has_passed(api, queue):
-    make_comparison(queue)
+    make_task(queue)
     submit(api, claim(api, queue), active_seconds=86_400)
     assert Judgment.objects.get().active_seconds < 60
 
 
 def test_a_skip_frees_the_slot(api, queue, annotator):
-    make_comparison(queue)
+    make_task(queue)
     task = claim(api, queue)
     path = f"assignments/{task['assignment']}/skip/"
     assert api.post(path, {"lease_token": task["lease_token"], "reason": "bored"}).status_code == 400
@@ -194,7 +197,7 @@ def test_a_skip_frees_the_slot(api, queue, annotator):
 
 
 def test_a_lease_is_renewed_while_it_lasts(api, queue):
-    make_comparison(queue)
+    make_task(queue)
     task = claim(api, queue)
     Assignment.objects.update(lease_expires_at=timezone.now() + timedelta(minutes=1))
     path = f"assignments/{task['assignment']}/renew/"
@@ -207,28 +210,21 @@ def test_a_lease_is_renewed_while_it_lasts(api, queue):
 
 
 def test_a_draft_is_kept_and_comes_with_the_task(api, queue):
-    comparison = make_comparison(queue)
+    made = make_task(queue)
     task = claim(api, queue)
-    values = {"order": task["order"], "preference": -2, "rationale": "so far", "flags": ["other"], "active_seconds": 0}
-    answer = api.put(f"comparisons/{comparison.pk}/draft/", values)
+    values = {"answer": {"preference": -2}, "rationale": "so far", "flags": ["other"], "active_seconds": 0}
+    answer = api.put(f"tasks/{made.pk}/draft/", values)
     assert answer.status_code == 200
     assert claim(api, queue)["draft"] == answer.json()
-    assert (answer.json()["preference"], answer.json()["rationale"]) == (-2, "so far")
+    assert (answer.json()["answer"]["preference"], answer.json()["rationale"]) == (-2, "so far")
     submit(api, task)
-    answer = api.put(f"comparisons/{comparison.pk}/draft/", values)
+    answer = api.put(f"tasks/{made.pk}/draft/", values)
     assert (answer.status_code, error_of(answer)["code"]) == (409, "already_judged")
     assert not Draft.objects.exists()
 
 
-def test_a_draft_with_another_persons_seal_is_refused(api, queue, project):
-    comparison = make_comparison(queue, slots=2)
-    order = claim(ApiClient(make_member(project)), queue)["order"]
-    answer = api.put(f"comparisons/{comparison.pk}/draft/", {"order": order, "rationale": "x"})
-    assert (answer.status_code, error_of(answer)["attr"]) == (422, "order")
-
-
 def test_somebody_elses_slot_cannot_be_submitted(api, queue, project):
-    make_comparison(queue)
+    make_task(queue)
     task = claim(ApiClient(make_member(project)), queue)
     answer = submit(api, task)
     assert (answer.status_code, error_of(answer)["code"]) == (409, "lease_lost")
@@ -237,24 +233,26 @@ def test_somebody_elses_slot_cannot_be_submitted(api, queue, project):
 
 
 def test_what_is_submitted_after_somebody_else_took_the_slot_is_kept_as_a_draft(api, queue, project):
-    make_comparison(queue)
+    make_task(queue)
     task = claim(api, queue)
     let_lease_run_out(task)
     other = claim(ApiClient(make_member(project)), queue)
     assert other["assignment"] == task["assignment"]
-    answer = submit(api, task, order=task["order"], rationale="hard-won")
+    answer = submit(api, task, rationale="hard-won")
     assert (answer.status_code, answer.json()["slot_free"]) == (409, False)
     assert Draft.objects.get().rationale == "hard-won"
     assert not Judgment.objects.exists()
 
 
 def test_ones_own_judgments_are_listed_and_revised(api, queue):
-    make_comparison(queue)
+    make_task(queue)
     task = claim(api, queue)
-    first = submit(api, task, preference=-3).json()
-    answer = api.post(f"judgments/{first['id']}/revise/", said(task, preference=1, rationale="Second thought"))
-    assert (answer.status_code, answer.json()["revision"], answer.json()["preference"]) == (201, 2, 1)
+    first = submit(api, task, answer={"preference": -3}).json()
+    answer = api.post(
+        f"judgments/{first['id']}/revise/", said(task, answer={"preference": 1}, rationale="Second thought")
+    )
+    assert (answer.status_code, answer.json()["revision"], answer.json()["answer"]["preference"]) == (201, 2, 1)
     page = api.get(f"queues/{queue.pk}/own-judgments/").json()
     assert (page["count"], page["results"]) == (1, [answer.json()])
-    again = api.post(f"judgments/{first['id']}/revise/", said(task, preference=2))
+    again = api.post(f"judgments/{first['id']}/revise/", said(task, answer={"preference": 2}))
     assert (again.status_code, error_of(again)["code"]) == (409, "not_current")

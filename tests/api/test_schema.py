@@ -31,4 +31,4 @@ def test_every_endpoint_is_in_the_schema_and_says_what_it_is_for(schema, path):
 def test_what_annotators_get_has_no_field_that_unblinds(schema):
     task = schema["components"]["schemas"]["Task"]["properties"]
     assert not {"propensity", "shown_first", "model_name", "origin", "run", "sampling"} & set(task)
-    assert set(schema["components"]["schemas"]["ShownResponse"]["properties"]) == {"key", "text"}
+    assert set(schema["components"]["schemas"]["ShownResponse"]["properties"]) == {"text"}
