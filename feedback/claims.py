@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 
+from feedback.lease_tokens import draw_token
 from feedback.models import Arm, Assignment, Draft, Queue, Skip, Task, User
 from feedback.models.tasks import AssignmentQuerySet
 from feedback.refusals import Refusal
@@ -139,7 +140,7 @@ def take(
         .update(
             state=Assignment.State.LEASED,
             annotator=annotator,
-            lease_token=uuid.uuid4(),
+            lease_token=draw_token(salt=slot.task.queue.project.salt, assignment_id=slot.pk, person=annotator.pk),
             leased_at=now,
             lease_expires_at=now + timedelta(minutes=queue.policy.lease_minutes),
             display_order=slot.task.order_for(annotator),

@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 
 from feedback.answers import Answer, BadJudgment, check_answer, to_stored
 from feedback.claims import LeaseLost, held_by_token, lease_lost
+from feedback.lease_tokens import was_given_out
 from feedback.models import Assignment, Draft, Judgment, LabelSchema, Queue, Task, User
 
 ACTIVE_SECONDS_LIMIT = 7 * 24 * 3600
@@ -57,7 +58,7 @@ def submit_judgment(
 
     `answer` and `flags` count in the order in which the person saw the responses (`feedback.answers`). The same
     `submission_id` with the same content again returns the stored judgment. When the lease is lost, everything typed
-    is kept as a draft before LeaseLost is raised, unless the person has judged the task already.
+    is kept as a draft before LeaseLost is raised, unless the person has judged the task already or never had it.
     Raises LeaseLost, BadJudgment, SubmissionIdTaken, SubmissionDiffers.
     """
     check_seconds(active_seconds)
@@ -76,8 +77,10 @@ def submit_judgment(
             now=now,
         )
     except LeaseLost:
-        task = Task.objects.filter(assignments=assignment_id).first()
-        if task is not None:
+        task = Task.objects.filter(assignments=assignment_id).select_related("queue__project").first()
+        if task is not None and was_given_out(
+            lease_token, salt=task.queue.project.salt, assignment_id=assignment_id, person=annotator.pk
+        ):
             with contextlib.suppress(AlreadyJudged):
                 save_draft(
                     task=task,

@@ -232,6 +232,8 @@ SPECTACULAR_SETTINGS = {
         "RunStateEnum": "training.models.Run.State",
         "CheckpointKindEnum": "training.models.Checkpoint.Kind",
         "QueueStateEnum": "feedback.models.Queue.State",
+        "TaskKindEnum": "feedback.schemas.TaskKind",
+        "SkipKindEnum": "feedback.models.Skip.Kind",
         **{
             name: f"drf_standardized_errors.openapi_serializers.{name}.choices"
             for name in (
