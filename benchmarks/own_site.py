@@ -69,6 +69,7 @@ class OwnSite:
         own = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "CONCORD_MODE")}
         self.environment = {
             **own,
+            "DJANGO_SETTINGS_MODULE": "rlhf_site.settings",
             "CONCORD_DATA_DIR": str(self.data),
             "BASE_MODEL": base_model,
             "LOGIN_THROTTLE": "1000/min",
