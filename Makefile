@@ -1,6 +1,6 @@
 # One command per thing a person does here. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-fast check demo screenshots clean system-packages
+.PHONY: help run install test test-fast check demo bench-page screenshots clean system-packages
 
 PORT ?= 8000
 VENV := .venv
@@ -94,6 +94,9 @@ check: install ## Lint, types, migrations, and the deployment checks
 
 demo: install ## One turn of the loop, headless, with simulated annotators (at most 15 minutes on 2 idle cores)
 	@$(QUIET_CORES) $(PYTHON) -m benchmarks.demo $(ARGS)
+
+bench-page: install system-packages ## Measure the annotator's page in a browser (JSON lines; about 3 minutes)
+	@$(QUIET_CORES) $(PYTHON) -m benchmarks.label_page $(ARGS)
 
 screenshots: install system-packages ## Take the README's pictures from a running site into docs/images
 	@$(PYTHON) -m benchmarks.screenshots --selected docs/images $(ARGS)

@@ -6,7 +6,7 @@ Prints one JSON line per figure:
     submit       from the Enter key to the next comparison painted; `think_s` is the pause before each key press
 
 "Painted" is the end of the second animation frame after the swap, which is later than the paint itself by up to one
-frame; `event_ms` is the browser's own figure for the key press (Event Timing: key press to next paint, in steps of 8 ms).
+frame; `event_ms` is the browser's own figure for a key press (Event Timing: key press to next paint, in steps of 8 ms).
 Times are the browser's (performance.now). The site, the browser and the measurement share the machine.
 """
 
@@ -86,7 +86,10 @@ def open_queue_page(page: Any, url: str) -> dict[str, Any]:
     page.evaluate(WATCH_PAINT)
     page.wait_for_function("() => seen.painted > 0")
     seen = page.evaluate("() => seen")
-    ready = page.evaluate("() => performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd")
+    came = page.evaluate(
+        "() => { const at = performance.getEntriesByType('navigation')[0];"
+        " return [at.responseStart, at.domContentLoadedEventEnd] }"
+    )
     # What the page fetches ahead comes after; only its own files and the document count as the first page.
     own = page.evaluate(
         "() => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
@@ -97,8 +100,9 @@ def open_queue_page(page: Any, url: str) -> dict[str, Any]:
         "transfer_kb": round(sum(own) / 1000, 1),
         "wire_kb_with_next_task": round(sum(sizes) / 1000, 1),
         "requests": sum(size > 0 for size in own),
-        "painted_ms": round(seen["painted"], 1),
-        "keys_work_ms": round(ready, 1),
+        "first_byte_ms": came[0],
+        "painted_ms": seen["painted"],
+        "keys_work_ms": came[1],
     }
 
 

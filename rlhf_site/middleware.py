@@ -1,4 +1,4 @@
-"""What happens to a request for a fragment when the person is no longer logged in."""
+"""Pages go out compressed; a request for a fragment by somebody who is no longer logged in gets 401."""
 
 from __future__ import annotations
 
@@ -7,9 +7,24 @@ from collections.abc import Callable
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
 from django.shortcuts import resolve_url
 
 from feedback.views.requests import HtmxRequest
+
+
+class CompressPagesMiddleware(GZipMiddleware):
+    """Compress HTML, and leave downloads and the API as they are.
+
+    A compressed page that repeats what a visitor sent beside a secret could be made to tell the secret by its length
+    (BREACH). The one secret here is the CSRF token, which Django masks anew in every page, and Django adds up to
+    `max_random_bytes` to every answer besides.
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if response.streaming or not response.headers.get("Content-Type", "").startswith("text/html"):
+            return response
+        return super().process_response(request, response)
 
 
 class FragmentLoginMiddleware:
