@@ -11,7 +11,8 @@ The answer of each kind, as pages and API send it (lists have one member per res
     rating         {"ratings": [{"helpfulness": 4, "thumbs": 1}, ...]}
     demonstration  {"text": "..."}
     correction     {"text": "..."}
-    conversation   {}                                         the turns are stored as they happen
+    conversation   {}                                         the turns are stored as they happen; a draft may hold
+                                                              {"preference", "message", "turn"}: what is not sent yet
 
 Pure Python, no database.
 """
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from feedback.refusals import Refusal
-from feedback.schemas import TEXT_LIMIT, Schema, TaskKind
+from feedback.schemas import TEXT_LIMIT, TURN_LIMIT, Schema, TaskKind
 
 RATIONALE_LENGTH_LIMIT = 10_000
 
@@ -35,7 +36,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     TaskKind.RATING: ("ratings",),
     TaskKind.DEMONSTRATION: ("text",),
     TaskKind.CORRECTION: ("text",),
-    TaskKind.CONVERSATION: (),
+    TaskKind.CONVERSATION: ("preference", "message", "turn"),
 }
 
 
@@ -57,7 +58,12 @@ class Answer:
 
     def as_sent(self, kind: str) -> dict[str, Any]:
         """Return the answer in the shape in which pages and API send it."""
-        return {"preference": self.preference, **self.content} if kind == TaskKind.COMPARISON else dict(self.content)
+        if kind == TaskKind.COMPARISON:
+            return {"preference": self.preference, **self.content}
+        if kind == TaskKind.CONVERSATION:
+            unsent = {"preference": self.preference, **self.content}
+            return {name: unsent[name] for name in KEYS[kind] if unsent.get(name) is not None}
+        return dict(self.content)
 
 
 def check_answer(
@@ -97,6 +103,15 @@ def check_answer(
         if whole and len(text.strip()) < max(1, schema.min_characters):
             raise BadJudgment("text", f"write at least {max(1, schema.min_characters):,} characters")
         content = {"text": text}
+    elif schema.kind == TaskKind.CONVERSATION:
+        preference = checked_preference(schema, answer.get("preference"), whole=False)
+        content = checked_message(answer)
+        if whole and preference is not None:
+            raise BadJudgment("preference", "send your choice between the two answers first, then submit")
+        if whole and content.get("message"):
+            raise BadJudgment("message", "you have written something that is not sent; send it or empty the box first")
+        content = {} if whole else content
+        responses = responses if whole else 2  # of the turn that is being chosen
     reason = checked_text(rationale, "rationale", RATIONALE_LENGTH_LIMIT).strip()
     if reason and schema.rationale == "off":
         raise BadJudgment("rationale", "this queue does not ask for a reason")
@@ -164,6 +179,15 @@ def checked_ratings(schema: Schema, responses: int, ratings: object, *, whole: b
                 raise BadJudgment("ratings", f"{where}{attribute.label} is not rated yet")
         checked.append(said)
     return checked
+
+
+def checked_message(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the words that a person has not sent yet, and for which turn they are."""
+    message = checked_text(answer.get("message") or "", "message", TEXT_LIMIT)
+    turn = answer.get("turn")
+    if turn is not None and (not isinstance(turn, int) or isinstance(turn, bool) or not 1 <= turn <= TURN_LIMIT + 1):
+        raise BadJudgment("turn", f"{turn!r} is not the number of a turn")
+    return {**({"message": message} if message.strip() else {}), **({} if turn is None else {"turn": turn})}
 
 
 def checked_flags(schema: Schema, responses: int, flags: object) -> list[dict[str, Any]]:
@@ -239,6 +263,8 @@ def to_shown(answer: Answer, order: Sequence[int]) -> Answer:
 
 
 def turned(answer: Answer, *, take: Sequence[int], place_of: Sequence[int]) -> Answer:
+    if not take:
+        return answer  # nothing has an order: a demonstration, or a talk, whose turns keep theirs themselves
     content = dict(answer.content)
     for name in ("ranks", "not_rankable", "ratings"):
         if name in content:

@@ -26,7 +26,7 @@ class Filled:
 def fillable_prompts(queue: Queue) -> QuerySet[Prompt]:
     """Return the project's prompts with enough responses for the queue's kind and no task in `queue` yet."""
     there = Task.objects.filter(queue=queue, prompt=OuterRef("pk"))
-    counted = queue.project.prompts.annotate(response_count=Count("responses"))
+    counted = queue.project.prompts.pool().annotate(response_count=Count("responses"))
     return counted.filter(~Exists(there), response_count__gte=RESPONSES[queue.kind][0])
 
 

@@ -6,6 +6,7 @@ import contextlib
 import math
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,8 +14,10 @@ from django.db import IntegrityError, transaction
 
 from feedback.answers import Answer, BadJudgment, check_answer, to_stored
 from feedback.claims import LeaseLost, held_by_token, lease_lost
+from feedback.conversations import end_talk
 from feedback.lease_tokens import was_given_out
 from feedback.models import Assignment, Draft, Judgment, LabelSchema, Queue, Task, User
+from feedback.schemas import TaskKind
 
 ACTIVE_SECONDS_LIMIT = 7 * 24 * 3600
 INTERFACES = ("page", "api")
@@ -128,6 +131,10 @@ def store_submission(
         if stored := submitted_before(submission_id, annotator, said, assignment_id=assignment_id):
             return stored  # the same submission was committed a moment ago, by another process
         raise lease_lost(assignment_id=assignment_id, annotator=annotator, now=now)
+    assert slot.schema is not None, "a held slot has its schema"
+    talk = {}
+    if slot.schema.asks.kind == TaskKind.CONVERSATION:
+        talk = end_talk(task=slot.task, annotator=annotator, schema=slot.schema.asks)
     judgment = write(
         Judgment(
             assignment=slot,
@@ -136,7 +143,7 @@ def store_submission(
             annotator=annotator,
             submission_id=submission_id,
             preference=said.preference,
-            content=said.content,
+            content={**said.content, **talk},
             rationale=said.rationale,
             flags=said.flags,
             active_seconds=active_seconds,
@@ -214,7 +221,7 @@ def revise_judgment(
             revision=judgment.revision + 1,
             supersedes=judgment,
             preference=said.preference,
-            content=said.content,
+            content={**said.content, **turns_in(judgment.content)},
             rationale=said.rationale,
             flags=said.flags,
             active_seconds=active_seconds,
@@ -292,9 +299,15 @@ def submitted_before(submission_id: uuid.UUID, annotator: User, said: Answer, **
     wanted = {"annotator_id": annotator.pk, **same}
     if any(str(getattr(stored, name)) != str(value) for name, value in wanted.items()):
         raise SubmissionIdTaken(f"submission id {submission_id} was used for another judgment; make a new one")
-    if stored.answer != said:
+    turns = turns_in(stored.content)
+    if stored.answer != replace(said, content={**said.content, **turns}):
         raise SubmissionDiffers("an earlier submission of this judgment arrived and said something else; revise it")
     return stored
+
+
+def turns_in(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a judgment of a talk says of its turns: they are stored as they happen, and a revision keeps them."""
+    return {"turns": content["turns"]} if "turns" in content else {}
 
 
 def write(judgment: Judgment) -> Judgment:

@@ -152,7 +152,9 @@ def add_prompts(project: Project, prompts: Sequence[Prompt], created_by: User | 
     for start in range(0, len(prompts), BATCH_ROWS):
         batch = prompts[start : start + BATCH_ROWS]
         stored = Prompt.objects.filter(project=project)
-        known = set(stored.filter(digest__in=[p.digest for p in batch]).values_list("digest", flat=True))
+        there = stored.filter(digest__in=[p.digest for p in batch])
+        there.filter(of_talk=True).update(of_talk=False)  # what somebody said in a talk is now a prompt of the pool
+        known = set(there.values_list("digest", flat=True))
         splits.update(stored.filter(cluster__in=[p.cluster for p in batch]).values_list("cluster", "split"))
         new = [prompt for prompt in batch if prompt.digest not in known]
         for prompt in new:

@@ -21,6 +21,7 @@ from feedback.models import (
     User,
 )
 from feedback.models.queues import LEASE_MINUTES_LIMIT, OVERLAP_LIMIT
+from feedback.policies import policies
 from feedback.refusals import Refusal
 from feedback.schemas import BadSchema, TaskKind, check_schema
 
@@ -123,7 +124,7 @@ def open_queue(
         raise QueueRefused("name", f"the project already has a queue named {name!r}")
     text = checked_guideline(guideline)
     checked = check_rules(project, kind, {**default_rules(), **rules})
-    content = checked_schema(kind, schema or {})
+    content = checked_schema(project, kind, schema or {})
     queue = Queue.objects.create(
         project=project, name=name, kind=kind, is_qualification=is_qualification, created_by=created_by
     )
@@ -151,11 +152,14 @@ def checked_guideline(text: str) -> str:
     return text
 
 
-def checked_schema(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
+def checked_schema(project: Project, kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return check_schema(kind, content).to_json()
+        checked = check_schema(kind, content)
     except BadSchema as refusal:
         raise QueueRefused(refusal.field, refusal.message) from refusal
+    if checked.policies and (problem := policies().unknown_policy(project, checked.policies)):
+        raise QueueRefused("policies", problem)
+    return checked.to_json()
 
 
 def check_rules(project: Project, kind: str, rules: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,10 +221,10 @@ def change_schema(*, queue: Queue, content: Mapping[str, Any], changed_by: User)
 
     Claims show it from now on. Who holds a task finishes it under the version that they see.
     """
-    checked = checked_schema(queue.kind, content)
+    checked = checked_schema(queue.project, queue.kind, content)
     locked = Queue.objects.select_for_update(of=("self",)).select_related("schema").get(pk=queue.pk)
     assert locked.schema is not None, "an open queue has its label schema"
-    if checked_schema(queue.kind, locked.schema.content) == checked:
+    if check_schema(queue.kind, locked.schema.content).to_json() == checked:
         return locked.schema
     version = LabelSchema.objects.create(
         queue=queue, number=locked.schema.number + 1, content=checked, created_by=changed_by

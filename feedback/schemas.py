@@ -261,6 +261,8 @@ def check_values(schema: Schema) -> None:
         raise BadSchema("temperature", f"{schema.temperature} is not between 0 and 5")
     if len(schema.policies) > 2:
         raise BadSchema("policies", "one checkpoint answers twice, or two answer once each; more cannot be shown")
+    if len(set(schema.policies)) == 1 and schema.temperature == 0:
+        raise BadSchema("temperature", "one checkpoint at temperature 0 gives the same answer twice; raise it")
     unique([attribute.key for attribute in schema.attributes], "attributes", ATTRIBUTE_LIMIT)
     unique([flag.key for flag in schema.flags], "flags", FLAG_LIMIT)
     if schema.kind == TaskKind.RATING and not schema.attributes:

@@ -9,7 +9,7 @@ from django.db.models import Count, Q
 from django.urls import reverse
 
 from feedback.access import may
-from feedback.models import Assignment, Judgment, Project, Prompt, Queue, Response, User
+from feedback.models import Assignment, Judgment, Project, Queue, Response, User
 from training.models import Checkpoint, Run
 
 WIDTH, HEIGHT = 168, 84
@@ -65,7 +65,7 @@ def stations(project: Project, person: User, now: datetime) -> list[Station]:
     learning = active.get(Run.Kind.DPO, 0) + active.get(Run.Kind.PPO, 0)
     scoring = active.get(Run.Kind.REWARD, 0)
     return [
-        Station("Prompts", Prompt.objects.filter(project=project).count(), "what models are asked",
+        Station("Prompts", project.prompts.pool().count(), "what models are asked",
                 link("prompts", "feedback.manage_prompts")),
         Station("Responses", Response.objects.filter(prompt__project=project).count(),
                 "sampling now" if sampling else "sampled from policies", link("runs", "training.read"), bool(sampling)),

@@ -92,7 +92,7 @@ def curator_steps(project: Project) -> Iterator[Step]:
     def url(name: str, *rest: object) -> str:
         return reverse(name, args=[project.slug, *rest])
 
-    if not project.prompts.exists():
+    if not project.prompts.pool().exists():
         yield Step("Import prompts", "The loop starts with what models are asked.", url("prompts-import"), "Import")
         return
     queues = project.queues.exclude(state=Queue.State.CLOSED).annotate(slots=Count("assignments")).order_by("id")
@@ -161,7 +161,7 @@ def training_steps(project: Project, now: datetime) -> Iterator[Step]:
 
 
 def sampling_steps(project: Project) -> Iterator[Step]:
-    if not project.prompts.exists() or project.runs.unfinished().filter(kind=Run.Kind.SAMPLE).exists():
+    if not project.prompts.pool().exists() or project.runs.unfinished().filter(kind=Run.Kind.SAMPLE).exists():
         return
     start = reverse("run-start", args=[project.slug, Run.Kind.SAMPLE])
     if not Response.objects.filter(prompt__project=project).exists():

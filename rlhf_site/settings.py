@@ -252,6 +252,17 @@ SPECTACULAR_SETTINGS = {
 RUN_LEASE_SECONDS = env.int("RUN_LEASE_SECONDS", 30)
 RUN_MAX_ATTEMPTS = env.int("RUN_MAX_ATTEMPTS", 5)
 
+# Conversations
+POLICIES = "training.policies"
+"""Module that tells `feedback` which checkpoints can answer (feedback.policies)."""
+TURN_LEASE_SECONDS = env.int("TURN_LEASE_SECONDS", 30)
+TALK_ANSWER_SECONDS = env.int("TALK_ANSWER_SECONDS", 300)
+TALK_IDLE_SECONDS = env.int("TALK_IDLE_SECONDS", 300)
+CONVERSATION_URL = env.str("CONVERSATION_URL", "").rstrip("/")
+if CONVERSATION_URL and not CONVERSATION_URL.startswith(("http://", "https://")):
+    raise ImproperlyConfigured(f"CONVERSATION_URL is {CONVERSATION_URL!r}; give an address such as http://host:8000/v1")
+CONVERSATION_KEY = env.str("CONVERSATION_KEY", "")
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -34,4 +34,4 @@ class CheckpointAdmin(ReadOnlyAdmin):
 
 @admin.register(Worker)
 class WorkerAdmin(ReadOnlyAdmin):
-    list_display = ("name", "started_at", "last_seen_at")
+    list_display = ("name", "work", "started_at", "last_seen_at")

@@ -187,8 +187,8 @@ class RunForm(forms.Form):
         )
 
     def add_prompts(self) -> None:
-        total = self.project.prompts.count()
-        train = self.project.prompts.filter(split=TRAIN).count()
+        total = self.project.prompts.pool().count()
+        train = self.project.prompts.pool().filter(split=TRAIN).count()
         choices = (
             [("all", f"All {train} of the train split")]
             if self.kind == Run.Kind.PPO

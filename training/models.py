@@ -197,9 +197,14 @@ class RunMetric(models.Model):
 
 
 class Worker(models.Model):
-    """A worker process that says it is alive, so that a page can tell when nobody will take a run."""
+    """A worker process that says it is alive, so that a page can tell when nobody will take a run or answer a turn."""
+
+    class Work(models.TextChoices):
+        RUNS = "runs", "Carries out runs"
+        TALKS = "talks", "Answers in conversations"
 
     name = models.CharField(max_length=100, unique=True)
+    work = models.CharField(max_length=10, choices=Work.choices, default=Work.RUNS)
     started_at = models.DateTimeField(auto_now_add=True)
     last_seen_at = models.DateTimeField()
 

@@ -127,7 +127,7 @@ def tell_samples(
 
 def prompt_count(project: Project, choice: PromptChoice | None, split: str | None) -> int:
     """Return how many prompts `choice` means, of one split only if given."""
-    prompts = project.prompts.all()
+    prompts = project.prompts.pool()
     wanted = split or (choice.which if choice and choice.which in (TRAIN, EVALUATION) else None)
     count = prompts.filter(split=wanted).count() if wanted else prompts.count()
     return min(count, choice.count) if choice and choice.which == "random" else count
@@ -199,7 +199,7 @@ def lacking(project: Project, kind: str) -> list[str]:
     found = []
     if kind != Run.Kind.EVALUATE and not checkpoints.policies().exists():
         found.append("base")
-    if kind in (Run.Kind.SAMPLE, Run.Kind.PPO) and not project.prompts.exists():
+    if kind in (Run.Kind.SAMPLE, Run.Kind.PPO) and not project.prompts.pool().exists():
         found.append("prompts")
     if kind in (Run.Kind.REWARD, Run.Kind.DPO, Run.Kind.EVALUATE) and not project.snapshots.exists():
         found.append("snapshot")

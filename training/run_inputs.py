@@ -40,7 +40,7 @@ def source(run: Run, role: str) -> ModelSource | None:
 
 def prompt_rows(run: Run) -> list[PromptRow]:
     """Return the run's prompts in a fixed order; PPO never sees the evaluation split."""
-    prompts = Prompt.objects.filter(project=run.project).order_by("pk")
+    prompts = Prompt.objects.pool().filter(project=run.project).order_by("pk")
     if run.prompt_ids:
         prompts = prompts.filter(pk__in=run.prompt_ids)
     if run.kind == Run.Kind.PPO:

@@ -146,7 +146,7 @@ def check_snapshot(kind: str, snapshot: Snapshot) -> None:
 
 
 def check_prompts(kind: str, project: Project, prompt_ids: list[str]) -> None:
-    prompts = project.prompts.all()
+    prompts = project.prompts.pool()
     if prompt_ids:
         try:
             wanted = [uuid.UUID(one) for one in prompt_ids]

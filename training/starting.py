@@ -38,7 +38,7 @@ def prompts_chosen(project: Project, choice: PromptChoice, *, seed: int, kind: s
     """
     if choice.which == "all":
         return []
-    prompts = project.prompts.order_by("pk")
+    prompts = project.prompts.pool().order_by("pk")
     if choice.which in (TRAIN, EVALUATION):
         prompts = prompts.filter(split=choice.which)
     elif kind == Run.Kind.PPO:

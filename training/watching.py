@@ -22,7 +22,16 @@ PACE_STEPS = 20
 
 
 def worker_is_alive(now: datetime) -> bool:
-    return Worker.objects.filter(last_seen_at__gt=now - WORKER_SILENT_AFTER).exists()
+    return is_alive(Worker.Work.RUNS, now)
+
+
+def talker_is_alive(now: datetime) -> bool:
+    """Tell whether somebody answers in conversations."""
+    return is_alive(Worker.Work.TALKS, now)
+
+
+def is_alive(work: str, now: datetime) -> bool:
+    return Worker.objects.filter(work=work, last_seen_at__gt=now - WORKER_SILENT_AFTER).exists()
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,7 @@ def landed_samples(run: Run, latest: int = 6) -> Landed:
     """Count the run's responses and the tasks that they made, and return the newest responses."""
     responses = Response.objects.filter(prompt__project=run.project, run_id=run.pk)
     planned = int((run.progress or {}).get("total") or 0)  # the trainer's word: prompts of today are not those of then
-    prompts = len(run.prompt_ids) or Prompt.objects.filter(project=run.project).count()
+    prompts = len(run.prompt_ids) or Prompt.objects.pool().filter(project=run.project).count()
     each = len(run.config.get("temperatures", ())) * int(run.config.get("responses_per_temperature", 1))
     made = (
         Task.objects.filter(queue=run.queue_id, links__place=0, links__response__run_id=run.pk)

@@ -56,7 +56,7 @@ class PromptList(generics.ListAPIView):
     queryset = Prompt.objects.none()
 
     def get_queryset(self) -> QuerySet[Prompt]:
-        return project_or_404(self.request.user, self.kwargs["project"], "feedback.read_queues").prompts.all()
+        return project_or_404(self.request.user, self.kwargs["project"], "feedback.read_queues").prompts.pool()
 
 
 @extend_schema(

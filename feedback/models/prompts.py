@@ -9,6 +9,12 @@ from feedback.contract import SPLITS, TRAIN
 from feedback.models.people import Project, new_id
 
 
+class PromptQuerySet(models.QuerySet["Prompt"]):
+    def pool(self) -> PromptQuerySet:
+        """What queues, sampling and PPO draw from: all but the prompts that grew turn by turn in a conversation."""
+        return self.filter(of_talk=False)
+
+
 class Prompt(models.Model):
     """A chat that ends with the user's turn."""
 
@@ -24,8 +30,14 @@ class Prompt(models.Model):
     licence = models.CharField(max_length=100, blank=True)
     language = models.CharField(max_length=20, blank=True)
     tags = models.JSONField(default=list, blank=True)
+    of_talk = models.BooleanField(
+        default=False,
+        help_text="Written turn by turn in a conversation task; its pairs train, but nobody is asked it again.",
+    )
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = PromptQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]

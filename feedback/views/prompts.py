@@ -23,12 +23,12 @@ PAGE = 50
 def prompt_list(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.manage_prompts")
     filters = PromptFilter(request.GET, label_suffix="")
-    found = filters.select(within.prompts.annotate(response_count=Count("responses")).order_by("-id"))
+    found = filters.select(within.prompts.pool().annotate(response_count=Count("responses")).order_by("-id"))
     context = {
         "project": within,
         "filters": filters,
         "page_obj": Paginator(found, PAGE).get_page(request.GET.get("page")),
-        "any": within.prompts.exists(),
+        "any": within.prompts.pool().exists(),
     }
     return render(request, "feedback/prompts.html", context)
 
