@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 
+from feedback.eligibility import check_eligible
 from feedback.lease_tokens import draw_token
 from feedback.models import Arm, Assignment, Draft, Queue, Skip, Task, User
 from feedback.models.tasks import AssignmentQuerySet
@@ -54,7 +55,7 @@ def claim_next(*, queue: Queue, annotator: User, now: datetime, beside: Iterable
     In this order: a live lease that the person already has in the queue; their own lease that ran out over a draft; the
     first free slot by priority. Never a task that the person has judged, holds or has passed over. `beside` names
     the assignments that the person has before them: a page that fetches the next task ahead gets another one.
-    Raises QueueNotOpen, unless a live lease is there to be finished.
+    Raises QueueNotOpen and NotEligible, unless a live lease is there to be finished.
     """
     lock_person(annotator)
     beside = set(beside)
@@ -65,6 +66,7 @@ def claim_next(*, queue: Queue, annotator: User, now: datetime, beside: Iterable
     queue = Queue.objects.in_force().get(pk=queue.pk)
     if queue.state != Queue.State.OPEN:
         raise QueueNotOpen(f"{queue.name} is {queue.get_state_display().lower()}")
+    check_eligible(queue=queue, annotator=annotator, now=now)
     for slot in mine:
         if (
             slot.pk not in beside

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet
 
 from feedback.contract import EVALUATION, digest
-from feedback.models import Assignment, Prompt, Queue, QueuePolicy, Response, Task, TaskResponse
+from feedback.models import Assignment, Prompt, Queue, QueuePolicy, Response, Task, TaskResponse, User
 from feedback.models.tasks import draw_key
 from feedback.queues import QueueRefused
 from feedback.schemas import RESPONSES
@@ -107,16 +107,24 @@ def enqueue_task(
     return task
 
 
-def add_slots(*, task: Task, queue: Queue, language: str, count: int, priority: float = 0.0) -> None:
+def add_slots(
+    *,
+    task: Task,
+    queue: Queue,
+    language: str,
+    count: int,
+    priority: float = 0.0,
+    reserved_for: User | None = None,
+) -> list[Assignment]:
     """Give a task `count` more open slots, which share its place in the queue."""
     order_key, random_key, start = draw_key(), draw_key(), 0
     last = task.assignments.filter(slot__isnull=False).order_by("-slot").first()
     if last is not None:
         order_key, random_key, start, priority = last.order_key, last.random_key, (last.slot or 0) + 1, last.priority
-    Assignment.objects.bulk_create(
+    return Assignment.objects.bulk_create(
         Assignment(
             task=task, queue=queue, slot=slot, priority=priority, order_key=order_key, random_key=random_key,
-            language=language,
+            language=language, reserved_for=reserved_for,
         )
         for slot in range(start, start + count)
     )  # fmt: skip

@@ -13,8 +13,8 @@ from typing import Any
 
 from django.utils import timezone
 
+from feedback.eligibility import midnight
 from feedback.models import AnnotatorProfile, Judgment, Project, Queue, Skip, User
-from feedback.own_work import midnight
 from feedback.schemas import TaskKind
 
 DAYS = 14

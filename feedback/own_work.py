@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from feedback.answers import Answer, to_shown
 from feedback.claims import next_slots, reclaim
+from feedback.eligibility import midnight
 from feedback.judging import stored_answer, submit_judgment, submitted_before
 from feedback.models import Assignment, Draft, Judgment, Queue, Task, User
 
@@ -33,10 +33,6 @@ class OwnProgress:
     @property
     def whole(self) -> int:
         return self.done_today + self.left
-
-
-def midnight(now: datetime) -> datetime:
-    return timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def own_progress(*, queue: Queue, annotator: User, now: datetime) -> OwnProgress:

@@ -1,15 +1,25 @@
-"""Start projects and say who takes part in them."""
+"""Start projects, and say who takes part in them and what those people know."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.text import slugify
 
-from feedback.models import Membership, Project, Role, User
+from feedback.models import AnnotatorProfile, Expertise, Membership, Project, Role, User
 from feedback.refusals import Refusal
 
 EVALUATION_PERCENT_LIMIT = 90
+LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+LANGUAGES_LIMIT = 50
+CURRENCY = re.compile(r"[A-Z]{3}")
+HOURLY_RATE_LIMIT = 100_000
+EVIDENCE_LENGTH_LIMIT = 5_000
 
 
 class ProjectRefused(Refusal):
@@ -18,6 +28,14 @@ class ProjectRefused(Refusal):
 
 class MemberRefused(Refusal):
     """A person cannot take part as asked; `field` says which value is wrong."""
+
+
+class ProfileRefused(Refusal):
+    """A profile cannot be stored as asked; `field` says which value is wrong."""
+
+
+class ExpertiseRefused(Refusal):
+    """Expertise cannot be verified as asked; `field` says which value is wrong."""
 
 
 @transaction.atomic
@@ -84,3 +102,59 @@ def create_simulated_annotator(*, project: Project, username: str, rule: str) ->
         raise MemberRefused("username", f"{username!r} belongs to {owner}; choose another name")
     add_member(project=project, user=user, role=Role.ANNOTATOR)
     return user
+
+
+@transaction.atomic
+def save_profile(
+    *, person: User, languages: Sequence[str], hourly_rate: Decimal | None, currency: str
+) -> AnnotatorProfile:
+    """Store which languages a person reads and what their hour costs, in place of what stood there.
+
+    Raises ProfileRefused.
+    """
+    if isinstance(languages, str) or not isinstance(languages, Sequence):
+        raise ProfileRefused("languages", "languages is a list of codes such as en or pt-BR")
+    codes = list(dict.fromkeys(str(code).strip() for code in languages if str(code).strip()))
+    for code in codes:
+        if len(code) > 20 or not LANGUAGE.fullmatch(code):
+            raise ProfileRefused("languages", f"{code!r} is not a language code such as en or pt-BR")
+    if len(codes) > LANGUAGES_LIMIT:
+        raise ProfileRefused("languages", f"{len(codes)} are too many; the most is {LANGUAGES_LIMIT}")
+    currency = currency.strip().upper()
+    if hourly_rate is not None:
+        if not hourly_rate.is_finite() or not 0 <= hourly_rate <= HOURLY_RATE_LIMIT:
+            raise ProfileRefused("hourly_rate", f"{hourly_rate} is not between 0 and {HOURLY_RATE_LIMIT:,}")
+        if not CURRENCY.fullmatch(currency):
+            raise ProfileRefused("currency", f"{currency!r} is not a currency of three letters such as EUR")
+        hourly_rate = hourly_rate.quantize(Decimal("0.01"))
+    elif currency and not CURRENCY.fullmatch(currency):
+        raise ProfileRefused("currency", f"{currency!r} is not a currency of three letters such as EUR")
+    profile, _ = AnnotatorProfile.objects.update_or_create(
+        user=person, defaults={"languages": codes, "hourly_rate": hourly_rate, "currency": currency}
+    )
+    return profile
+
+
+@transaction.atomic
+def verify_expertise(*, person: User, domain: str, evidence: str, verified_by: User) -> Expertise:
+    """Vouch that a person knows a domain, and on what evidence. Raises ExpertiseRefused."""
+    domain, evidence = domain.strip().lower(), evidence.strip()
+    if not domain or len(domain) > 60 or "\x00" in domain:
+        raise ExpertiseRefused("domain", "name the domain in at most 60 characters, such as medicine")
+    if not evidence or len(evidence) > EVIDENCE_LENGTH_LIMIT or "\x00" in evidence:
+        raise ExpertiseRefused(
+            "evidence", f"say what it rests on, such as a degree, in at most {EVIDENCE_LENGTH_LIMIT:,} characters"
+        )
+    if person.pk == verified_by.pk:
+        raise ExpertiseRefused("person", "nobody vouches for themselves; ask another curator")
+    User.objects.select_for_update(no_key=True).get(pk=person.pk)
+    if Expertise.objects.filter(user=person, domain=domain, withdrawn_at__isnull=True).exists():
+        raise ExpertiseRefused("domain", f"{person.username}'s expertise in {domain} is verified; withdraw that first")
+    return Expertise.objects.create(user=person, domain=domain, evidence=evidence, verified_by=verified_by)
+
+
+def withdraw_expertise(*, expertise: Expertise, now: datetime) -> Expertise:
+    """Take back what was vouched for; the row stays. Again changes nothing."""
+    Expertise.objects.filter(pk=expertise.pk, withdrawn_at__isnull=True).update(withdrawn_at=now)
+    expertise.refresh_from_db()
+    return expertise

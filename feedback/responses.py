@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from feedback.models import Prompt, Response, User
+from feedback.naming import words_of_self_naming
 
 
 def storable(text: str) -> str:
@@ -25,12 +26,16 @@ def add_response(
     person: User | None = None,
     sampling: Mapping[str, Any] | None = None,
 ) -> Response:
-    """Store a response and who wrote it. The same `origin` for the same prompt again returns the stored one."""
+    """Store a response and who wrote it. The same `origin` for the same prompt again returns the stored one.
+
+    Words in which a model names itself are stored beside the text, for the curator.
+    """
     response, _ = Response.objects.get_or_create(
         prompt=prompt,
         origin=origin,
         defaults={
             "text": storable(text),
+            "names_itself": "" if person is not None else words_of_self_naming(text, model_name),
             "model_name": model_name,
             "checkpoint_id": checkpoint_id,
             "run_id": run_id,

@@ -310,6 +310,20 @@ class Draft(models.Model):
         constraints = [models.UniqueConstraint(fields=["task", "annotator"], name="draft_one_per_annotator")]
 
 
+class SkipQuerySet(models.QuerySet["Skip"]):
+    def standing(self) -> SkipQuerySet:
+        """Without those that the person took back."""
+        return self.filter(taken_back_at__isnull=True)
+
+    def up_for_review(self) -> SkipQuerySet:
+        """Those that wait for a curator."""
+        return self.standing().filter(kind=Skip.Kind.REVIEW, settled_at__isnull=True)
+
+    def keeping_out(self) -> SkipQuerySet:
+        """Those for which nobody gets the task: they wait for a curator, or the curator left it out for good."""
+        return self.standing().filter(Q(settled_at__isnull=True) | Q(settlement="discard"), kind=Skip.Kind.REVIEW)
+
+
 class Skip(models.Model):
     """A person passed over a task: what follows, until when, and whether it was taken back."""
 
@@ -344,6 +358,8 @@ class Skip(models.Model):
         max_length=10, blank=True, choices=[("return", "Returned to the queue"), ("discard", "Left out for good")]
     )
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = SkipQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]

@@ -1,0 +1,91 @@
+"""One more opinion while people disagree: when the last wanted judgment of a task is in, or a revision changes one.
+
+Two judgments *disagree* when
+
+    comparison   their sides differ; a tie is a side of its own
+    ranking      some pair of responses stands the other way round
+    rating       some value is more than two steps apart, or thumbs differ
+
+A task is *settled* when more than half of its judgments agree with one of them. While it is not, one more person is
+asked, up to the policy's `overlap_cap`. Words are not compared: demonstrations, corrections, talks do not disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from feedback.answers import Answer
+from feedback.filling import add_slots
+from feedback.gold import pair_orders, sign
+from feedback.models import Assignment, Gold, Judgment, Queue, Skip, Task
+from feedback.schemas import Schema, TaskKind
+
+STEPS_APART = 2
+"""Ratings further apart than this disagree."""
+
+
+def ask_one_more(*, task: Task, queue: Queue, schema: Schema) -> Assignment | None:
+    """Add a slot if all wanted judgments are there, they are not settled, and the cap leaves room.
+
+    Part of the transaction that stored a judgment. The task's row is locked, so that of two last judgments at once
+    one sees the other; `assignment_slot_once_per_task` holds the number of the new slot. `queue` comes with its policy.
+    """
+    cap = queue.policy.overlap_cap if queue.policy else None
+    if cap is None or queue.kind not in DISAGREE or task.repeat_of_id is not None:
+        return None
+    Task.objects.select_for_update(no_key=True).get(pk=task.pk)
+    states = list(
+        Assignment.objects.filter(task=task, slot__isnull=False)
+        .exclude(state=Assignment.State.WITHDRAWN)
+        .values_list("state", flat=True)
+    )
+    if len(states) >= cap or any(state != Assignment.State.DONE for state in states):
+        return None
+    if Gold.objects.filter(task=task).exists() or Skip.objects.keeping_out().filter(task=task).exists():
+        return None
+    judgments = Judgment.objects.current().filter(task=task, assignment__slot__isnull=False).order_by()
+    if settled(schema, [judgment.answer for judgment in judgments]):
+        return None
+    (slot,) = add_slots(task=task, queue=queue, language=task.prompt.language, count=1)
+    return slot
+
+
+# Pure functions
+
+
+def settled(schema: Schema, answers: Sequence[Answer]) -> bool:
+    """Tell whether more than half of the answers agree with one of them, which is one of that half."""
+    return (
+        any(2 * sum(not disagree(schema, answer, other) for other in answers) > len(answers) for answer in answers)
+        or not answers
+    )
+
+
+def disagree(schema: Schema, a: Answer, b: Answer) -> bool:
+    """Tell whether two answers to one task, both in response order, contradict each other."""
+    return DISAGREE[schema.kind](schema, a, b)
+
+
+def sides_differ(schema: Schema, a: Answer, b: Answer) -> bool:
+    return sign(a.preference or 0) != sign(b.preference or 0)
+
+
+def some_pair_reversed(schema: Schema, a: Answer, b: Answer) -> bool:
+    return any(x * y < 0 for x, y in pair_orders(a.content.get("ranks", []), b.content.get("ranks", [])))
+
+
+def some_value_far_apart(schema: Schema, a: Answer, b: Answer) -> bool:
+    limits = {each.key: 0 if each.style == "thumbs" else STEPS_APART for each in schema.attributes}
+    ratings: tuple[Sequence[Mapping[str, int]], ...] = (a.content.get("ratings", []), b.content.get("ratings", []))
+    return any(
+        abs(one[key] - other[key]) > limits.get(key, STEPS_APART)
+        for one, other in zip(*ratings, strict=False)
+        for key in one.keys() & other.keys()
+    )
+
+
+DISAGREE: Mapping[str, Callable[[Schema, Answer, Answer], bool]] = {
+    TaskKind.COMPARISON: sides_differ,
+    TaskKind.RANKING: some_pair_reversed,
+    TaskKind.RATING: some_value_far_apart,
+}

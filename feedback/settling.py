@@ -1,0 +1,50 @@
+"""Settle what annotators took out for review."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+
+from feedback.models import Assignment, Gold, Skip, Task, User
+from feedback.refusals import Refusal
+
+SETTLEMENTS = ("return", "discard")
+
+
+class SettlementRefused(Refusal):
+    """A skip cannot be settled as asked; `field` says which value is wrong."""
+
+
+class AlreadySettled(Exception):
+    """Another curator settled the task, or the person who took it out has taken it back."""
+
+
+@transaction.atomic
+def settle_skip(*, skip: Skip, settlement: str, settled_by: User, now: datetime) -> Skip:
+    """Return the task to the queue ("return"), or leave it out for good ("discard").
+
+    Settles the task: whoever else took it out is answered too. A returned task goes to others than those who took it
+    out. Judgments that are there stay either way. Raises SettlementRefused, AlreadySettled.
+    """
+    if settlement not in SETTLEMENTS:
+        raise SettlementRefused("settlement", f"{settlement!r} is not one of {', '.join(SETTLEMENTS)}")
+    if skip.kind != Skip.Kind.REVIEW:
+        raise SettlementRefused("skip", "the task was put off or left to others; there is nothing to settle")
+    Task.objects.select_for_update(no_key=True).get(pk=skip.task_id)
+    up = Skip.objects.up_for_review().filter(task=skip.task_id)
+    if not up.filter(pk=skip.pk).exists():
+        raise AlreadySettled("this task was settled, or taken back by the person who passed it over")
+    up.update(settled_at=now, settled_by=settled_by, settlement=settlement)
+    if settlement == "return":
+        open_again(task_id=skip.task_id, now=now)
+    skip.refresh_from_db()
+    return skip
+
+
+def open_again(*, task_id: object, now: datetime) -> None:
+    """Open the slots of a task that a review withdrew; those of gold stay withdrawn."""
+    if not Gold.objects.filter(task=task_id).exists():
+        Assignment.objects.filter(task=task_id, state=Assignment.State.WITHDRAWN, slot__isnull=False).update(
+            state=Assignment.State.OPEN, opened_at=now
+        )
