@@ -1,6 +1,6 @@
 # One command per thing a person does here. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-fast check demo bench-page screenshots clean system-packages
+.PHONY: help run install test test-fast check demo bench-page bench-queue race screenshots clean system-packages
 
 PORT ?= 8000
 VENV := .venv
@@ -100,6 +100,12 @@ bench-page: install system-packages ## Measure the annotator's page in a browser
 
 screenshots: install system-packages ## Take the README's pictures from a running site into docs/images
 	@$(PYTHON) -m benchmarks.screenshots --selected docs/images $(ARGS)
+
+bench-queue: install system-packages ## Queues under load: JSON lines for 1, 8 and 32 clients on 10,000 and 1,000,000 comparisons
+	@$(PYTHON) -m benchmarks.queue_load $(ARGS)
+
+race: install system-packages ## 50 clients, 2,000 comparisons, two kills of the server: counts what never may happen
+	@$(PYTHON) -m benchmarks.race $(ARGS)
 
 clean: ## Remove the environment and caches; your data in var/ stays
 	rm -rf $(VENV) concord.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

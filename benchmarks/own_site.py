@@ -58,7 +58,13 @@ class OwnSite:
     """
 
     def __init__(
-        self, *, base_model: str = "", workers: int = 1, keep: bool = False, say: Callable[[str], None] = print
+        self,
+        *,
+        base_model: str = "",
+        database_url: str = "",
+        workers: int = 1,
+        keep: bool = False,
+        say: Callable[[str], None] = print,
     ) -> None:
         self.workers, self.keep, self.say = workers, keep, say
         self.data = Path(tempfile.mkdtemp(prefix="concord-"))
@@ -71,6 +77,7 @@ class OwnSite:
             **own,
             "DJANGO_SETTINGS_MODULE": "rlhf_site.settings",
             "CONCORD_DATA_DIR": str(self.data),
+            **({"DATABASE_URL": database_url} if database_url else {}),
             "BASE_MODEL": base_model,
             "LOGIN_THROTTLE": "1000/min",
             "OMP_WAIT_POLICY": "PASSIVE",
@@ -117,7 +124,7 @@ class OwnSite:
     def start(self) -> None:
         """Start the site and its workers; returns once the site answers."""
         self.say(f"Starting the site at {self.url} ...")
-        with open(self.log, "wb") as log:
+        with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [*MANAGE, "up", "--port", str(self.port), "--workers", str(self.workers)],
                 cwd=ROOT,
@@ -159,6 +166,16 @@ class OwnSite:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         return [f"{pid} ({command})" for pid, command in left.items()]
+
+    def kill(self) -> None:
+        """End every process of the site at once by SIGKILL, as a lost machine would; `start` starts it again."""
+        assert self.process is not None, "a site that was started"
+        while left := self.processes():
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.process.wait()
+            time.sleep(0.01)
 
     def processes(self) -> dict[int, str]:
         """Return the living processes that carry this site's data directory in their environment (Linux)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import itertools
 import os
@@ -51,7 +52,9 @@ def end_with_parent() -> None:
 
 
 class Cluster:
-    def __init__(self) -> None:
+    """A running server. `durable` keeps PostgreSQL's own settings, which wait for the disk; tests need not."""
+
+    def __init__(self, *, durable: bool = False) -> None:
         self.binaries = find_binaries()
         owner = unprivileged_user()
         self.as_owner = {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []} if owner else {}
@@ -61,12 +64,18 @@ class Cluster:
             os.chown(self.directory, owner.pw_uid, owner.pw_gid)
         self.numbers = itertools.count(1)
         self.call("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self.durable = durable
+        self.start()
+
+    def start(self) -> None:
+        """Start the server, also after `kill`; returns when it answers."""
+        hasty = ("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
         with open(self.directory / "log", "wb") as log:
             self.server = subprocess.Popen(
                 [
                     str(self.binaries / "postgres"),
                     *("-D", "data", "-k", str(self.directory), "-c", "listen_addresses=", "-c", "max_connections=60"),
-                    *("-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off"),
+                    *(() if self.durable else hasty),
                 ],
                 cwd=self.directory,
                 env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
@@ -105,6 +114,17 @@ class Cluster:
         name = f"concord_{next(self.numbers)}"
         self.call("createdb", name)
         return f"postgres://postgres@{quote(str(self.directory), safe='')}/{name}"
+
+    def kill(self) -> None:
+        """End every process of the server at once by SIGKILL."""
+        children = Path(f"/proc/{self.server.pid}/task/{self.server.pid}/children").read_text().split()
+        for pid in (self.server.pid, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.server.wait(PATIENCE)
+        deadline = time.monotonic() + PATIENCE
+        while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def stop(self) -> None:
         self.server.send_signal(signal.SIGQUIT)
