@@ -25,7 +25,7 @@ from feedback.judging import (
 from feedback.label_forms import DraftForm, JudgmentForm, LeaseForm, RetakeForm, SkipForm, UnskipForm, said_in
 from feedback.markdown import render_document
 from feedback.models import Assignment, GuidelineReading, Queue, Skip, Task
-from feedback.own_work import credible_seconds, own_progress, retake_and_submit
+from feedback.own_work import credible_seconds, retake_and_submit
 from feedback.views import own_judgments, own_page
 from feedback.views.label_page import (
     answer,
@@ -37,6 +37,7 @@ from feedback.views.label_page import (
     wants_json,
 )
 from feedback.views.losing import first_problem, lost
+from feedback.views.next_task import next_task
 from feedback.views.requests import SignedInRequest
 
 
@@ -249,53 +250,6 @@ def label_guidelines(request: SignedInRequest, queue: Queue) -> HttpResponse:
 
 
 # What the views share
-
-
-def next_task(
-    request: SignedInRequest,
-    queue: Queue,
-    *,
-    announce: str = "",
-    problem: str = "",
-    status: int = 200,
-    skipped: uuid.UUID | None = None,
-) -> HttpResponse:
-    """Show the next task, or that there is none; without htmx, a post is answered by a redirect."""
-    if request.method == "POST" and not request.htmx and status == 200:
-        return redirect("label", queue.pk)
-    now = timezone.now()
-    shared: dict[str, Any] = {"announce": announce, "problem": problem, "skipped": skipped or named_skip(request)}
-    try:
-        slot = claim_next(queue=queue, annotator=request.user, now=now)
-    except QueueNotOpen:
-        return answer(request, queue, "_no_task.html", {**shared, **rest(request, queue, now), "not_open": True})
-    if slot is None:
-        return answer(request, queue, "_no_task.html", {**shared, **rest(request, queue, now)})
-    context = task_context(queue=queue, slot=slot, annotator=request.user, now=now)
-    seen = request.POST.get("guideline", "")
-    context["guideline_swap"] = bool(request.htmx) and seen != str(context["guideline_number"])
-    return answer(request, queue, "_task.html", {**context, **shared}, status=status)
-
-
-def named_skip(request: SignedInRequest) -> uuid.UUID | None:
-    """Return the task that the address says was skipped a moment ago."""
-    try:
-        return uuid.UUID(request.GET["skipped"]) if "skipped" in request.GET else None
-    except ValueError:
-        return None
-
-
-def rest(request: SignedInRequest, queue: Queue, now: datetime) -> dict[str, Any]:
-    """Return what the page without a task says."""
-    others = Queue.objects.for_annotator(request.user).open().exclude(pk=queue.pk).in_force()
-    return {
-        "progress": own_progress(queue=queue, annotator=request.user, now=now),
-        "elsewhere": [
-            (other, progress)
-            for other in others[:10]
-            if (progress := own_progress(queue=other, annotator=request.user, now=now)).left
-        ],
-    }
 
 
 def refused(

@@ -23,6 +23,7 @@ from feedback.own_work import credible_revision_seconds
 from feedback.views.label_page import guideline_context, in_queue
 from feedback.views.label_parts import flags_in_words, in_words, parts
 from feedback.views.losing import first_problem
+from feedback.views.next_task import next_task
 from feedback.views.requests import SignedInRequest
 
 PAGE = 50
@@ -68,7 +69,10 @@ def searched(judgments: JudgmentQuerySet, asked: str) -> JudgmentQuerySet:
 @require_http_methods(["GET", "HEAD", "POST"])
 @in_queue
 def revise(request: SignedInRequest, queue: Queue, judgment: uuid.UUID) -> HttpResponse:
-    """Show a judgment of the person's own as they saw it, and store a new revision of it."""
+    """Show a judgment of the person's own as they saw it, and store a new revision of it.
+
+    By htmx it comes as a fragment in place of the task on the page, and the revision is answered by the next task.
+    """
     mine = own(request, queue).select_related("task__prompt", "task__queue__project", "schema__queue")
     found = get_object_or_404(mine.prefetch_related("task__links__response"), pk=judgment)
     if request.method != "POST":
@@ -94,7 +98,10 @@ def revise(request: SignedInRequest, queue: Queue, judgment: uuid.UUID) -> HttpR
     except (NotCurrent, RevisionClosed, SubmissionIdTaken) as error:
         form.add_error(None, f"{error}.")
         return revision_page(request, queue, found, form=form, status=409)
-    messages.success(request, _("Your revision is saved; it is the one that counts."))
+    saved = _("Your revision is saved; it is the one that counts.")
+    if request.htmx:
+        return next_task(request, queue, announce=saved)
+    messages.success(request, saved)
     return redirect("label" if request.POST.get("back") == "label" else "label-history", queue.pk)
 
 
@@ -134,5 +141,7 @@ def revision_page(
         "review": Review.objects.filter(judgment=judgment).first(),
         "back": request.POST.get("back") or request.GET.get("back", ""),
         "problem": first_problem(form) if form else "",
+        "in_place": bool(request.htmx),
     }
-    return render(request, "feedback/annotator/revise.html", context, status=status)
+    template = "feedback/annotator/_revise.html" if request.htmx else "feedback/annotator/revise.html"
+    return render(request, template, context, status=status)

@@ -46,7 +46,7 @@
       if (lease !== bench.now) {
         if (lease !== bench.ahead) return;
         if (response.ok) held(lease, (await response.json()).seconds_left);
-        else if (response.status === 409) bench.outbox.dropAhead();
+        else if (response.status === 409) bench.next.dropAhead();
         return;
       }
       if (response.status === 401) return void bench.loggedOut();

@@ -33,20 +33,14 @@
     text.setSelectionRange(text.value.length, text.value.length);
   }
 
-  async function back() {
-    await bench.outbox.flush(); // the last judgment may still be on its way
-    const link = find("#back");
-    if (link && !link.hidden) link.click();
-  }
-
   const KEYS = {
     s: toggleSkip,
     n: () => write(find("#rationale")),
     f: () => find("#flags input")?.focus(),
     g: () => bench.guidelines.toggle(),
-    b: back,
-    u: back,
-    z: () => find("#unskip")?.click(),
+    b: () => bench.outbox.undo(),
+    u: () => bench.outbox.undo(),
+    z: () => (find("#unskip") ? find("#unskip").click() : bench.outbox.undo()),
     p: () => bench.clock.pause(),
     d: () => bench.reading.toggleDifferences(),
     y: () => bench.reading.toggleTogether(),
@@ -103,6 +97,10 @@
   document.addEventListener("click", (event) => {
     if (event.target.closest("[data-keys]")) find("#keys").showModal();
     if (event.target.closest("[data-pause]")) bench.clock.pause();
+    if (event.target.closest("#back") && !(event.ctrlKey || event.metaKey || event.shiftKey)) {
+      event.preventDefault();
+      bench.outbox.undo();
+    }
     if (event.target.closest("[data-guidelines]") && find("#guidelines")?.firstElementChild) {
       event.preventDefault();
       bench.guidelines.toggle();

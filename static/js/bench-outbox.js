@@ -1,16 +1,18 @@
-// The next task is fetched ahead, and a submission is sent behind the person's back: from the key press to the next task
-// on the screen nothing waits for the network. A submission lies in the outbox, in localStorage, until the server has
-// acknowledged it; one that is refused comes back with all that was typed.
+// A submission is sent behind the person's back: from the key press to the next task on the screen nothing waits for the
+// network. It lies in the outbox, in localStorage, until the server has acknowledged it; one that is refused comes back
+// with all that was typed, and the last one can be taken back.
 (() => {
   "use strict";
 
   const PREFIX = "concord:outbox:";
   const { find, judge, word, kept } = bench;
+  const { fetchAhead, aheadIsLive, showAhead, swapIn, place, count } = bench.next;
   const unkept = new Map(); // what localStorage did not take
+  const judged = new Map(); // by entry: the task that was on the page, for as long as its submission can be taken back
+  let sending = ""; // the entry that is on its way
   let flushing = null;
   let attempts = 0;
   let timer = 0;
-  let fetching = null;
 
   const person = () => find("#task")?.dataset.person || bench.person || "";
   const keyOf = (entry) => `${PREFIX}${entry.person}:${entry.id}`;
@@ -29,93 +31,8 @@
 
   function drop(entry) {
     unkept.delete(entry.id);
+    judged.delete(entry.id);
     kept.drop(keyOf(entry));
-  }
-
-  // The next task ahead ------------------------------------------------------------------------------
-
-  // Fetch the task after the one on the page, once nothing is left to be sent: two leases are the most.
-  async function fetchAhead() {
-    const now = bench.now;
-    const next = find("#task")?.dataset.next;
-    if (!now?.assignment || !next || bench.ahead || fetching || pending().length) return;
-    const guideline = judge().elements.guideline?.value ?? "";
-    fetching = (async () => {
-      try {
-        const response = await bench.fragment(`${next}?ahead=1&beside=${now.assignment}&guideline=${guideline}`);
-        if (response.status !== 200 || response.redirected) return;
-        const text = await response.text();
-        if (now !== bench.now) return;
-        bench.ahead = parsed(text);
-      } catch {
-        // Without it, the next task is fetched when it is needed.
-      } finally {
-        fetching = null;
-      }
-    })();
-    await fetching;
-    if (now !== bench.now) fetchAhead();
-  }
-
-  function parsed(text) {
-    const holder = document.createElement("template");
-    holder.innerHTML = text;
-    const task = holder.content.querySelector("#task");
-    const form = holder.content.querySelector("#judge");
-    if (!task || !form?.elements.assignment) return null;
-    const ahead = {
-      task,
-      guidelines: holder.content.querySelector("#guidelines"),
-      assignment: form.elements.assignment.value,
-      token: form.elements.lease_token.value,
-      renew: task.dataset.renew,
-    };
-    bench.clock.held(ahead, Number(task.dataset.secondsLeft));
-    return ahead;
-  }
-
-  function dropAhead() {
-    bench.ahead = null;
-    fetchAhead();
-  }
-
-  const aheadIsLive = () => Boolean(bench.ahead && bench.ahead.until - Date.now() > 5_000);
-
-  // Put the task that was fetched ahead in place of the one that was judged; the strip keeps what it knows.
-  function showAhead() {
-    const { task, guidelines } = bench.ahead;
-    bench.ahead = null;
-    const fresh = document.importNode(task, true);
-    for (const id of ["progress", "strip-actions"]) {
-      const [old, made] = [find(`#${id}`), find(`#${id}`, fresh)];
-      if (old && made) made.replaceWith(old);
-    }
-    find("#task").replaceWith(fresh);
-    if (guidelines) {
-      const panel = document.importNode(guidelines, true);
-      panel.removeAttribute("hx-swap-oob");
-      find("#guidelines")?.replaceWith(panel);
-      const changed = find("[data-changed]");
-      if (changed) changed.hidden = !("changedSince" in panel.dataset);
-    }
-    countOne();
-    fresh.dataset.announce = word("savedNext");
-    window.htmx?.process(fresh);
-    bench.begin({ swapped: true });
-  }
-
-  function countOne() {
-    const place = find("#progress");
-    if (!place?.dataset.done) return;
-    place.dataset.done = Number(place.dataset.done) + 1;
-    const done = find("[data-done-count]", place);
-    if (done) done.textContent = place.dataset.done;
-    const bar = find("progress", place);
-    if (bar) bar.value = Number(place.dataset.done);
-    const left = find("[data-left-count]", place);
-    if (!left) return;
-    place.dataset.left = Math.max(0, Number(place.dataset.left) - 1);
-    left.textContent = place.dataset.left;
   }
 
   // Sending behind -------------------------------------------------------------------------------------
@@ -135,10 +52,50 @@
       at: Date.now(),
     };
     put(entry);
+    judged.set(entry.id, { task: find("#task"), until: now.until });
     if (aheadIsLive()) showAhead();
     else waitForNext();
+    if (find("#back")) find("#back").hidden = false;
     flush();
     return true;
+  }
+
+  // Take the last submission out of the outbox again and put its task back, with all that was said of it.
+  // False when it is not there: it has been sent, or is being sent.
+  function recall() {
+    const entry = pending().at(-1);
+    const before = entry && judged.get(entry.id);
+    if (!before || sending === entry.id) return false;
+    const current = find("#task");
+    drop(entry);
+    if (current === before.task) {
+      bench.now.sending = false;
+      current.removeAttribute("aria-busy");
+    } else {
+      bench.drafts.save();
+      if (bench.now?.assignment) bench.ahead = { ...bench.now, task: current, guidelines: null };
+      swapIn(before.task, "");
+      bench.now.until = before.until;
+      count(-1);
+    }
+    judge().elements.submission_id.value = bench.newId(); // the other one may have arrived, and this may say another thing
+    bench.drafts.remember();
+    bench.settle("send");
+    bench.announce(word("recalled"));
+    return true;
+  }
+
+  // Back to the last judgment, in place: out of the outbox if it is still there, else as a revision of what is stored.
+  async function undo() {
+    if (recall() || (!(await flush()) && recall())) return;
+    const link = find("#back");
+    if (!link?.href || link.hidden) return;
+    await bench.drafts.save();
+    try {
+      await place(await bench.fragment(link.href));
+    } catch {
+      bench.trouble("send", word("unreachable"));
+    }
   }
 
   // Keep the judged task on the page until the outbox is empty; `flush` then puts the next one in its place.
@@ -167,15 +124,26 @@
     return true;
   }
 
+  async function showNext() {
+    try {
+      await place(await bench.fragment(find("#task").dataset.next));
+    } catch {
+      later("notSent");
+    }
+  }
+
   const waitsForNext = () => bench.now?.sending && find("#task")?.getAttribute("aria-busy") === "true";
 
   // False when the entry stays in the outbox and has to be sent again.
   async function send(entry) {
     let response;
+    sending = entry.id;
     try {
       response = await bench.post(entry.url, new URLSearchParams(entry.body), { keepalive: entry.body.length < 60_000 });
     } catch {
       return later("notSent");
+    } finally {
+      sending = "";
     }
     if (response.status === 401) {
       bench.loggedOut();
@@ -221,35 +189,6 @@
     clearTimeout(timer);
     timer = setTimeout(flush, bench.RETRY_MS[Math.min(attempts++, bench.RETRY_MS.length - 1)]);
     return false;
-  }
-
-  // Fetch and show what comes next, when nothing was there ahead.
-  async function showNext() {
-    try {
-      await place(await bench.fragment(find("#task").dataset.next));
-    } catch {
-      later("notSent");
-    }
-  }
-
-  async function place(response) {
-    if (response.status === 401) return void bench.loggedOut();
-    if (![200, 409, 422].includes(response.status)) throw new Error(`status ${response.status}`);
-    const holder = document.createElement("template");
-    holder.innerHTML = await response.text();
-    const task = holder.content.querySelector("#task");
-    const panel = holder.content.querySelector("#guidelines");
-    if (!task) throw new Error("no task in the answer");
-    bench.ahead = null;
-    find("#task").replaceWith(task);
-    if (panel) {
-      panel.removeAttribute("hx-swap-oob");
-      find("#guidelines")?.replaceWith(panel);
-    }
-    window.htmx?.process(task);
-    bench.begin({ swapped: true });
-    const problem = find("#problem");
-    if (problem?.textContent.trim()) bench.announce(problem.textContent);
   }
 
   // What was refused -----------------------------------------------------------------------------------
@@ -299,5 +238,5 @@
   window.addEventListener("online", flush);
   window.addEventListener("focus", () => pending().length && flush());
 
-  bench.outbox = { takeOver, flush, fetchAhead, dropAhead, start, pending };
+  bench.outbox = { takeOver, flush, start, pending, undo };
 })();

@@ -98,7 +98,7 @@
     bench.settle("send", "draft", "login", "lease", "refused");
     bench.ahead = null; // the server has shown it, or knows of a better one
     bench.begin({ swapped: true });
-    bench.outbox.fetchAhead();
+    bench.next.fetchAhead();
     const problem = find("#problem");
     if (problem?.textContent.trim()) bench.announce(problem.textContent);
   });

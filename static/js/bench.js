@@ -4,6 +4,7 @@
 window.bench = (() => {
   "use strict";
 
+  const PATIENCE_MS = 30_000;
   const find = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const judge = () => find("#judge");
@@ -80,13 +81,20 @@ window.bench = (() => {
       body,
       credentials: "same-origin",
       redirect: "manual",
+      signal: AbortSignal.timeout(PATIENCE_MS), // a network that is gone without a word
       ...options,
       headers: { Accept: "application/json", "X-CSRFToken": cookie("csrftoken"), ...options.headers },
     });
   }
 
   function fragment(url, options = {}) {
-    return fetch(url, { credentials: "same-origin", redirect: "manual", ...options, headers: { "HX-Request": "true", ...options.headers } });
+    return fetch(url, {
+      credentials: "same-origin",
+      redirect: "manual",
+      signal: AbortSignal.timeout(PATIENCE_MS),
+      ...options,
+      headers: { "HX-Request": "true", ...options.headers },
+    });
   }
 
   const kept = {

@@ -67,7 +67,7 @@ def test_gold_evidence_is_a_sum_and_only_where_the_queue_shows_it(client, projec
     queue = make_queue(project, show_gold=True)
     for preference in (3, 1, 2, -1, 0):
         task = make_task(queue)
-        Gold.objects.create(task=task, answer={"preference": 2}, created_by=curator)
+        Gold.objects.create(task=task, queue=task.queue, answer={"preference": 2}, created_by=curator)
         make_judgment(task=task, annotator=annotator, preference=preference)
     known = own_gold(queue=queue, annotator=annotator)
     assert (known.right, known.judged, known.too_few) == (3, 5, False)

@@ -82,15 +82,55 @@ def test_a_refused_submission_comes_back_with_all_that_was_typed(page, site):
     assert not page.is_visible("#returned")
 
 
-def test_the_last_judgment_is_revised_by_keyboard(page, site):
+def test_undo_brings_the_last_judgment_back_in_place_and_a_revision_counts(page, site):
+    ahead(page)
+    page.evaluate("() => { window.loadedOnce = true }")
     page.keyboard.press("2")
     submit(page)
-    page.keyboard.press("b")
-    page.wait_for_url("**/history/**")
+    kept = task(page)
+    page.keyboard.press("n")
+    page.keyboard.type("half a thought")
+    page.keyboard.press("Escape")
+    page.keyboard.press("u")
+    page.get_by_role("button", name="Save revision").wait_for()
+    assert page.locator("#scale input:checked").get_attribute("data-key") == "2"
+    assert "last judgment is back" in page.inner_text("#announce")
     page.keyboard.press("6")
     page.keyboard.press("Enter")
-    page.wait_for_url(site.queue("comparison"))
+    page.wait_for_function("kept => document.querySelector('#task').dataset.task === kept", arg=kept)
+    assert page.input_value("#rationale") == "half a thought"
+    assert page.evaluate("() => window.loadedOnce")
     assert site.rows("select max(revision) from feedback_judgment") == [(2,)]
+    page.keyboard.press("5")
+    submit(page)
+    assert latest(site) == "half a thought"
+
+
+def test_undo_takes_a_judgment_out_of_the_outbox_before_it_was_sent(page, site):
+    ahead(page)
+    done = len(site.judgments("comparison"))
+    first = task(page)
+    page.context.set_offline(True)
+    page.keyboard.press("6")
+    page.keyboard.press("n")
+    page.keyboard.type("second thoughts")
+    page.keyboard.press("Control+Enter")
+    page.get_by_text("Not sent yet").wait_for()
+    second = task(page)
+    assert second != first
+    page.keyboard.press("u")
+    assert task(page) == first
+    assert page.input_value("#rationale") == "second thoughts"
+    assert page.locator("#scale input:checked").get_attribute("data-key") == "6"
+    assert "has not been sent" in page.inner_text("#announce")
+    page.keyboard.press("1")
+    page.context.set_offline(False)
+    page.keyboard.press("Enter")
+    page.wait_for_function("second => document.querySelector('#task').dataset.task === second", arg=second)
+    sent(page)
+    assert len(site.judgments("comparison")) == done + 1
+    preference, _, why, _ = site.judgments("comparison")[-1]
+    assert (abs(preference), why) == (3, "second thoughts")
 
 
 def test_what_is_typed_without_a_network_is_sent_when_it_is_back(page, site):
