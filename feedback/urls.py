@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from feedback.views import annotator, judgments, members, prompts, queue_rules, queues, snapshots
+from feedback.views import annotator, judgments, members, prompts, queue_open, queue_rules, queues, schema, snapshots
 
 IN_PROJECT = "p/<slug:project>/"
 
@@ -11,12 +11,14 @@ urlpatterns = [
     path(f"{IN_PROJECT}prompts/import/", prompts.prompts_import, name="prompts-import"),
     path(f"{IN_PROJECT}prompts/<uuid:prompt>/", prompts.prompt_detail, name="prompt"),
     path(f"{IN_PROJECT}queues/", queues.queue_list, name="queues"),
-    path(f"{IN_PROJECT}queues/open/", queues.queue_kinds, name="queue-open"),
-    path(f"{IN_PROJECT}queues/open/<slug:queue_kind>/", queues.queue_open, name="queue-open-kind"),
+    path(f"{IN_PROJECT}queues/open/", queue_open.queue_kinds, name="queue-open"),
+    path(f"{IN_PROJECT}queues/open/<slug:queue_kind>/", queue_open.queue_open, name="queue-open-kind"),
+    path(f"{IN_PROJECT}queues/schema/<slug:queue_kind>/", schema.schema_preview, name="schema-preview"),
     path(f"{IN_PROJECT}queues/preview/", queue_rules.guideline_preview, name="guideline-preview"),
     path(f"{IN_PROJECT}queues/<uuid:queue>/", queues.queue_detail, name="queue"),
     path(f"{IN_PROJECT}queues/<uuid:queue>/progress/", queues.queue_progress_live, name="queue-progress"),
     path(f"{IN_PROJECT}queues/<uuid:queue>/guidelines/", queue_rules.queue_guidelines, name="queue-guidelines"),
+    path(f"{IN_PROJECT}queues/<uuid:queue>/schema/", schema.queue_schema, name="queue-schema"),
     path(f"{IN_PROJECT}queues/<uuid:queue>/policy/", queue_rules.queue_policy, name="queue-policy"),
     path(f"{IN_PROJECT}queues/<uuid:queue>/fill/", queues.queue_fill, name="queue-fill"),
     path(f"{IN_PROJECT}queues/<uuid:queue>/state/", queues.queue_state, name="queue-state"),

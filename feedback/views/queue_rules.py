@@ -21,6 +21,7 @@ from feedback.views.requests import SignedInRequest
 def queue_guidelines(request: SignedInRequest, project: str, queue: str) -> HttpResponse:
     within, found = queue_or_404(request, project, queue, "feedback.manage_queues")
     current = found.guideline
+    assert current is not None, "a queue has its guidelines"
     form = GuidelineForm(request.POST if request.method == "POST" else None, initial={"guideline": current.text})
     context = {"project": within, "queue": found, "current": current, "form": form}
     if request.method != "POST":
@@ -44,6 +45,7 @@ def queue_guidelines(request: SignedInRequest, project: str, queue: str) -> Http
 def queue_policy(request: SignedInRequest, project: str, queue: str) -> HttpResponse:
     within, found = queue_or_404(request, project, queue, "feedback.manage_queues")
     current = found.policy
+    assert current is not None, "a queue has its policy"
     form = RulesForm(
         request.POST if request.method == "POST" else None, project=within, queue=found, initial=rules_of(current)
     )

@@ -6,31 +6,20 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import Avg, Count, Max, Q
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from feedback.access import may, names_for, project_or_404
 from feedback.filling import fill_from_responses, fillable_prompts
-from feedback.first_guidelines import FIRST_GUIDELINES
-from feedback.forms import show_refusal
 from feedback.models import Assignment, Project, Queue, User
-from feedback.queue_forms import FillForm, OpenForm, QueueStateForm
-from feedback.queues import QueueRefused, open_queue, queue_progress, set_queue_state
-from feedback.schemas import RESPONSES, TaskKind
+from feedback.queue_forms import FillForm, QueueStateForm
+from feedback.queues import queue_progress, set_queue_state
+from feedback.schemas import RESPONSES
 from feedback.views.requests import SignedInRequest
 
 PAGE = 50
-KIND_SAYS: dict[str, tuple[str, str]] = {
-    TaskKind.COMPARISON: ("Which of two responses is better, and how much?", "Pairs for reward models and DPO."),
-    TaskKind.RANKING: ("Put three to nine responses in order.", "Many pairs from one reading."),
-    TaskKind.RATING: ("Rate one to four responses on several attributes.", "Scores to steer and to measure by."),
-    TaskKind.DEMONSTRATION: ("Write the ideal response to a prompt.", "Texts for supervised fine-tuning."),
-    TaskKind.CORRECTION: ("Edit a response until it is right.", "Edited over original, a pair by construction."),
-    TaskKind.CONVERSATION: ("Talk with a model; choose between two answers at every turn.", "Pairs from live talks."),
-}
-"""What people do in a queue of each kind, and what comes out of it."""
 
 
 @require_safe
@@ -43,38 +32,6 @@ def queue_list(request: SignedInRequest, project: str) -> HttpResponse:
     queues = queues.order_by("-id")
     page_obj = Paginator(queues, PAGE).get_page(request.GET.get("page"))
     return render(request, "feedback/queues.html", {"project": within, "page_obj": page_obj})
-
-
-@require_safe
-@login_required
-def queue_kinds(request: SignedInRequest, project: str) -> HttpResponse:
-    """Let the curator choose what people will do in the new queue."""
-    within = project_or_404(request.user, project, "feedback.manage_queues")
-    kinds = [(TaskKind(kind), says, gives) for kind, (says, gives) in KIND_SAYS.items()]
-    return render(request, "feedback/queue_kinds.html", {"project": within, "kinds": kinds})
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@login_required
-def queue_open(request: SignedInRequest, project: str, queue_kind: str) -> HttpResponse:
-    within = project_or_404(request.user, project, "feedback.manage_queues")
-    if queue_kind not in TaskKind.values:
-        raise Http404("there is no such kind of task")
-    first = {"guideline": FIRST_GUIDELINES[queue_kind]}
-    form = OpenForm(request.POST if request.method == "POST" else None, project=within, initial=first)
-    context = {"project": within, "form": form, "new_kind": TaskKind(queue_kind), "says": KIND_SAYS[queue_kind][0]}
-    if request.method != "POST":
-        return render(request, "feedback/queue_open.html", context)
-    if not form.is_valid():
-        return render(request, "feedback/queue_open.html", context, status=422)
-    chosen = {name: form.cleaned_data[name] for name in ("name", "guideline", "is_qualification")}
-    try:
-        queue = open_queue(project=within, created_by=request.user, kind=queue_kind, **chosen, **form.rules)
-    except QueueRefused as refusal:
-        show_refusal(form, refusal)
-        return render(request, "feedback/queue_open.html", context, status=422)
-    messages.success(request, f"Queue “{queue.name}” is open. Now fill it with tasks.")
-    return redirect("queue", within.slug, queue.pk)
 
 
 @require_safe

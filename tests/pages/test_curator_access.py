@@ -25,6 +25,7 @@ PAGES = {
     "queue-progress": STAFF,
     "queue-guidelines": STAFF,
     "queue-policy": STAFF,
+    "queue-schema": STAFF,
     "judgments": STAFF,
     "judgment": STAFF,
     "snapshots": STAFF,
@@ -49,6 +50,7 @@ def addresses(project) -> dict[str, str]:
         "queue-progress": queue,
         "queue-guidelines": queue,
         "queue-policy": queue,
+        "queue-schema": queue,
         "judgment": judgment,
         "snapshot": snapshot,
         "snapshot-download": snapshot,
@@ -78,6 +80,8 @@ WRITES = {
     "queue-state": STAFF,
     "queue-guidelines": STAFF,
     "queue-policy": STAFF,
+    "queue-schema": STAFF,
+    "schema-preview": STAFF,
     "guideline-preview": STAFF,
     "judgment-review": CURATOR_ONLY,
     "snapshot-freeze": CURATOR_ONLY,
@@ -94,11 +98,12 @@ def test_writing_is_refused_without_the_role(person, request, project, client):
         "queue-state": queue,
         "queue-guidelines": queue,
         "queue-policy": queue,
+        "queue-schema": queue,
         "judgment-review": make_judgment(queue=queue),
     }
     client.force_login(request.getfixturevalue(person))
     for name, wanted in WRITES.items():
-        more = ["rating"] if name == "queue-open-kind" else [rows[name].pk] if name in rows else []
+        more = ["rating"] if name in ("queue-open-kind", "schema-preview") else [rows[name].pk] if name in rows else []
         address = reverse(name, args=[project.slug, *more])
         status = client.post(address).status_code
         if wanted[person] == 200:

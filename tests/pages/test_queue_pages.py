@@ -5,11 +5,9 @@ from django.urls import reverse
 
 from feedback.models import Queue, Task
 from feedback.people import create_simulated_annotator
-from feedback.queues import change_guideline, default_rules, set_queue_state
+from feedback.queues import change_guideline, set_queue_state
 from tests.factories import make_judgment, make_prompt, make_queue, make_response, make_task
-
-RULES = {name: value for name, value in {**default_rules(), "overlap": 2, "lease_minutes": 20}.items() if value}
-RULES |= {"languages": "", "expertise": "", "gold_percent": 0, "newcomer_gold_percent": 0}
+from tests.pages.posted import fields_on
 
 
 @pytest.fixture(autouse=True)
@@ -21,37 +19,10 @@ def at(name: str, queue: Queue) -> str:
     return reverse(name, args=[queue.project.slug, queue.pk])
 
 
-def opening(project, kind: str = "comparison") -> str:
-    return reverse("queue-open-kind", args=[project.slug, kind])
-
-
-def test_a_queue_is_opened_with_guidelines_and_rules(project, curator, client):
-    answer = client.post(
-        opening(project),
-        {"name": "Round one", "guideline": "# Help\nMore.", **RULES},
+def change_rules(client, queue, **typed):
+    return client.post(
+        at("queue-policy", queue), {**fields_on(client.get(at("queue-policy", queue)), "overlap"), **typed}
     )
-    queue = Queue.objects.get()
-    assert answer["Location"] == at("queue", queue)
-    assert (queue.name, queue.guideline.text, queue.created_by) == ("Round one", "# Help\nMore.", curator)
-    assert (queue.kind, queue.policy.overlap, queue.policy.lease_minutes) == ("comparison", 2, 20)
-
-
-def test_a_taken_name_is_an_error_on_the_field(project, client):
-    make_queue(project, name="Round one")
-    answer = client.post(
-        opening(project),
-        {"name": "Round one", "guideline": "Help.", **RULES},
-    )
-    assert answer.status_code == 422
-    assert "already has a queue named" in answer.content.decode()
-    assert 'aria-invalid="true"' in answer.content.decode()
-
-
-@pytest.mark.parametrize("bad", [{"overlap": 0}, {"overlap": 21}, {"lease_minutes": 0}, {"guideline": "  "}])
-def test_values_out_of_range_are_refused(project, client, bad):
-    fields = {"name": "Round one", "guideline": "Help.", **RULES, **bad}
-    assert client.post(opening(project), fields).status_code == 422
-    assert not Queue.objects.exists()
 
 
 def test_the_list_shows_progress_and_state(project, client):
@@ -141,7 +112,7 @@ def test_the_preview_renders_markdown_and_writes_nothing(project, client):
 
 def test_changed_rules_become_the_next_version(project, client):
     queue = make_queue(project)
-    client.post(at("queue-policy", queue), {**RULES, "overlap": 3, "lease_minutes": 5, "languages": "de, pt-BR"})
+    change_rules(client, queue, overlap=3, lease_minutes=5, languages="de, pt-BR")
     queue.refresh_from_db()
     policy = queue.policy
     assert (policy.number, policy.overlap, policy.lease_minutes) == (2, 3, 5)
@@ -150,7 +121,7 @@ def test_changed_rules_become_the_next_version(project, client):
 
 def test_rules_out_of_range_are_refused(project, client):
     queue = make_queue(project)
-    assert client.post(at("queue-policy", queue), {**RULES, "overlap": 99}).status_code == 422
+    assert change_rules(client, queue, overlap=99).status_code == 422
     assert queue.policy.number == 1
 
 
