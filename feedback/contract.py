@@ -22,25 +22,122 @@ PREFERENCE_LIMIT = 3
 """Preference runs from -3 to +3: sign = which response, size = strength, 0 = tie."""
 
 
+# Rows of a snapshot -----------------------------------------------------------------------------------
+
+TABLES = ("preference", "ranking", "rating", "unpaired", "sft", "conversation")
+"""The kinds of rows that a snapshot can hold, each in a folder and a `datasets` config of its own."""
+
+COMPARED = ("comparison", "ranking", "conversation")
+"""Origins of preference rows whose two responses a person saw beside each other and preferred one."""
+EDITED = ("edit", "correction")
+"""Origins of those whose better response was written over the worse one. Nobody compared the two, so they are left out
+where a model's agreement with people is measured."""
+
+
+def table_file(table: str, split: str) -> str:
+    """Return where the rows of `table` and `split` lie in a snapshot's directory; a split without rows has no file."""
+    return f"data/{table}/{split}.parquet"
+
+
 class Message(TypedDict):
     role: Role
     content: str
 
 
-class PreferenceRow(TypedDict):
-    """One decisive judgment, as it stands in a snapshot's Parquet files. Ties never become a row."""
+class RaisedFlag(TypedDict):
+    flag: str
+    kind: str
+    """A finer word, such as the kind of unsafe content; empty for none."""
+    response: int | None
+    """Place among the row's own responses, from 0 (a preference's: 0 = chosen, 1 = rejected); None = the whole."""
+
+
+class Provenance(TypedDict):
+    """Where a row of a snapshot comes from. Every table has these columns."""
+
+    judgment_id: str
+    task_id: str
+    queue_id: str
+    task_kind: str
+    """comparison, ranking, rating, demonstration, correction or conversation."""
+    annotator: str
+    """Pseudonym, stable within a project."""
+    simulated: bool
+    propensity: float
+    """Probability with which the task's responses were drawn among all that were on offer."""
+    arm: str
+    """Why the queue gave the person this task: priority, random, or named by a curator."""
+    arm_propensity: float
+    """Probability with which the queue chose that arm."""
+    flags: list[RaisedFlag]
+
+
+class PreferenceRow(Provenance):
+    """One response is better than another: TRL's preference format. Ties never become a row."""
 
     prompt: list[Message]
     chosen: list[Message]
     rejected: list[Message]
     margin: float
-    """Strength of the preference: 1.0, 2.0 or 3.0."""
-    judgment_id: str
-    task_id: str
-    annotator: str
-    """Pseudonym, stable within a project."""
-    simulated: bool
-    propensity: float
+    """Strength of the preference: 1.0, 2.0 or 3.0; 0.0 where the order is known and nobody said how strong it is."""
+    origin: str
+    """One of COMPARED or EDITED."""
+    group: str
+    """Rows of one group are pairs over one prompt from one judgment: keep them in one batch (arXiv:2203.02155, 3.4)."""
+
+
+class RankingRow(Provenance):
+    """Several responses in the order that somebody gave them."""
+
+    prompt: list[Message]
+    responses: list[list[Message]]
+    ranks: list[int | None]
+    """1 = best, equal = tied, None = not rankable."""
+    not_rankable: list[bool]
+
+
+class Rated(TypedDict):
+    attribute: str
+    """Key of the attribute; the manifest's label schemas hold its definition and the words of its scale."""
+    value: int
+    low: int
+    high: int
+    """The ends of the scale; thumbs run from -1 to 1."""
+
+
+class RatingRow(Provenance):
+    """What somebody said of one response by itself. Never turned into pairs."""
+
+    prompt: list[Message]
+    response: list[Message]
+    ratings: list[Rated]
+
+
+class UnpairedRow(Provenance):
+    """Thumbs up or down on one response: TRL's unpaired preference format, as KTO takes it."""
+
+    prompt: list[Message]
+    completion: list[Message]
+    label: bool
+    attribute: str
+    """Key of the attribute that asked for the thumb."""
+
+
+class SftRow(Provenance):
+    """A response that a person wrote or corrected: TRL's prompt-completion format."""
+
+    prompt: list[Message]
+    completion: list[Message]
+
+
+class ConversationRow(Provenance):
+    """A whole talk with the answers that the person chose: TRL's language modelling format."""
+
+    messages: list[Message]
+    turns: int
+
+
+# Rows of a run directory ------------------------------------------------------------------------------
 
 
 class PromptRow(TypedDict):

@@ -153,6 +153,12 @@ class FreezeForm(forms.Form):
         help_text="None chosen means all of them.",
         widget=forms.CheckboxSelectMultiple,
     )
+    kinds = forms.MultipleChoiceField(
+        label="Kinds of task",
+        required=False,
+        help_text="None chosen means all of them. Each kind becomes rows of its own.",
+        widget=forms.CheckboxSelectMultiple,
+    )
     include_simulated = forms.BooleanField(
         label="Include the judgments of simulated annotators",
         required=False,
@@ -162,6 +168,12 @@ class FreezeForm(forms.Form):
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         offer(self, "queues", project.queues.all())
+        there = set(project.queues.values_list("kind", flat=True))
+        kinds = [(value, label) for value, label in TaskKind.choices if value in there]
+        if len(kinds) < 2:
+            del self.fields["kinds"]
+        else:
+            self.fields["kinds"].choices = kinds  # type: ignore[attr-defined]
 
 
 class MemberForm(forms.Form):

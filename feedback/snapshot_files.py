@@ -1,8 +1,8 @@
 """What lies in a snapshot's directory, and how it gets there whole or not at all.
 
-    data/train.parquet, data/evaluation.parquet   PreferenceRow per row; a split without rows has no file
-    README.md                                     card that `datasets.load_dataset(directory)` understands
-    manifest.json                                 what is inside, from whom, and the sha256 of every other file
+    data/<table>/<split>.parquet   the rows of one table (feedback.contract.TABLES); where there are none, no file
+    README.md                      card that `datasets.load_dataset(directory, table)` understands
+    manifest.json                  what is inside, from whom, and the sha256 of every other file
 
 The sha256 of manifest.json is the snapshot's content hash. Name, time and people's names stay out of the files, so the
 same judgments under the same filters give the same hash.
@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,53 +23,72 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 
-from feedback.contract import SPLITS, PreferenceRow
+from feedback.contract import SPLITS, TABLES, table_file
 
 MANIFEST = "manifest.json"
 ROWS_PER_GROUP = 1_000
 
-CHAT = pyarrow.list_(pyarrow.struct([("role", pyarrow.string()), ("content", pyarrow.string())]))
-SCHEMA = pyarrow.schema(
-    [
-        ("prompt", CHAT),
-        ("chosen", CHAT),
-        ("rejected", CHAT),
-        ("margin", pyarrow.float64()),
-        ("judgment_id", pyarrow.string()),
-        ("task_id", pyarrow.string()),
-        ("annotator", pyarrow.string()),
-        ("simulated", pyarrow.bool_()),
-        ("propensity", pyarrow.float64()),
-    ]
-)
+TEXT, NUMBER, WHOLE, FLAG = pyarrow.string(), pyarrow.float64(), pyarrow.int64(), pyarrow.bool_()
+CHAT = pyarrow.list_(pyarrow.struct([("role", TEXT), ("content", TEXT)]))
+RAISED = pyarrow.list_(pyarrow.struct([("flag", TEXT), ("kind", TEXT), ("response", WHOLE)]))
+RATED = pyarrow.list_(pyarrow.struct([("attribute", TEXT), ("value", WHOLE), ("low", WHOLE), ("high", WHOLE)]))
+
+COLUMNS: Mapping[str, Mapping[str, pyarrow.DataType]] = {
+    "preference": {
+        "prompt": CHAT, "chosen": CHAT, "rejected": CHAT, "margin": NUMBER, "origin": TEXT, "group": TEXT
+    },
+    "ranking": {
+        "prompt": CHAT, "responses": pyarrow.list_(CHAT), "ranks": pyarrow.list_(WHOLE),
+        "not_rankable": pyarrow.list_(FLAG),
+    },
+    "rating": {"prompt": CHAT, "response": CHAT, "ratings": RATED},
+    "unpaired": {"prompt": CHAT, "completion": CHAT, "label": FLAG, "attribute": TEXT},
+    "sft": {"prompt": CHAT, "completion": CHAT},
+    "conversation": {"messages": CHAT, "turns": WHOLE},
+}  # fmt: skip
+"""The columns of each table, as its row in feedback.contract names them."""
+
+PROVENANCE: Mapping[str, pyarrow.DataType] = {
+    "judgment_id": TEXT, "task_id": TEXT, "queue_id": TEXT, "task_kind": TEXT, "annotator": TEXT, "simulated": FLAG,
+    "propensity": NUMBER, "arm": TEXT, "arm_propensity": NUMBER, "flags": RAISED,
+}  # fmt: skip
+"""The columns that every table has besides."""
 
 
 class SnapshotDamaged(Exception):
     """A snapshot's files are not what was frozen; the message says which and how."""
 
 
-def data_file(split: str) -> str:
-    return f"data/{split}.parquet"
+def schema_of(table: str) -> pyarrow.Schema:
+    return pyarrow.schema([*COLUMNS[table].items(), *PROVENANCE.items()])
 
 
-def write_rows(directory: Path, batches: Iterable[Mapping[str, Sequence[PreferenceRow]]]) -> dict[str, int]:
-    """Append every batch's rows to their split's Parquet file, one row group each; return rows per split."""
-    (directory / "data").mkdir()
-    counts = dict.fromkeys(SPLITS, 0)
-    writers: dict[str, pyarrow.parquet.ParquetWriter] = {}
+def write_rows(
+    directory: Path, batches: Iterable[Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]]
+) -> dict[str, dict[str, int]]:
+    """Append every batch's rows, keyed by (table, split), to their Parquet file, one row group each.
+
+    Return the rows per split of every table that has any.
+    """
+    counts: dict[tuple[str, str], int] = Counter()
+    writers: dict[tuple[str, str], pyarrow.parquet.ParquetWriter] = {}
     try:
         for batch in batches:
-            for split, rows in batch.items():
+            for (table, split), rows in batch.items():
                 if not rows:
                     continue
-                if split not in writers:
-                    writers[split] = pyarrow.parquet.ParquetWriter(directory / data_file(split), SCHEMA)
-                writers[split].write_table(pyarrow.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA))
-                counts[split] += len(rows)
+                if (table, split) not in writers:
+                    path = directory / table_file(table, split)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    writers[table, split] = pyarrow.parquet.ParquetWriter(path, schema_of(table))
+                written = pyarrow.Table.from_pylist([dict(row) for row in rows], schema=schema_of(table))
+                writers[table, split].write_table(written)
+                counts[table, split] += len(rows)
     finally:
         for writer in writers.values():
             writer.close()
-    return counts
+    there = [table for table in TABLES if any(counts[table, split] for split in SPLITS)]
+    return {table: {split: counts[table, split] for split in SPLITS} for table in there}
 
 
 def write_manifest(directory: Path, content: Mapping[str, Any]) -> str:
@@ -134,47 +154,3 @@ def verify_directory(directory: Path, sha256: str) -> dict[str, Any]:
         if (found := file_sha256(directory / name)) != frozen:
             raise SnapshotDamaged(f"{name} has sha256 {found[:12]}..., frozen was {frozen[:12]}...")
     return manifest
-
-
-def write_card(directory: Path, *, project: str, rows: Mapping[str, int], annotators: int, simulated: int) -> None:
-    """Write README.md, whose header tells `datasets` where the splits are."""
-    splits = [split for split in SPLITS if rows[split]]
-    header = ["---", "pretty_name: Preferences of " + project, "task_categories:", "- text-generation", "tags:"]
-    header += ["- preference", "- rlhf", "- concord", "configs:", "- config_name: default", "  data_files:"]
-    for split in splits:
-        header += [f"  - split: {split}", f"    path: {data_file(split)}"]
-    table = "\n".join(f"| {split} | {rows[split]:,} |" for split in splits)
-    people = f"{annotators - simulated} people" if annotators - simulated != 1 else "one person"
-    body = f"""---
-
-# Preferences of {project}
-
-One row is one judgment: of two responses to a prompt, somebody preferred `chosen` to `rejected`, and `margin` says how
-strongly (1 slightly, 2 clearly, 3 by far). Ties and rejected judgments are left out; `manifest.json` counts them.
-
-| split | rows |
-|---|---|
-{table}
-
-Judged by {people}{f" and {simulated} simulated annotator{'s' if simulated != 1 else ''}" if simulated else ""}.
-Prompts of the evaluation split were set aside when they were imported and share no near-duplicate with the train split.
-
-```python
-from datasets import load_dataset
-
-rows = load_dataset("path/to/this/directory")
-```
-
-TRL's `RewardTrainer` and `DPOTrainer` take the rows unchanged.
-
-| column | meaning |
-|---|---|
-| prompt | the chat up to the user's last turn, as messages of role and content |
-| chosen, rejected | the two responses, each as one assistant message |
-| margin | strength of the preference, 1.0 to 3.0 |
-| judgment_id, task_id | where it comes from |
-| annotator | a pseudonym, stable within the project |
-| simulated | true when a rule judged, not a person |
-| propensity | the probability with which the pair was drawn among all pairs on offer |
-"""
-    (directory / "README.md").write_text("\n".join(header) + "\n" + body, encoding="utf-8")

@@ -9,33 +9,37 @@ import shutil
 import tempfile
 import uuid
 import zipfile
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Case, CharField, Q, Value, When
+from django.db.models import Case, CharField, Exists, OuterRef, Q, Value, When
 from django.utils.text import slugify
 
-from feedback.contract import SPLITS, PreferenceRow
-from feedback.models import Judgment, Project, Queue, Snapshot, User
+from feedback.contract import COMPARED, SPLITS
+from feedback.models import Gold, Judgment, Project, Queue, Snapshot, User
 from feedback.models.judgments import JudgmentQuerySet
+from feedback.queues import RULES
 from feedback.refusals import Refusal
+from feedback.schemas import TaskKind
+from feedback.snapshot_card import write_card
 from feedback.snapshot_files import (
     MANIFEST,
     ROWS_PER_GROUP,
     SnapshotDamaged,
     publish,
     verify_directory,
-    write_card,
     write_manifest,
     write_rows,
 )
+from feedback.snapshot_rows import Row, rows_of
 
 __all__ = [
+    "LEFT_OUT",
     "SnapshotDamaged",
     "SnapshotRefused",
     "archive_name",
@@ -48,8 +52,23 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 READ_SIZE = 2**20
+
+LEFT_OUT: Mapping[str, str] = {
+    "simulated": "by simulated annotators",
+    "rejected": "rejected in review",
+    "qualification": "from qualification tests",
+    "gold": "on gold",
+    "repeat": "of repeated tasks",
+    "tie": "ties",
+}
+"""Why a judgment stays out, in words. The first reason that holds is the one that counts.
+
+A qualification test says something of the person, not of the responses. Gold has an answer already, and everybody
+judges it: its share of the rows would be a policy's choice. A repeat is one person's second look at a task that their
+first judgment stands for. A tie names no better response.
+"""
 
 
 class SnapshotRefused(Refusal):
@@ -61,29 +80,48 @@ class SnapshotRefused(Refusal):
 
 
 def considered_judgments(
-    *, project: Project, queues: Iterable[Queue] | None = None, include_simulated: bool = False
+    *,
+    project: Project,
+    queues: Iterable[Queue] | None = None,
+    kinds: Iterable[str] | None = None,
+    include_simulated: bool = False,
 ) -> JudgmentQuerySet:
-    """Return the current judgments of the queues (all, when None), each with `left_out`.
+    """Return the current judgments of the queues and task kinds (all, when None), each with `left_out`.
 
-    `left_out` says why a snapshot would not hold the judgment: "simulated", "rejected", "tie", or "" when it would.
+    `left_out` says why a snapshot would not hold the judgment: one of LEFT_OUT, or "" when it would.
     """
     judgments = Judgment.objects.current().in_project(project)
     if queues is not None:
         judgments = judgments.filter(queue__in=[queue.pk for queue in queues])
-    reasons = [When(review_accepted=False, then=Value("rejected")), When(preference=0, then=Value("tie"))]
-    if not include_simulated:
-        reasons.insert(0, When(~Q(simulation_rule=""), then=Value("simulated")))
-    judgments = judgments.filter(preference__isnull=False)
+    if kinds is not None:
+        judgments = judgments.filter(queue__kind__in=list(kinds))
+    holds = {
+        "simulated": ~Q(simulation_rule=""),
+        "rejected": Q(review_accepted=False),
+        "qualification": Q(queue__is_qualification=True),
+        "gold": Exists(Gold.objects.filter(task=OuterRef("task"))),
+        "repeat": Q(task__repeat_of__isnull=False),
+        "tie": Q(preference=0),
+    }
+    if include_simulated:
+        del holds["simulated"]
+    reasons = [When(holds[reason], then=Value(reason)) for reason in LEFT_OUT if reason in holds]
     return judgments.with_review().annotate(
-        left_out=Case(*reasons, default=Value(""), output_field=CharField(max_length=10))
+        left_out=Case(*reasons, default=Value(""), output_field=CharField(max_length=20))
     )
 
 
 def eligible_judgments(
-    *, project: Project, queues: Iterable[Queue] | None = None, include_simulated: bool = False
+    *,
+    project: Project,
+    queues: Iterable[Queue] | None = None,
+    kinds: Iterable[str] | None = None,
+    include_simulated: bool = False,
 ) -> JudgmentQuerySet:
-    """Return what `freeze_snapshot` would freeze: current, decisive, not rejected, and people's unless asked."""
-    return considered_judgments(project=project, queues=queues, include_simulated=include_simulated).filter(
+    """Return what `freeze_snapshot` would freeze: current, left out for no reason, and people's unless asked."""
+    return considered_judgments(
+        project=project, queues=queues, kinds=kinds, include_simulated=include_simulated
+    ).filter(
         left_out=""  # type: ignore[misc]  # annotated by considered_judgments
     )
 
@@ -94,10 +132,13 @@ def freeze_snapshot(
     name: str,
     created_by: User,
     queues: Sequence[Queue] | None = None,
+    kinds: Sequence[str] | None = None,
     include_simulated: bool = False,
     now: datetime,
 ) -> Snapshot:
     """Write the project's judgments to files under their content hash, then the row that makes them a snapshot.
+
+    `queues` and `kinds` (of task) choose among them; None takes all. `feedback.snapshot_rows` says what each becomes.
 
     The files are written aside, synced and renamed, and only then does the row appear: whatever a crash leaves behind
     is either invisible or whole, and freezing again uses it. The same judgments give the same hash.
@@ -110,7 +151,9 @@ def freeze_snapshot(
         raise SnapshotRefused("name", f"the project already has a snapshot named {name!r}")
     if queues is not None and any(queue.project_id != project.pk for queue in queues):
         raise SnapshotRefused("queues", "one of the queues belongs to another project")
-    considered = considered_judgments(project=project, queues=queues, include_simulated=include_simulated)
+    if unknown := sorted(set(kinds or ()) - set(TaskKind.values)):
+        raise SnapshotRefused("kinds", f"{unknown[0]!r} is not one of {', '.join(TaskKind.values)}")
+    considered = considered_judgments(project=project, queues=queues, kinds=kinds, include_simulated=include_simulated)
     reasons: dict[uuid.UUID, str] = dict(considered.values_list("pk", "left_out"))  # type: ignore[misc]  # as above
     left_out = Counter(reasons.values())
     ids = sorted(pk for pk, reason in reasons.items() if not reason)
@@ -122,8 +165,9 @@ def freeze_snapshot(
         directory.mkdir(parents=True)
         filters = {
             "queues": None if queues is None else sorted(str(queue.pk) for queue in queues),
+            "kinds": None if kinds is None else sorted(set(kinds)),
             "include_simulated": include_simulated,
-            "ties": "left out",
+            "left_out": [reason for reason in LEFT_OUT if reason != "simulated" or not include_simulated],
             "review": "rejected left out, accepted and unreviewed kept",
         }
         content = write_content(directory, project=project, ids=ids, left_out=left_out, filters=filters)
@@ -155,13 +199,10 @@ def freeze_snapshot(
 
 
 def nothing_to_freeze(left_out: Counter[str]) -> str:
-    words = {"simulated": "by simulated annotators", "rejected": "rejected in review", "tie": "ties"}
-    counts = ", ".join(f"{left_out[reason]} {word}" for reason, word in words.items() if left_out[reason])
-    return (
-        f"there is nothing to freeze: every judgment is left out ({counts})"
-        if counts
-        else ("there is nothing to freeze: nobody has judged anything here yet")
-    )
+    counts = ", ".join(f"{left_out[reason]} {words}" for reason, words in LEFT_OUT.items() if left_out[reason])
+    if counts:
+        return f"there is nothing to freeze: every judgment is left out ({counts})"
+    return "there is nothing to freeze: nobody has judged anything here yet"
 
 
 def refuse_known_content(project: Project, sha256: str) -> None:
@@ -177,23 +218,33 @@ def write_content(
 ) -> dict[str, Any]:
     """Write the Parquet files and the card; return what the manifest says besides the files' digests."""
     people: Counter[tuple[str, bool]] = Counter()
+    kinds: Counter[str] = Counter()
     guidelines: Counter[Any] = Counter()
     policies: Counter[Any] = Counter()
+    schemas: Counter[Any] = Counter()
+    compared = dict.fromkeys(SPLITS, 0)
 
-    def batches() -> Iterator[dict[str, list[PreferenceRow]]]:
+    def batches() -> Iterator[dict[tuple[str, str], list[Row]]]:
         for start in range(0, len(ids), ROWS_PER_GROUP):
-            batch: dict[str, list[PreferenceRow]] = {split: [] for split in SPLITS}
+            batch: dict[tuple[str, str], list[Row]] = defaultdict(list)
             for judgment in in_order(ids[start : start + ROWS_PER_GROUP]):
-                row = preference_row(judgment, project)
-                batch[judgment.task.prompt.split].append(row)
-                people[row["annotator"], row["simulated"]] += 1
+                split = judgment.task.prompt.split
+                groups = set()
+                for table, row in rows_of(judgment, project):
+                    batch[table, split].append(row)
+                    if row.get("origin") in COMPARED:
+                        groups.add(row["group"])
+                compared[split] += len(groups)
+                people[project.pseudonym(judgment.annotator), judgment.is_simulated] += 1
+                kinds[judgment.queue.kind] += 1
                 guidelines[judgment.guideline] += 1
                 policies[judgment.policy] += 1
+                schemas[judgment.schema] += 1
             yield batch
 
     rows = write_rows(directory, batches())
     simulated = sum(is_simulated for _, is_simulated in people)
-    write_card(directory, project=project.slug, rows=rows, annotators=len(people), simulated=simulated)
+    write_card(directory, project=project.slug, rows=rows, people=len(people) - simulated, simulated=simulated)
     return {
         "format": FORMAT,
         "code": f"concord {importlib.metadata.version('concord')}",
@@ -201,65 +252,52 @@ def write_content(
         "filters": filters,
         "counts": {
             "judgments": len(ids),
+            "kinds": dict(sorted(kinds.items())),
             "rows": rows,
-            "ties_left_out": left_out["tie"],
-            "rejected_left_out": left_out["rejected"],
-            "simulated_left_out": left_out["simulated"],
+            "compared": compared,
+            "left_out": {reason: left_out[reason] for reason in LEFT_OUT},
         },
         "annotators": [
             {"annotator": pseudonym, "simulated": is_simulated, "judgments": count}
             for (pseudonym, is_simulated), count in sorted(people.items())
         ],
-        "guidelines": sorted(
-            (
-                {"queue": str(version.queue_id), "number": version.number, "text": version.text, "judgments": count}
-                for version, count in guidelines.items()
-            ),
-            key=lambda version: (version["queue"], version["number"]),
-        ),
-        "policies": sorted(
-            (
-                {
-                    "queue": str(version.queue_id),
-                    "number": version.number,
-                    "overlap": version.overlap,
-                    "lease_minutes": version.lease_minutes,
-                    "judgments": count,
-                }
-                for version, count in policies.items()
-            ),
-            key=lambda version: (version["queue"], version["number"]),
-        ),
+        "guidelines": by_version(guidelines, lambda version: {"text": version.text}),
+        "policies": by_version(policies, lambda version: {rule: said(getattr(version, rule)) for rule in RULES}),
+        "schemas": by_version(schemas, lambda version: {"kind": version.queue.kind, "content": version.content}),
         "judgments": [str(pk) for pk in ids],
     }
+
+
+def by_version(counts: Counter[Any], content: Callable[[Any], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what was in force while people judged, with how many judgments were made under each version."""
+    found = [
+        {"queue": str(version.queue_id), "number": version.number, **content(version), "judgments": count}
+        for version, count in counts.items()
+    ]
+    return sorted(found, key=lambda version: (version["queue"], version["number"]))
+
+
+def said(value: Any) -> Any:
+    """Return a rule's value as JSON holds it: of another queue, its id."""
+    return str(value.pk) if isinstance(value, Queue) else value
 
 
 def in_order(ids: Sequence[uuid.UUID]) -> Iterator[Judgment]:
     """Read the judgments with everything that a row needs, in the order of `ids`."""
     found = (
-        Judgment.objects.select_related("annotator", "guideline", "policy", "task__prompt")
-        .prefetch_related("task__links__response")
+        Judgment.objects.select_related(
+            "queue", "annotator", "guideline", "policy__qualification", "schema__queue", "task__prompt"
+        )
+        .prefetch_related(
+            "task__links__response",
+            "task__turns__prompt",
+            "task__turns__first",
+            "task__turns__second",
+            "task__turns__went_on_with",
+        )
         .in_bulk(ids)
     )
     return (found[pk] for pk in ids)
-
-
-def preference_row(judgment: Judgment, project: Project) -> PreferenceRow:
-    """Turn a decisive judgment into the row that training reads."""
-    pair = judgment.task
-    assert judgment.preference, "only a decisive comparison becomes a preference"
-    rejected, chosen = pair.texts if judgment.preference > 0 else reversed(pair.texts)
-    return {
-        "prompt": pair.prompt.messages,
-        "chosen": [{"role": "assistant", "content": chosen.text}],
-        "rejected": [{"role": "assistant", "content": rejected.text}],
-        "margin": float(abs(judgment.preference)),
-        "judgment_id": str(judgment.pk),
-        "task_id": str(pair.pk),
-        "annotator": project.pseudonym(judgment.annotator),
-        "simulated": judgment.is_simulated,
-        "propensity": judgment.propensity,
-    }
 
 
 def verify_snapshot(snapshot: Snapshot) -> None:

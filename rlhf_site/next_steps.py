@@ -127,7 +127,7 @@ def judgment_steps(project: Project) -> Iterator[Step]:
     fresh = eligible_judgments(project=project).filter(snapshots__isnull=True).count()
     if fresh:
         yield Step(
-            f"{plural(fresh, 'decisive judgment')} in no snapshot yet",
+            f"{plural(fresh, 'judgment')} in no snapshot yet",
             "A snapshot is the only human feedback that training sees.",
             reverse("snapshot-freeze", args=[project.slug]),
             "Freeze a snapshot",
@@ -210,7 +210,7 @@ def waiting_steps(project: Project, then: str) -> Iterator[Step]:
 
 def learning_steps(project: Project) -> Iterator[Step]:
     """Follow the newest snapshot: a reward model from it, then policies."""
-    snapshot = project.snapshots.first()
+    snapshot = project.snapshots.with_preferences().first()
     if snapshot is None:
         yield from waiting_steps(project, "training starts from a frozen snapshot")
         return

@@ -16,7 +16,7 @@ from feedback.models import Project, Queue
 from feedback.queues import GUIDELINE_LENGTH_LIMIT, QueueRefused
 from training.configs import CONFIGS, BadConfig
 from training.models import Checkpoint, Run
-from training.runs import INPUTS, RunRefused
+from training.runs import INPUTS, SHOW_RESPONSES, RunRefused
 from training.starting import NewQueue, PromptChoice, latest_guideline
 
 REFUSED_FIELDS = {"prompt_ids": "prompts"}
@@ -53,8 +53,8 @@ class CheckpointField(forms.ModelChoiceField):
 
 class SnapshotField(forms.ModelChoiceField):
     def label_from_instance(self, snapshot: Any) -> str:
-        rows = snapshot.manifest.get("counts", {}).get("rows", {})
-        return f"{snapshot.name} · {rows.get(TRAIN, 0)} rows to train on, {rows.get(EVALUATION, 0)} held out"
+        rows, held_out = snapshot.rows("preference", TRAIN), snapshot.compared(EVALUATION)
+        return f"{snapshot.name} · {rows} rows to train on, {held_out} held out"
 
 
 class NewOrExistingField(forms.ModelChoiceField):
@@ -139,7 +139,7 @@ class RunForm(forms.Form):
             help_text = "Scores the rollouts. The policy's snapshot will be this model's."
             initial = self.preselected(name, options) or options.first()
             return CheckpointField(options, label="Reward model", help_text=help_text, initial=initial)
-        snapshots = self.project.snapshots.all()
+        snapshots = self.project.snapshots.with_preferences()
         help_text = (
             "Only its evaluation split is read."
             if self.kind == Run.Kind.EVALUATE
@@ -163,12 +163,14 @@ class RunForm(forms.Form):
         )
 
     def add_queue(self) -> None:
-        options = self.project.queues.exclude(state=Queue.State.CLOSED)
+        options = self.project.queues.filter(kind__in=SHOW_RESPONSES, is_qualification=False).exclude(
+            state=Queue.State.CLOSED
+        )
         is_new = not (self.is_bound and self.data.get("queue"))
         self.fields["queue"] = NewOrExistingField(
             options,
             empty_label="A new queue",
-            help_text="The comparisons appear in it while the responses land.",
+            help_text="The tasks appear in it while the responses land.",
             initial=self.preselected("queue", options),
         )
         self.fields["queue_name"] = forms.CharField(

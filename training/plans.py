@@ -9,6 +9,7 @@ from typing import Any
 
 from feedback.contract import EVALUATION, TRAIN
 from feedback.models import Project, Queue, Response, Snapshot
+from feedback.schemas import RESPONSES, TaskKind
 from training.models import Checkpoint, Run
 from training.starting import NewQueue, PromptChoice
 
@@ -59,7 +60,7 @@ def plan(
     elif kind == Run.Kind.SAMPLE:
         tell_samples(told, config, prompt_count(project, prompts, None), queue, new_queue)
     elif kind == Run.Kind.EVALUATE and snapshot is not None:
-        tell_evaluation(told, rows_of(snapshot, EVALUATION))
+        tell_evaluation(told, snapshot.compared(EVALUATION))
     seconds, like = expected_seconds(project, kind, config, prompt_count(project, prompts, None))
     if seconds is not None and like is not None:
         told.say("Time, about", duration(seconds), f"at the pace of {like.name}")
@@ -67,7 +68,7 @@ def plan(
 
 
 def tell_preferences(told: Plan, config: Mapping[str, Any], snapshot: Snapshot, kind: str) -> None:
-    train, held_out = rows_of(snapshot, TRAIN), rows_of(snapshot, EVALUATION)
+    train, held_out = snapshot.rows("preference", TRAIN), snapshot.compared(EVALUATION)
     told.say("Rows to train on", train)
     told.say("Pairs per step", pairs_per_step(config))
     passes = pairs_per_step(config) * number(config, "steps") / train if train else 0.0
@@ -87,16 +88,16 @@ def tell_preferences(told: Plan, config: Mapping[str, Any], snapshot: Snapshot, 
         told.warn("The snapshot holds judgments of simulated annotators: the model will learn their rule.")
 
 
-def tell_evaluation(told: Plan, rows: int) -> None:
-    if not rows:
-        told.say("Held-out rows", 0, "no accuracy can be given")
+def tell_evaluation(told: Plan, labels: int) -> None:
+    if not labels:
+        told.say("Held-out labels", 0, "no accuracy can be given")
         told.warn("No label lies on an evaluation prompt, so nothing will say whether the model generalises.")
         return
-    half_width = 100 * 1.96 * 0.5 / math.sqrt(rows)
+    half_width = 100 * 1.96 * 0.5 / math.sqrt(labels)
     known = f"an accuracy near 50 % is known to ±{half_width:.0f} points"
-    told.say("Held-out rows", rows, known if half_width < 50 else "too few to know an accuracy by")
-    if rows < FEW_EVALUATION_ROWS:
-        told.warn(f"With {rows} held-out rows only large differences between models can be seen.")
+    told.say("Held-out labels", labels, known if half_width < 50 else "too few to know an accuracy by")
+    if labels < FEW_EVALUATION_ROWS:
+        told.warn(f"With {labels} held-out labels only large differences between models can be seen.")
 
 
 def tell_rollouts(told: Plan, config: Mapping[str, Any], prompts: int) -> None:
@@ -119,10 +120,16 @@ def tell_samples(
     each = len(config.get("temperatures") or ()) * int(number(config, "responses_per_temperature"))
     told.say("Prompts", prompts)
     told.say("Responses", prompts * each, f"{each} for each prompt")
-    told.say("Comparisons", prompts if each > 1 else 0, "at most, one for each prompt whose responses differ")
+    shown = queue.kind if queue else TaskKind.COMPARISON
+    fewest = RESPONSES[shown][0]
+    differ = " whose responses differ" if fewest > 1 else ""
+    told.say(f"{TaskKind(shown).label}s", prompts if each >= fewest else 0, f"at most, one for each prompt{differ}")
     told.say("Goes to", queue.name if queue else (new_queue.name if new_queue and new_queue.name else "a new queue"))
-    if each == 1:
-        told.warn("One response per prompt makes no comparison: give two temperatures, or two responses for each.")
+    if each < fewest:
+        told.warn(
+            f"{'One response makes' if each == 1 else f'{each} responses make'} no {shown}, which shows {fewest} to a "
+            "prompt: give more temperatures, or more responses for each."
+        )
 
 
 def prompt_count(project: Project, choice: PromptChoice | None, split: str | None) -> int:
@@ -131,10 +138,6 @@ def prompt_count(project: Project, choice: PromptChoice | None, split: str | Non
     wanted = split or (choice.which if choice and choice.which in (TRAIN, EVALUATION) else None)
     count = prompts.filter(split=wanted).count() if wanted else prompts.count()
     return min(count, choice.count) if choice and choice.which == "random" else count
-
-
-def rows_of(snapshot: Snapshot, split: str) -> int:
-    return int(snapshot.manifest.get("counts", {}).get("rows", {}).get(split, 0))
 
 
 def includes_simulated(snapshot: Snapshot) -> bool:
@@ -201,7 +204,7 @@ def lacking(project: Project, kind: str) -> list[str]:
         found.append("base")
     if kind in (Run.Kind.SAMPLE, Run.Kind.PPO) and not project.prompts.pool().exists():
         found.append("prompts")
-    if kind in (Run.Kind.REWARD, Run.Kind.DPO, Run.Kind.EVALUATE) and not project.snapshots.exists():
+    if kind in (Run.Kind.REWARD, Run.Kind.DPO, Run.Kind.EVALUATE) and not project.snapshots.with_preferences().exists():
         found.append("snapshot")
     if kind == Run.Kind.PPO and not checkpoints.reward_models().exists():
         found.append("reward")

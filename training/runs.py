@@ -12,6 +12,7 @@ from django.db import transaction
 from feedback.contract import EVALUATION, TRAIN
 from feedback.models import Project, Queue, Snapshot, User
 from feedback.refusals import Refusal
+from feedback.schemas import RESPONSES
 from training.configs import config_values, parse_config
 from training.lineage import CheckpointGone, ancestors, model_source
 from training.models import Checkpoint, Run
@@ -24,6 +25,9 @@ class RunRefused(Refusal):
 class RunEnded(Exception):
     """The run is over; there is nothing left to cancel."""
 
+
+SHOW_RESPONSES = tuple(kind for kind, (fewest, _) in RESPONSES.items() if fewest)
+"""Kinds of queue that a sample run can fill."""
 
 INPUTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     # kind: (what it needs, what it may have besides)
@@ -66,8 +70,8 @@ def start_run(
         check_reward_model(kind, reward, policy)
     if snapshot is not None:
         check_snapshot(kind, snapshot)
-    if queue is not None and queue.state == Queue.State.CLOSED:
-        raise RunRefused("queue", f"{queue} is closed; open it again or choose another")
+    if queue is not None:
+        check_queue(queue)
     if kind in ("sample", "ppo"):
         check_prompts(kind, project, prompts)
     if len(name) > 200:
@@ -137,10 +141,32 @@ def check_reward_model(kind: str, reward: Checkpoint, policy: Checkpoint | None)
         raise RunRefused("reward", f"{reward} was trained with another chat template than {policy}")
 
 
+def check_queue(queue: Queue) -> None:
+    if queue.state == Queue.State.CLOSED:
+        raise RunRefused("queue", f"{queue} is closed; open it again or choose another")
+    if queue.kind not in SHOW_RESPONSES:
+        kinds = ", ".join(SHOW_RESPONSES)
+        raise RunRefused("queue", f"{queue} shows no responses that were there before; choose one of {kinds}")
+    if queue.is_qualification:
+        raise RunRefused("queue", f"{queue} is a qualification test; its tasks are gold that a curator makes")
+
+
 def check_snapshot(kind: str, snapshot: Snapshot) -> None:
-    split = EVALUATION if kind == "evaluate" else TRAIN
-    if not snapshot.judgments.filter(task__prompt__split=split).exists():
-        raise RunRefused("snapshot", f"{snapshot} has no row in its {split} split; label more and freeze another")
+    there = ", ".join(snapshot.tables)
+    if "preference" not in snapshot.tables:
+        raise RunRefused(
+            "snapshot",
+            f"{snapshot} has no preference rows, which this kind of run reads; it holds {there}. Freeze comparisons, "
+            "rankings, corrections or conversations",
+        )
+    if kind == "evaluate" and not snapshot.compared(EVALUATION):
+        raise RunRefused(
+            "snapshot",
+            f"{snapshot} has no preference in its evaluation split that a person gave between two responses; "
+            "label more and freeze another",
+        )
+    if kind != "evaluate" and not snapshot.rows("preference", TRAIN):
+        raise RunRefused("snapshot", f"{snapshot} has no preference in its train split; label more and freeze another")
     if not (snapshot.directory / "manifest.json").is_file():
         raise RunRefused("snapshot", f"the files of {snapshot} are gone: {snapshot.directory} has no manifest.json")
 

@@ -6,11 +6,20 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from feedback.models.append_only import AppendOnlyModel
 from feedback.models.judgments import Judgment
 from feedback.models.people import Project, new_id
+
+
+class SnapshotQuerySet(models.QuerySet["Snapshot"]):
+    def with_preferences(self) -> SnapshotQuerySet:
+        """Those that hold a preference row, which reward models and DPO learn from."""
+        return self.filter(
+            Q(manifest__counts__rows__preference__train__gt=0) | Q(manifest__counts__rows__preference__evaluation__gt=0)
+        )
 
 
 class Snapshot(AppendOnlyModel):
@@ -25,6 +34,8 @@ class Snapshot(AppendOnlyModel):
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    objects = SnapshotQuerySet.as_manager()
+
     class Meta:
         ordering = ["-id"]
         constraints = [
@@ -38,3 +49,16 @@ class Snapshot(AppendOnlyModel):
     @property
     def directory(self) -> Path:
         return Path(settings.DATA_DIR) / "snapshots" / self.sha256
+
+    def rows(self, table: str, split: str) -> int:
+        """Return how many rows of `table` (feedback.contract.TABLES) and `split` it holds."""
+        return int(self.manifest.get("counts", {}).get("rows", {}).get(table, {}).get(split, 0))
+
+    def compared(self, split: str) -> int:
+        """Return how many preferences of `split` a person gave between two responses, all pairs of a ranking as one."""
+        return int(self.manifest.get("counts", {}).get("compared", {}).get(split, 0))
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables that it has rows of."""
+        return list(self.manifest.get("counts", {}).get("rows", {}))

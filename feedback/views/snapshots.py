@@ -17,8 +17,10 @@ from feedback.access import may, project_or_404
 from feedback.contract import EVALUATION, TRAIN
 from feedback.forms import FreezeForm, show_refusal
 from feedback.models import Project, Snapshot
+from feedback.schemas import TaskKind
 from feedback.snapshot_files import MANIFEST
 from feedback.snapshots import (
+    LEFT_OUT,
     SnapshotDamaged,
     SnapshotRefused,
     archive_name,
@@ -30,6 +32,8 @@ from feedback.snapshots import (
 from feedback.views.requests import SignedInRequest
 
 PAGE = 50
+TRAINERS = {"preference": "Reward", "sft": "SFT", "unpaired": "KTO", "conversation": "SFT"}
+"""The trainer of TRL that takes a table's rows as they are."""
 
 
 @require_safe
@@ -66,6 +70,7 @@ def snapshot_freeze(request: SignedInRequest, project: str) -> HttpResponse:
             name=chosen.cleaned_data["name"],
             created_by=request.user,
             queues=list(chosen.cleaned_data["queues"]) or None,
+            kinds=chosen.cleaned_data.get("kinds") or None,
             include_simulated=chosen.cleaned_data["include_simulated"],
             now=timezone.now(),
         )
@@ -99,6 +104,14 @@ def snapshot_detail(request: SignedInRequest, project: str, snapshot: str) -> Ht
         "card": card_text(found),
         "damage": damage,
         "judgment_count": found.judgments.count(),
+        "rows": [(table, found.rows(table, TRAIN), found.rows(table, EVALUATION)) for table in found.tables],
+        "kinds": [(TaskKind(kind).label, count) for kind, count in found.manifest["counts"]["kinds"].items()],
+        "left_out": [
+            (words, count)
+            for reason, words in LEFT_OUT.items()
+            if (count := found.manifest["counts"]["left_out"][reason])
+        ],
+        **example_of(found),
     }
     return render(request, "feedback/snapshot.html", context)
 
@@ -118,6 +131,14 @@ def snapshot_download(request: SignedInRequest, project: str, snapshot: str) -> 
     return response
 
 
+def example_of(snapshot: Snapshot) -> dict:
+    """Choose the table of the example that shows how to use the snapshot, and its trainer if one takes the rows."""
+    table = next((table for table in TRAINERS if snapshot.rows(table, TRAIN)), snapshot.tables[0])
+    name = TRAINERS.get(table) if snapshot.rows(table, TRAIN) else None
+    trainer = {"name": name, "evaluation": snapshot.rows(table, EVALUATION)} if name else None
+    return {"example": table, "trainer": trainer}
+
+
 def card_text(snapshot: Snapshot) -> str:
     """Return the dataset card without its YAML header; empty when the file is gone."""
     path = snapshot.directory / "README.md"
@@ -130,15 +151,20 @@ def freeze_counts(project: Project, chosen: dict) -> dict:
     considered = considered_judgments(
         project=project,
         queues=list(chosen.get("queues") or ()) or None,
+        kinds=chosen.get("kinds") or None,
         include_simulated=bool(chosen.get("include_simulated")),
     )
     left_out = Counter(considered.values_list("left_out", flat=True))  # type: ignore[misc]  # considered_judgments annotates it
     taken = considered.filter(left_out="")  # type: ignore[misc]  # as above
-    splits = Counter(taken.values_list("task__prompt__split", flat=True))
+    splits = Counter(taken.values_list("queue__kind", "task__prompt__split"))
     return {
-        "rows": left_out.pop("", 0),
-        "train": splits[TRAIN],
-        "evaluation": splits[EVALUATION],
+        "judgments": left_out.pop("", 0),
+        "kinds": [
+            (TaskKind(kind).label, splits[kind, TRAIN], splits[kind, EVALUATION])
+            for kind in TaskKind.values
+            if splits[kind, TRAIN] or splits[kind, EVALUATION]
+        ],
+        "train": sum(count for (_, split), count in splits.items() if split == TRAIN),
         "annotators": taken.order_by().values("annotator").distinct().count(),
-        "left_out": dict(left_out),
+        "left_out": [(words, left_out[reason]) for reason, words in LEFT_OUT.items() if left_out[reason]],
     }

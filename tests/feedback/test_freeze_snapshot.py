@@ -13,7 +13,7 @@ import pytest
 from django.utils import timezone
 
 from feedback.judging import revise_judgment
-from feedback.models import Judgment, Project, Snapshot, User
+from feedback.models import Gold, Judgment, LabelSchema, Project, Snapshot, User
 from feedback.people import create_simulated_annotator
 from feedback.reviewing import review_judgment
 from feedback.snapshot_files import write_rows
@@ -57,8 +57,8 @@ def freeze(project: Project, curator: User, name: str = "first", **overrides) ->
     return freeze_snapshot(**{"project": project, "name": name, "created_by": curator, "now": NOW, **overrides})
 
 
-def rows_of(snapshot: Snapshot, split: str) -> list[dict]:
-    return pyarrow.parquet.read_table(snapshot.directory / "data" / f"{split}.parquet").to_pylist()
+def rows_of(snapshot: Snapshot, split: str, table: str = "preference") -> list[dict]:
+    return pyarrow.parquet.read_table(snapshot.directory / "data" / table / f"{split}.parquet").to_pylist()
 
 
 # The plain success --------------------------------------------------------------------------------------
@@ -68,29 +68,32 @@ def test_a_snapshot_holds_one_row_per_judgment_in_the_split_of_its_prompt(projec
     for_b, for_a = judge(queue, annotator, 3), judge(queue, annotator, -1)
     held_out = judge(queue, annotator, 2, split="evaluation")
     snapshot = freeze(project, curator)
+    common = {
+        "queue_id": str(queue.pk),
+        "task_kind": "comparison",
+        "annotator": project.pseudonym(annotator),
+        "simulated": False,
+        "propensity": 0.5,
+        "arm": for_b.arm,
+        "arm_propensity": for_b.arm_propensity,
+        "flags": [],
+    }
     assert rows_of(snapshot, "train") == [
         {
-            "prompt": for_b.task.prompt.messages,
-            "chosen": [{"role": "assistant", "content": "the second"}],
-            "rejected": [{"role": "assistant", "content": "the first"}],
-            "margin": 3.0,
-            "judgment_id": str(for_b.pk),
-            "task_id": str(for_b.task_id),
-            "annotator": project.pseudonym(annotator),
-            "simulated": False,
-            "propensity": 0.5,
-        },
-        {
-            "prompt": for_a.task.prompt.messages,
-            "chosen": [{"role": "assistant", "content": "the first"}],
-            "rejected": [{"role": "assistant", "content": "the second"}],
-            "margin": 1.0,
-            "judgment_id": str(for_a.pk),
-            "task_id": str(for_a.task_id),
-            "annotator": project.pseudonym(annotator),
-            "simulated": False,
-            "propensity": 0.5,
-        },
+            "prompt": judgment.task.prompt.messages,
+            "chosen": [{"role": "assistant", "content": chosen}],
+            "rejected": [{"role": "assistant", "content": rejected}],
+            "margin": margin,
+            "origin": "comparison",
+            "group": str(judgment.pk),
+            "judgment_id": str(judgment.pk),
+            "task_id": str(judgment.task_id),
+            **common,
+        }
+        for judgment, chosen, rejected, margin in [
+            (for_b, "the second", "the first", 3.0),
+            (for_a, "the first", "the second", 1.0),
+        ]
     ]
     assert [row["judgment_id"] for row in rows_of(snapshot, "evaluation")] == [str(held_out.pk)]
     assert set(snapshot.judgments.all()) == {for_b, for_a, held_out}
@@ -110,22 +113,26 @@ def test_the_manifest_says_what_is_inside_and_from_whom_without_naming_anybody(p
     assert manifest["annotators"] == [{"annotator": project.pseudonym(person), "simulated": False, "judgments": 1}]
     assert manifest["counts"] == {
         "judgments": 1,
-        "rows": {"train": 1, "evaluation": 0},
-        "ties_left_out": 1,
-        "rejected_left_out": 0,
-        "simulated_left_out": 0,
+        "kinds": {"comparison": 1},
+        "rows": {"preference": {"train": 1, "evaluation": 0}},
+        "compared": {"train": 1, "evaluation": 0},
+        "left_out": {"simulated": 0, "rejected": 0, "qualification": 0, "gold": 0, "repeat": 0, "tie": 1},
     }
     assert manifest["filters"]["include_simulated"] is False
     assert manifest["guidelines"] == [
         {"queue": str(queue.pk), "number": 1, "text": queue.guideline.text, "judgments": 1}
     ]
     assert [policy["number"] for policy in manifest["policies"]] == [1]
+    schema = LabelSchema.objects.get()
+    assert manifest["schemas"] == [
+        {"queue": str(queue.pk), "number": 1, "kind": "comparison", "content": schema.content, "judgments": 1}
+    ]
     assert manifest["code"].startswith("concord ")
     for name, sha256 in manifest["files"].items():
         content = (snapshot.directory / name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == sha256
         assert len(content) == manifest["bytes"][name]
-    assert set(manifest["files"]) == {"README.md", "data/train.parquet"}
+    assert set(manifest["files"]) == {"README.md", "data/preference/train.parquet"}
     for path in snapshot.directory.rglob("*"):
         assert path.is_dir() or person.username.encode() not in path.read_bytes()
     assert snapshot.manifest == {key: value for key, value in manifest.items() if key != "judgments"}
@@ -149,25 +156,28 @@ def test_more_rows_than_one_batch_are_all_there(tmp_path):
     def batches():
         for start in (0, 1_000):
             yield {
-                "train": [
+                ("sft", "train"): [
                     {
                         "prompt": [{"role": "user", "content": str(start + n)}],
-                        "chosen": [{"role": "assistant", "content": "a"}],
-                        "rejected": [{"role": "assistant", "content": "b"}],
-                        "margin": 1.0,
+                        "completion": [{"role": "assistant", "content": "a"}],
                         "judgment_id": str(start + n),
-                        "task_id": "c",
+                        "task_id": "t",
+                        "queue_id": "q",
+                        "task_kind": "demonstration",
                         "annotator": "p",
                         "simulated": False,
                         "propensity": 1.0,
+                        "arm": "priority",
+                        "arm_propensity": 1.0,
+                        "flags": [],
                     }
                     for n in range(1_000)
                 ],
-                "evaluation": [],
+                ("preference", "evaluation"): [],
             }
 
-    assert write_rows(tmp_path, batches()) == {"train": 2_000, "evaluation": 0}
-    ids = pyarrow.parquet.read_table(tmp_path / "data" / "train.parquet").column("judgment_id").to_pylist()
+    assert write_rows(tmp_path, batches()) == {"sft": {"train": 2_000, "evaluation": 0}}
+    ids = pyarrow.parquet.read_table(tmp_path / "data" / "sft" / "train.parquet").column("judgment_id").to_pylist()
     assert ids == [str(number) for number in range(2_000)]
 
 
@@ -185,8 +195,25 @@ def test_ties_rejected_and_simulated_judgments_are_left_out_and_counted(project,
     assert set(eligible_judgments(project=project)) == {kept, accepted}
     snapshot = freeze(project, curator)
     assert set(snapshot.judgments.all()) == {kept, accepted}
-    counts = snapshot.manifest["counts"]
-    assert (counts["ties_left_out"], counts["rejected_left_out"], counts["simulated_left_out"]) == (1, 1, 1)
+    left_out = snapshot.manifest["counts"]["left_out"]
+    assert {reason: count for reason, count in left_out.items() if count} == {"tie": 1, "rejected": 1, "simulated": 1}
+
+
+def test_gold_repeats_and_qualification_tests_are_left_out_and_counted(project, queue, annotator, curator):
+    kept = judge(queue, annotator, 1)
+    repeat = make_task(queue, prompt=kept.task.prompt, responses=kept.task.texts, repeat_of=kept.task)
+    make_judgment(task=repeat, annotator=annotator, preference=1)
+    gold = judge(queue, annotator, 2)
+    Gold.objects.create(task=gold.task, answer={"preference": 2}, created_by=curator)
+    judge(make_queue(project, is_qualification=True), annotator, 3)
+    snapshot = freeze(project, curator)
+    assert list(snapshot.judgments.all()) == [kept]
+    left_out = snapshot.manifest["counts"]["left_out"]
+    assert {reason: count for reason, count in left_out.items() if count} == {
+        "gold": 1,
+        "repeat": 1,
+        "qualification": 1,
+    }
 
 
 def test_simulated_judgments_are_marked_when_they_are_asked_for(project, queue, annotator, curator):
@@ -244,8 +271,19 @@ def test_judgments_of_another_project_are_never_frozen(project, queue, annotator
 def test_a_split_without_rows_has_no_file_and_no_mention(project, queue, annotator, curator):
     judge(queue, annotator, 1, split="evaluation")
     snapshot = freeze(project, curator)
-    assert [path.name for path in (snapshot.directory / "data").iterdir()] == ["evaluation.parquet"]
+    assert [path.name for path in (snapshot.directory / "data" / "preference").iterdir()] == ["evaluation.parquet"]
     assert "train.parquet" not in (snapshot.directory / "README.md").read_text()
+
+
+def test_chosen_kinds_alone_are_frozen(project, queue, annotator, curator):
+    judge(queue, annotator, 1)
+    written = make_judgment(
+        queue=make_queue(project, kind="demonstration"), annotator=annotator, answer={"text": "As I would say it."}
+    )
+    snapshot = freeze(project, curator, kinds=["demonstration"])
+    assert list(snapshot.judgments.all()) == [written]
+    assert snapshot.manifest["filters"]["kinds"] == ["demonstration"]
+    assert freeze(project, curator, name="second").manifest["filters"]["kinds"] is None
 
 
 # Refusals -----------------------------------------------------------------------------------------------
@@ -287,6 +325,12 @@ def test_a_queue_of_another_project_is_refused(project, queue, annotator, curato
     assert caught.value.field == "queues"
 
 
+def test_a_kind_that_there_is_not_is_refused(project, curator):
+    with pytest.raises(SnapshotRefused, match="'poem' is not one of comparison") as caught:
+        freeze(project, curator, kinds=["poem"])
+    assert caught.value.field == "kinds"
+
+
 # Crashes and damage -------------------------------------------------------------------------------------
 
 
@@ -303,15 +347,15 @@ def test_files_that_a_crash_left_damaged_are_put_aside(project, queue, annotator
     judge(queue, annotator, 1)
     crashed = freeze(project, curator)
     Snapshot.objects.filter(pk=crashed.pk).delete()
-    (crashed.directory / "data" / "train.parquet").write_bytes(b"half")
+    (crashed.directory / "data" / "preference" / "train.parquet").write_bytes(b"half")
     aside = set(crashed.directory.parent.glob(".damaged-*"))
     again = freeze(project, curator)
     verify_snapshot(again)
     (damaged,) = set(crashed.directory.parent.glob(".damaged-*")) - aside
-    assert (damaged / "data" / "train.parquet").read_bytes() == b"half"
+    assert (damaged / "data" / "preference" / "train.parquet").read_bytes() == b"half"
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "README.md", "data/train.parquet"])
+@pytest.mark.parametrize("name", ["manifest.json", "README.md", "data/preference/train.parquet"])
 @pytest.mark.parametrize("harm", ["change", "remove"])
 def test_a_damaged_snapshot_is_noticed_and_not_handed_out(name, harm):
     snapshot = make_snapshot()
@@ -353,7 +397,12 @@ def test_the_download_is_a_zip_of_all_files_and_the_same_every_time():
         folder = f"{snapshot.project.slug}-{snapshot.sha256[:12]}"
         assert set(archive.namelist()) == {
             f"{folder}/{name}"
-            for name in ("manifest.json", "README.md", "data/train.parquet", "data/evaluation.parquet")
+            for name in (
+                "manifest.json",
+                "README.md",
+                "data/preference/train.parquet",
+                "data/preference/evaluation.parquet",
+            )
         }
         manifest = archive.read(f"{folder}/manifest.json")
     assert hashlib.sha256(manifest).hexdigest() == snapshot.sha256

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from feedback.contract import PreferenceRow, PromptRow
+from feedback.contract import PreferenceRow, PromptRow, table_file
 from tests.tiny_model import save_tiny_model
 from training.rundir import ModelSource, RunDirectory, RunSpec
 
@@ -59,10 +59,17 @@ def easy_preferences(count: int, seed: int = 0) -> list[PreferenceRow]:
                 "rejected": [{"role": "assistant", "content": f"no {other}" + " bad" * draw.randint(0, 2)}],
                 "margin": float(draw.randint(1, 3)),
                 "judgment_id": f"judgment-{number}",
-                "task_id": f"comparison-{number}",
+                "origin": "comparison",
+                "group": f"judgment-{number}",
+                "task_id": f"task-{number}",
+                "queue_id": "queue-1",
+                "task_kind": "comparison",
                 "annotator": "annotator-1",
                 "simulated": False,
                 "propensity": 1.0,
+                "arm": "priority",
+                "arm_propensity": 1.0,
+                "flags": [],
             }
         )
     return rows
@@ -76,12 +83,12 @@ def write_snapshot(
     import pyarrow.parquet
 
     files: dict[str, str] = {}
-    (directory / "data").mkdir(parents=True)
+    (directory / "data" / "preference").mkdir(parents=True)
     for split, rows in (("train", train), ("evaluation", evaluation or [])):
         if rows:
-            path = directory / "data" / f"{split}.parquet"
+            path = directory / table_file("preference", split)
             pyarrow.parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows]), path)
-            files[f"data/{split}.parquet"] = hashlib.sha256(path.read_bytes()).hexdigest()
+            files[table_file("preference", split)] = hashlib.sha256(path.read_bytes()).hexdigest()
     manifest = json.dumps({"files": files}).encode()
     (directory / "manifest.json").write_bytes(manifest)
     return str(directory), hashlib.sha256(manifest).hexdigest()

@@ -18,12 +18,18 @@ def test_wilson_interval_matches_known_values():
 
 
 def test_ties_count_half():
-    assert accuracy([1.0, -1.0, 0.0, 0.0])["accuracy"] == 0.5
-    assert accuracy([1.0, 0.0])["accuracy"] == 0.75
+    assert accuracy([1.0, -1.0, 0.0, 0.0], ["a", "b", "c", "d"])["accuracy"] == 0.5
+    assert accuracy([1.0, 0.0], ["a", "b"])["accuracy"] == 0.75
+
+
+def test_the_pairs_of_one_ranking_count_as_one_label():
+    ranked = accuracy([1.0, 1.0, -1.0, 2.0], ["ranking", "ranking", "ranking", "comparison"])
+    assert (ranked["accuracy"], ranked["n"]) == (pytest.approx((2 / 3 + 1) / 2), 2)
+    assert (ranked["low"], ranked["high"]) == wilson_interval(2 / 3 + 1, 2)
 
 
 def test_no_label_means_no_accuracy():
-    assert accuracy([]) == {"accuracy": None, "n": 0, "low": None, "high": None}
+    assert accuracy([], []) == {"accuracy": None, "n": 0, "low": None, "high": None}
 
 
 def test_evaluating_a_reward_model_repeats_its_run_s_figures(tmp_path, reward_model, reward_run, snapshot):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
+from feedback.contract import table_file
 from tests.ml.conftest import easy_preferences, in_this_process, make_run_directory, write_snapshot
 from training.ml.chat import prompt_ids, response_ids
 from training.ml.preferences import SnapshotDamaged, read_preferences, read_split
@@ -42,7 +44,7 @@ def test_a_split_without_a_file_is_empty(tmp_path, tokenizer):
 
 
 def test_a_changed_file_is_refused(fresh):
-    path = Path(fresh[0]) / "data" / "train.parquet"
+    path = Path(fresh[0]) / "data" / "preference" / "train.parquet"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -51,13 +53,13 @@ def test_a_changed_file_is_refused(fresh):
 
 
 def test_a_changed_evaluation_file_is_refused_even_when_only_train_is_read(fresh):
-    (Path(fresh[0]) / "data" / "evaluation.parquet").write_bytes(b"")
+    (Path(fresh[0]) / "data" / "preference" / "evaluation.parquet").write_bytes(b"")
     with pytest.raises(SnapshotDamaged, match="evaluation"):
         read_split(spec_of(*fresh), "train")
 
 
 def test_a_gone_file_is_refused(fresh):
-    (Path(fresh[0]) / "data" / "train.parquet").unlink()
+    (Path(fresh[0]) / "data" / "preference" / "train.parquet").unlink()
     with pytest.raises(SnapshotDamaged, match="is gone"):
         read_split(spec_of(*fresh), "train")
 
@@ -76,7 +78,7 @@ def test_a_directory_without_a_manifest_is_refused(tmp_path):
 
 @pytest.mark.parametrize("kind", ["dpo", "reward"])
 def test_a_damaged_snapshot_ends_the_run_with_a_message(tmp_path, fresh, tiny, kind):
-    (Path(fresh[0]) / "data" / "train.parquet").write_bytes(b"PAR1")
+    (Path(fresh[0]) / "data" / "preference" / "train.parquet").write_bytes(b"PAR1")
     run = make_run_directory(
         tmp_path / "run", kind, {"steps": 1}, policy=tiny, snapshot=fresh[0], snapshot_sha256=fresh[1]
     )
@@ -111,4 +113,26 @@ def test_a_snapshot_without_train_rows_is_refused(tmp_path, tiny):
     directory, sha256 = write_snapshot(tmp_path / "snapshot", [], easy_preferences(3))
     run = make_run_directory(tmp_path / "run", "dpo", {}, policy=tiny, snapshot=directory, snapshot_sha256=sha256)
     assert in_this_process(run) == 1
-    assert "no row in its train split" in run.error()
+    assert "no preference in its train split" in run.error()
+
+
+def test_what_a_person_wrote_over_a_response_trains_but_does_not_measure(tmp_path, tokenizer):
+    train, held_out = easy_preferences(2), easy_preferences(3, seed=1)
+    train[1]["origin"], held_out[0]["origin"], held_out[1]["origin"] = "edit", "correction", "ranking"
+    directory, sha256 = write_snapshot(tmp_path / "snapshot", train, held_out)
+    learned, measured = read_preferences(spec_of(directory, sha256), tokenizer, max_length=200)
+    assert [row.origin for row in learned] == ["comparison", "edit"]
+    assert [row.origin for row in measured] == ["ranking", "comparison"]
+
+
+@pytest.mark.parametrize("kind", ["dpo", "reward"])
+def test_a_snapshot_without_preferences_is_refused_with_what_it_holds(tmp_path, tiny, kind):
+    path = tmp_path / "snapshot" / table_file("sft", "train")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"rows")
+    manifest = json.dumps({"files": {table_file("sft", "train"): hashlib.sha256(b"rows").hexdigest()}}).encode()
+    (tmp_path / "snapshot" / "manifest.json").write_bytes(manifest)
+    fields = {"snapshot": str(tmp_path / "snapshot"), "snapshot_sha256": hashlib.sha256(manifest).hexdigest()}
+    run = make_run_directory(tmp_path / "run", kind, {"steps": 1}, policy=tiny, **fields)
+    assert in_this_process(run) == 1
+    assert f"no preference rows, which a {kind} run reads; it holds sft" in run.error()

@@ -100,7 +100,7 @@ def test_a_curator_is_led_from_prompts_to_a_snapshot(project, curator):
     task = make_task(queue, prompt=prompt)
     assert titles(project, curator) == ["Waiting for people's judgments"]
     judgment = make_judgment(task=task)
-    assert titles(project, curator) == ["1 judgment not reviewed", "1 decisive judgment in no snapshot yet"]
+    assert titles(project, curator) == ["1 judgment not reviewed", "1 judgment in no snapshot yet"]
     review_judgment(judgment=judgment, reviewer=curator, accepted=True)
     make_snapshot(project)
     assert titles(project, curator) == ["All done for now"]

@@ -323,7 +323,7 @@ def test_it_tells_before_the_start_what_would_be_used(
     page = client.get(url(project, "dpo"))
     figures = {figure.label: figure.value for figure in page.context["plan"].figures}
     assert figures["Rows to train on"] == "6"
-    assert figures["Held-out rows"] == "2"
+    assert figures["Held-out labels"] == "2"
     assert figures["Passes over the rows"] == "26.7"  # 40 steps of 4 pairs over 6 rows
     asked = {**filled(project, "dpo", steps="3", gradient_accumulation="2")}
     fragment = client.get(url(project, "dpo"), asked, headers={"HX-Request": "true"})
@@ -348,7 +348,7 @@ def test_one_response_per_prompt_is_warned_of(
     client.force_login(ml_staff)
     asked = filled(project, "sample", temperatures="0.7")
     page = text(client.get(url(project, "sample"), asked, headers={"HX-Request": "true"}))
-    assert "makes no comparison" in page
+    assert "One response makes no comparison, which shows 2 to a prompt" in page
 
 
 @pytest.mark.parametrize(

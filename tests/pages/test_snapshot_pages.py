@@ -50,14 +50,14 @@ def test_the_preview_counts_what_would_be_taken_and_left_out(project, client):
     make_judgment(queue=queue, preference=0)
     make_judgment(queue=queue, annotator=simulated)
     assert counts(client, project) == {
-        "rows": 2,
+        "judgments": 2,
+        "kinds": [("Comparison", 1, 1)],
         "train": 1,
-        "evaluation": 1,
         "annotators": 2,
-        "left_out": {"tie": 1, "simulated": 1},
+        "left_out": [("by simulated annotators", 1), ("ties", 1)],
     }
-    assert counts(client, project, include_simulated="on")["rows"] == 3
-    assert counts(client, project, queues=[make_queue(project).pk])["rows"] == 0
+    assert counts(client, project, include_simulated="on")["judgments"] == 3
+    assert counts(client, project, queues=[make_queue(project).pk])["judgments"] == 0
     assert not Snapshot.objects.exists()
 
 
@@ -87,11 +87,11 @@ def test_the_page_leads_to_judgments_checkpoints_and_files(project, client):
     page = response.content.decode()
     assert response.context["manifest_bytes"] == (snapshot.directory / "manifest.json").stat().st_size
     assert snapshot.sha256 in page
-    assert "data/train.parquet" in page
+    assert "data/preference/train.parquet" in page
     assert f"{reverse('judgments', args=[project.slug])}?snapshot={snapshot.pk}" in page
     assert f"{reverse('checkpoints', args=[project.slug])}?snapshot={snapshot.pk}" in page
     assert f'hx-get="{reverse("snapshot-checkpoints", args=[project.slug, snapshot.pk])}"' in page
-    assert f'load_dataset("{project.slug}-{snapshot.sha256[:12]}")' in page.replace("&quot;", '"')
+    assert f'load_dataset("{project.slug}-{snapshot.sha256[:12]}", "preference")' in page.replace("&quot;", '"')
 
 
 def test_the_download_is_a_zip_of_the_files(project, client):
@@ -101,12 +101,14 @@ def test_the_download_is_a_zip_of_the_files(project, client):
     assert answer["Content-Disposition"].startswith("attachment; filename=")
     archive = zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content)))
     folder = f"{project.slug}-{snapshot.sha256[:12]}"
-    assert {f"{folder}/manifest.json", f"{folder}/README.md", f"{folder}/data/train.parquet"} <= set(archive.namelist())
+    assert {f"{folder}/manifest.json", f"{folder}/README.md", f"{folder}/data/preference/train.parquet"} <= set(
+        archive.namelist()
+    )
 
 
 def test_a_damaged_snapshot_is_shown_as_such_and_not_handed_out(project, client):
     snapshot = make_snapshot(project)
-    (snapshot.directory / "data" / "train.parquet").write_bytes(b"changed")
+    (snapshot.directory / "data" / "preference" / "train.parquet").write_bytes(b"changed")
     address = reverse("snapshot", args=[project.slug, snapshot.pk])
     page = client.get(address).content.decode()
     assert "not what was frozen" in page

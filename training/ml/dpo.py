@@ -16,7 +16,7 @@ from trl import DPOTrainer
 
 from training.configs import DPOConfig
 from training.ml.chat import template_digest
-from training.ml.evaluate import implicit_accuracy, logprob_margins
+from training.ml.evaluate import groups_of, implicit_accuracy, logprob_margins
 from training.ml.models import check_source, load_policy, load_tokenizer, lora_config, publish_model
 from training.ml.preferences import PreferenceTokens, read_preferences, require_train_rows
 from training.ml.trl_runs import train, trainer_arguments
@@ -94,4 +94,4 @@ def held_out_accuracy(
     policy = logprob_margins(inner, held_out, pad_id, batch_size)
     with model.disable_adapter():
         reference = logprob_margins(inner, held_out, pad_id, batch_size)
-    return implicit_accuracy(policy, reference)
+    return implicit_accuracy(policy, reference, groups_of(held_out))

@@ -9,7 +9,6 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from feedback.contract import EVALUATION
 from training.configs import EvaluateConfig
 from training.ml import CannotRun
 from training.ml.chat import template_digest
@@ -22,7 +21,7 @@ from training.ml.models import (
     merge_adapter,
     pick_device,
 )
-from training.ml.preferences import PreferenceTokens, read_split, refuse_rows_too_long, tokenize
+from training.ml.preferences import PreferenceTokens, read_compared, refuse_rows_too_long
 from training.ml.sequences import sequence_logprobs, sequence_scores
 from training.rundir import Outcome, RunDirectory, RunSpec
 
@@ -37,14 +36,21 @@ def wilson_interval(successes: float, n: int, z: float = Z_95) -> tuple[float, f
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def accuracy(margins: Sequence[float]) -> dict[str, Any]:
-    """Return {"accuracy", "n", "low", "high"} of the margins chosen - rejected; a margin of 0 counts half."""
-    n = len(margins)
+def accuracy(margins: Sequence[float], groups: Sequence[str]) -> dict[str, Any]:
+    """Return {"accuracy", "n", "low", "high"} of the margins chosen - rejected; a margin of 0 counts half.
+
+    `n` counts groups: the pairs of one ranking are one person's one word, so they count as one label, right by the
+    share of them that is. Counted one by one they would make the interval look narrower than it is.
+    """
+    right: dict[str, list[float]] = {}
+    for margin, group in zip(margins, groups, strict=True):
+        right.setdefault(group, []).append(1.0 if margin > 0 else 0.5 if margin == 0 else 0.0)
+    n = len(right)
     if n == 0:
         return {"accuracy": None, "n": 0, "low": None, "high": None}
-    right = sum(1.0 if margin > 0 else 0.5 if margin == 0 else 0.0 for margin in margins)
-    low, high = wilson_interval(right, n)
-    return {"accuracy": right / n, "n": n, "low": low, "high": high}
+    total = sum(sum(pairs) / len(pairs) for pairs in right.values())
+    low, high = wilson_interval(total, n)
+    return {"accuracy": total / n, "n": n, "low": low, "high": high}
 
 
 def reward_margins(
@@ -66,9 +72,15 @@ def logprob_margins(
     return [chosen - rejected for chosen, rejected in zip(sums[::2], sums[1::2], strict=True)]
 
 
-def implicit_accuracy(policy_margins: Sequence[float], reference_margins: Sequence[float]) -> dict[str, Any]:
+def implicit_accuracy(
+    policy_margins: Sequence[float], reference_margins: Sequence[float], groups: Sequence[str]
+) -> dict[str, Any]:
     """Return the accuracy of the reward that a policy implies: its log-probabilities over its reference's (DPO)."""
-    return accuracy([new - old for new, old in zip(policy_margins, reference_margins, strict=True)])
+    return accuracy([new - old for new, old in zip(policy_margins, reference_margins, strict=True)], groups)
+
+
+def groups_of(rows: Sequence[PreferenceTokens]) -> list[str]:
+    return [row.group for row in rows]
 
 
 def run_evaluate(run: RunDirectory, spec: RunSpec, config: EvaluateConfig) -> Outcome:
@@ -79,14 +91,15 @@ def run_evaluate(run: RunDirectory, spec: RunSpec, config: EvaluateConfig) -> Ou
     if not source.adapters:
         raise CannotRun(f"{source.base} is a base model; there is nothing to evaluate it against")
     tokenizer = load_tokenizer(source)
-    rows = tokenize(read_split(spec, EVALUATION), tokenizer, EVALUATION)
+    rows = read_compared(spec, tokenizer)
     refuse_rows_too_long(rows, config.max_length)
     run.write_progress("loading the model")
     pad_id = tokenizer.pad_token_id
     if spec.reward is not None:
         model = load_reward_model(source, tokenizer).to(pick_device()).eval()
         run.write_progress("scoring", 0, len(rows))
-        figures = accuracy(reward_margins(backbone(model), model.score, rows, pad_id, config.batch_size))
+        margins = reward_margins(backbone(model), model.score, rows, pad_id, config.batch_size)
+        figures = accuracy(margins, groups_of(rows))
     else:
         figures = policy_accuracy(run, source.base, source.adapters, tokenizer, rows, config)
     run.write_progress("done", len(rows), len(rows))
@@ -109,4 +122,4 @@ def policy_accuracy(
     for adapter in adapters:
         model = merge_adapter(model, adapter)
     run.write_progress("scoring with the policy", len(rows), 2 * len(rows))
-    return implicit_accuracy(logprob_margins(model.eval(), rows, pad_id, config.batch_size), reference)
+    return implicit_accuracy(logprob_margins(model.eval(), rows, pad_id, config.batch_size), reference, groups_of(rows))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow
 import pyarrow.parquet
 
-from feedback.contract import EVALUATION, TRAIN, PreferenceRow
+from feedback.contract import COMPARED, EVALUATION, SPLITS, TRAIN, PreferenceRow, table_file
 from training.ml import CannotRun
 from training.ml.chat import prompt_ids, refuse_too_long, response_ids
 from training.rundir import RunSpec, read_json
@@ -23,7 +23,7 @@ from training.rundir import RunSpec, read_json
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-COLUMNS = ("prompt", "chosen", "rejected", "margin", "judgment_id")
+COLUMNS = ("prompt", "chosen", "rejected", "margin", "origin", "group", "judgment_id")
 
 
 class SnapshotDamaged(CannotRun):
@@ -44,6 +44,9 @@ class PreferenceTokens:
     margin: float
     name: str
     """How a message to people calls this row."""
+    origin: str
+    group: str
+    """Rows of one group are pairs over one prompt from one judgment."""
 
     @property
     def length(self) -> int:
@@ -80,15 +83,34 @@ def file_sha256(path: Path) -> str:
 
 
 def read_split(spec: RunSpec, split: str) -> list[PreferenceRow]:
-    """Return the rows of one split of the run's verified snapshot; a split without a file is empty."""
-    name = f"data/{split}.parquet"
-    if name not in verify_snapshot(spec):
+    """Return the preference rows of one split of the run's verified snapshot; a split without a file is empty.
+
+    Raises NothingToLearnFrom for a snapshot of other tables alone.
+    """
+    files = verify_snapshot(spec)
+    if not any(table_file("preference", each) in files for each in SPLITS):
+        there = sorted({Path(name).parent.name for name in files if name.startswith("data/")})
+        raise NothingToLearnFrom(
+            f"the snapshot has no preference rows, which a {spec.kind} run reads; it holds "
+            f"{', '.join(there) or 'no rows at all'}"
+        )
+    name = table_file("preference", split)
+    if name not in files:
         return []
     path = Path(spec.snapshot) / name
     try:
         return pyarrow.parquet.read_table(path, columns=list(COLUMNS)).to_pylist()
     except (pyarrow.ArrowException, KeyError) as error:
         raise SnapshotDamaged(f"{path} is not a table of preferences: {error}") from error
+
+
+def read_compared(spec: RunSpec, tokenizer: PreTrainedTokenizerBase) -> list[PreferenceTokens]:
+    """Return the evaluation rows whose two responses a person compared, for measuring agreement with people.
+
+    A text that a person wrote over a model's is better than it by construction; nobody said so of the two.
+    """
+    rows = tokenize(read_split(spec, EVALUATION), tokenizer, EVALUATION)
+    return [row for row in rows if row.origin in COMPARED]
 
 
 def tokenize(
@@ -101,6 +123,8 @@ def tokenize(
             rejected=response_ids(tokenizer, row["rejected"][-1]["content"]),
             margin=float(row["margin"]),
             name=f"{split} row {number} (judgment {row['judgment_id']})",
+            origin=row["origin"],
+            group=row["group"],
         )
         for number, row in enumerate(rows, start=1)
     ]
@@ -109,9 +133,12 @@ def tokenize(
 def read_preferences(
     spec: RunSpec, tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> tuple[list[PreferenceTokens], list[PreferenceTokens]]:
-    """Return (train, evaluation) as tokens. Raises SnapshotDamaged, or TooLong when a row of either does not fit."""
+    """Return (train, evaluation) as tokens. Raises SnapshotDamaged, or TooLong when a row of either does not fit.
+
+    The evaluation rows are those of `read_compared`.
+    """
     train = tokenize(read_split(spec, TRAIN), tokenizer, TRAIN)
-    evaluation = tokenize(read_split(spec, EVALUATION), tokenizer, EVALUATION)
+    evaluation = read_compared(spec, tokenizer)
     refuse_rows_too_long([*train, *evaluation], max_length)
     return train, evaluation
 
@@ -123,5 +150,5 @@ def refuse_rows_too_long(rows: Sequence[PreferenceTokens], max_length: int) -> N
 def require_train_rows(train: Sequence[PreferenceTokens]) -> None:
     if not train:
         raise NothingToLearnFrom(
-            "the snapshot has no row in its train split; label more comparisons whose prompts are not held out"
+            "the snapshot has no preference in its train split; label more tasks whose prompts are not held out"
         )

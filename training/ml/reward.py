@@ -15,7 +15,7 @@ from trl import RewardTrainer
 
 from training.configs import RewardConfig
 from training.ml.chat import template_digest
-from training.ml.evaluate import accuracy, reward_margins
+from training.ml.evaluate import accuracy, groups_of, reward_margins
 from training.ml.models import (
     backbone,
     check_source,
@@ -76,4 +76,4 @@ def run_reward(run: RunDirectory, spec: RunSpec, config: RewardConfig) -> Outcom
     inner = trained.get_base_model().eval()
     margins = reward_margins(backbone(inner), inner.score, held_out, tokenizer.pad_token_id, config.batch_size)
     run.write_progress("done", step, config.steps)
-    return Outcome(status, step, sha256, template_digest(tokenizer), accuracy(margins))
+    return Outcome(status, step, sha256, template_digest(tokenizer), accuracy(margins, groups_of(held_out)))
