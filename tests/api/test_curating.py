@@ -172,7 +172,7 @@ def test_a_snapshot_is_frozen_shown_and_downloaded(api, project):
     assert answer.status_code == 201
     shown = answer.json()
     assert (shown["judgments"], shown["project"], len(shown["sha256"])) == (3, project.slug, 64)
-    assert shown["manifest"]["counts"]["rows"] == {"train": 2, "evaluation": 1}
+    assert shown["manifest"]["counts"]["rows"]["preference"] == {"train": 2, "evaluation": 1}
     assert api.get(f"snapshots/{shown['id']}/").json() == shown
     assert api.get(f"projects/{project.slug}/snapshots/").json()["results"] == [shown]
     archive = api.get(f"snapshots/{shown['id']}/download/")

@@ -204,7 +204,7 @@ def test_gold_repeats_and_qualification_tests_are_left_out_and_counted(project, 
     repeat = make_task(queue, prompt=kept.task.prompt, responses=kept.task.texts, repeat_of=kept.task)
     make_judgment(task=repeat, annotator=annotator, preference=1)
     gold = judge(queue, annotator, 2)
-    Gold.objects.create(task=gold.task, answer={"preference": 2}, created_by=curator)
+    Gold.objects.create(task=gold.task, queue=queue, answer={"preference": 2}, created_by=curator)
     judge(make_queue(project, is_qualification=True), annotator, 3)
     snapshot = freeze(project, curator)
     assert list(snapshot.judgments.all()) == [kept]
