@@ -16,6 +16,7 @@ from feedback.models.append_only import AppendOnlyModel
 from feedback.models.people import User, new_id
 from feedback.models.prompts import Prompt, Response
 from feedback.models.queues import Guideline, LabelSchema, Queue, QueuePolicy
+from feedback.models.state_field import StateField
 
 
 class Task(models.Model):
@@ -159,7 +160,7 @@ class Assignment(models.Model):
         related_name="reserved_assignments",
         help_text="The only person who can claim it: a curator gave it to them, or it was made for them.",
     )
-    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
+    state = StateField(max_length=10, choices=State.choices, default=State.OPEN)
     opened_at = models.DateTimeField(
         default=timezone.now, help_text="When it was made, or became free again by anything but time."
     )

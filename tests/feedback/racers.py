@@ -76,6 +76,37 @@ def fill_queue(tasks: int, overlap: int, annotators: int) -> dict[str, Any]:
     return {"queue": str(queue.pk), "annotators": people}
 
 
+def fill_long_queue(tasks: int, rules: dict[str, Any], analyzed: bool) -> dict[str, Any]:
+    from django.db import connection
+
+    from benchmarks.queue_rows import fill
+    from feedback.models import User
+
+    filled = fill(comparisons=tasks, overlap=1, people=1, rules=rules)
+    if analyzed:
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
+    return {"queue": filled["queues"][0], "annotator": User.objects.latest("pk").pk}
+
+
+def claim_plans(queue: str, annotator: int) -> list[list[str]]:
+    """Claim, and return the plan of every statement by which that read slots, line by line."""
+    from django.db import connection
+
+    plans: list[list[str]] = []
+    sqlite = connection.vendor == "sqlite"
+
+    def explain(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("SELECT") and "feedback_assignment" in sql:
+            execute(f"{'EXPLAIN QUERY PLAN' if sqlite else 'EXPLAIN'} {sql}", params, many, context)
+            plans.append([str(row[-1]) for row in context["cursor"].fetchall()])
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(explain):
+        assert claim(queue, annotator) is not None
+    return plans
+
+
 def claim(queue: str, annotator: int) -> str | None:
     from django.utils import timezone
 
@@ -197,7 +228,17 @@ def count(model: str, **where: Any) -> int:
 ACTIONS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
-        *(migrate, fill_queue, claim, claim_and_judge_all, hold_slot, expire, more_annotators),
+        *(
+            migrate,
+            fill_queue,
+            fill_long_queue,
+            claim,
+            claim_plans,
+            claim_and_judge_all,
+            hold_slot,
+            expire,
+            more_annotators,
+        ),
         *(submit, revise, labelled_project, freeze, load_prompts, count),
     )
 }
