@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import Count, Exists, OuterRef
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from feedback.access import roles_of
-from feedback.claims import held_slot, next_slots
 from feedback.models import Assignment, Judgment, Project, Queue, Response, Role, User
 from feedback.snapshots import eligible_judgments
+from rlhf_site.annotator_steps import annotator_steps
+from rlhf_site.steps import Step
 from training.models import Checkpoint, Run
 from training.watching import worker_is_alive
 
 RECENT = timedelta(days=7)
-
-
-@dataclass(frozen=True)
-class Step:
-    title: str
-    detail: str
-    url: str = ""
-    action: str = ""
-    tag: str = ""
-    """One word beside the title: `live`, `failed`, `blocked`, `rejected`, `paused`."""
 
 
 def next_steps(*, project: Project, person: User, now: datetime) -> list[Step]:
@@ -44,48 +35,7 @@ def next_steps(*, project: Project, person: User, now: datetime) -> list[Step]:
         steps.append(Step("Invite people", "You are the only member so far.", members, "Members"))
     if not steps and Role.CURATOR in roles:
         steps += waiting_steps(project, "each judgment comes to you for review")
-    return steps or [Step("All done for now", "Nothing waits for you here. Come back later.")]
-
-
-def annotator_steps(project: Project, person: User, now: datetime) -> Iterator[Step]:
-    queues = project.queues.exclude(state=Queue.State.CLOSED).order_by("id")
-    waiting_elsewhere = 0
-    for queue in queues:
-        url = reverse("label", args=[queue.pk])
-        held = held_slot(queue=queue, annotator=person, now=now)
-        if held is not None and held.lease_expires_at is not None:
-            left = max(1, int((held.lease_expires_at - now).total_seconds() // 60))
-            yield Step(
-                f"Go on in {queue.name}", f"A comparison is kept for you for another {left} min.", url, "Continue"
-            )
-            continue
-        if queue.state != Queue.State.OPEN:
-            continue
-        waiting = next_slots(queue=queue, annotator=person, now=now).values("task").distinct().count()
-        waiting_elsewhere += waiting
-        if waiting:
-            yield Step(
-                f"{plural(waiting, 'comparison')} {'waits' if waiting == 1 else 'wait'} in {queue.name}",
-                "Read the prompt and two responses, say which one is better.",
-                url,
-                "Start labeling",
-            )
-    rejected = own_rejected(project, person)
-    if rejected is not None:
-        review = rejected.reviews.filter(accepted=False).first()
-        yield Step(
-            f"Look again at a judgment of yours in {rejected.queue.name}",
-            review.reason if review is not None else "A curator rejected it.",
-            reverse("label-revise", args=[rejected.queue_id, rejected.pk]),
-            "Look again",
-            "rejected",
-        )
-
-
-def own_rejected(project: Project, person: User) -> Judgment | None:
-    """Return the person's newest judgment that stands rejected and is not revised yet."""
-    mine = person.judgments.in_project(project).current().rejected()
-    return mine.exclude(queue__state=Queue.State.CLOSED).select_related("queue").first()
+    return steps or [Step(_("All done for now"), _("Nothing waits for you here. Come back later."))]
 
 
 def curator_steps(project: Project) -> Iterator[Step]:

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from feedback.claims import BadSkip, LeaseLost, QueueNotOpen, SlotGone, claim_next, reclaim, renew_lease, skip
+from feedback.eligibility import NotEligible
 from feedback.judging import (
     AlreadyJudged,
     BadJudgment,
@@ -58,10 +59,12 @@ def task_ahead(request: SignedInRequest, queue: Queue) -> HttpResponse:
         beside = {uuid.UUID(given) for given in request.GET.getlist("beside")[:10]}
     except ValueError:
         return refusal("malformed", "beside holds ids of assignments", status=400)
+    if queue.is_qualification:
+        return HttpResponse(status=204)  # any judgment may decide the test, and the page then says so at once
     now = timezone.now()
     try:
         slot = claim_next(queue=queue, annotator=request.user, now=now, beside=beside)
-    except QueueNotOpen:
+    except (QueueNotOpen, NotEligible):
         slot = None
     if slot is None or slot.pk in beside:
         return HttpResponse(status=204)

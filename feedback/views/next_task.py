@@ -11,9 +11,12 @@ from django.shortcuts import redirect
 from django.utils import timezone
 
 from feedback.claims import QueueNotOpen, claim_next
+from feedback.eligibility import NotEligible
 from feedback.models import Queue
+from feedback.own_queues import own_queues
 from feedback.own_work import own_progress
-from feedback.views.label_page import answer, task_context
+from feedback.qualifying import standing
+from feedback.views.label_page import answer, last_judgment_id, task_context
 from feedback.views.requests import SignedInRequest
 
 
@@ -31,16 +34,23 @@ def next_task(
         return redirect("label", queue.pk)
     now = timezone.now()
     shared: dict[str, Any] = {"announce": announce, "problem": problem, "skipped": skipped or named_skip(request)}
+    test = standing(queue=queue, person=request.user) if queue.is_qualification else None
+    if test is not None and test.decision is not None:
+        over = {**shared, **rest(request, queue, now), "test": test, "opens": opened_by(queue)}
+        return answer(request, queue, "_test_over.html", over)
     try:
         slot = claim_next(queue=queue, annotator=request.user, now=now)
     except QueueNotOpen:
         return answer(request, queue, "_no_task.html", {**shared, **rest(request, queue, now), "not_open": True})
+    except NotEligible as error:
+        context = {**shared, **rest(request, queue, now), "code": error.code, "policy": queue.policy}
+        return answer(request, queue, "_not_eligible.html", context)
     if slot is None:
-        return answer(request, queue, "_no_task.html", {**shared, **rest(request, queue, now)})
+        return answer(request, queue, "_no_task.html", {**shared, **rest(request, queue, now), "test": test})
     context = task_context(queue=queue, slot=slot, annotator=request.user, now=now)
     seen = request.POST.get("guideline", "")
     context["guideline_swap"] = bool(request.htmx) and seen != str(context["guideline_number"])
-    return answer(request, queue, "_task.html", {**context, **shared}, status=status)
+    return answer(request, queue, "_task.html", {**context, **shared, "test": test}, status=status)
 
 
 def named_skip(request: SignedInRequest) -> uuid.UUID | None:
@@ -52,13 +62,16 @@ def named_skip(request: SignedInRequest) -> uuid.UUID | None:
 
 
 def rest(request: SignedInRequest, queue: Queue, now: datetime) -> dict[str, Any]:
-    """Return what the page without a task says."""
+    """Return what a page without a task says: how far the person is, and where work waits for them."""
     others = Queue.objects.for_annotator(request.user).open().exclude(pk=queue.pk).in_force()
+    elsewhere = own_queues(queues=others, annotator=request.user, now=now)
     return {
         "progress": own_progress(queue=queue, annotator=request.user, now=now),
-        "elsewhere": [
-            (other, progress)
-            for other in others[:10]
-            if (progress := own_progress(queue=other, annotator=request.user, now=now)).left
-        ],
+        "elsewhere": [own for own in elsewhere if own.has_work][:10],
+        "last_judgment_id": last_judgment_id(queue=queue, annotator=request.user),
     }
+
+
+def opened_by(test: Queue) -> list[Queue]:
+    """Return the open queues of the project that ask for this test."""
+    return list(Queue.objects.filter(project=test.project, policy__qualification=test).open().order_by("name"))

@@ -38,7 +38,7 @@ def test_the_home_lists_the_projects_of_the_person_with_their_steps(project, ann
     client.force_login(annotator)
     page = client.get(reverse("home")).content.decode()
     assert project.name in page
-    assert "1 comparison waits in Round one" in page
+    assert "1 task waits in Round one" in page
     assert "Start labeling" in page
     assert "Elsewhere" not in page
 
