@@ -201,10 +201,8 @@ class RulesForm(forms.Form):
 
 def is_chosen(field: BoundField) -> bool:
     """Tell whether a rule is not at its default, or is refused."""
-    default = default_rules().get(field.name)
-    as_text = "" if default in (None, []) else str(default)
-    value = field.value()
-    return bool(field.errors) or ("" if value in (None, "", []) else str(value)) != as_text.replace("False", "")
+    value, default = field.value(), default_rules().get(field.name)
+    return bool(field.errors) or str(value or "") != str(default or "")
 
 
 def rules_of(policy: QueuePolicy) -> Mapping[str, Any]:

@@ -42,9 +42,9 @@ def settle_skip(*, skip: Skip, settlement: str, settled_by: User, now: datetime)
     return skip
 
 
-def open_again(*, task_id: object, now: datetime) -> None:
-    """Open the slots of a task that a review withdrew; those of gold stay withdrawn."""
-    if not Gold.objects.filter(task=task_id).exists():
-        Assignment.objects.filter(task=task_id, state=Assignment.State.WITHDRAWN, slot__isnull=False).update(
-            state=Assignment.State.OPEN, opened_at=now
-        )
+def open_again(*, task_id: object, now: datetime) -> int:
+    """Open the slots of a task that were withdrawn, and return how many; those of gold stay withdrawn."""
+    if Gold.objects.filter(task=task_id).exists():
+        return 0
+    withdrawn = Assignment.objects.filter(task=task_id, state=Assignment.State.WITHDRAWN, slot__isnull=False)
+    return withdrawn.update(state=Assignment.State.OPEN, opened_at=now)

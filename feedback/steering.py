@@ -12,6 +12,7 @@ from django.db import transaction
 from feedback.claims import FREED
 from feedback.models import Assignment, Queue, Response, Skip, Task, User
 from feedback.refusals import Refusal
+from feedback.settling import AlreadySettled, open_again
 
 PRIORITY_LIMIT = 1_000_000
 CHUNK = 500
@@ -74,6 +75,7 @@ def withdraw_task(*, task: Task, withdrawn_by: User, now: datetime) -> int:
 
     Skips of it that are up for review are settled as left out, so that no annotator brings it back.
     """
+    lock(task)
     withdrawn = task.assignments.claimable(now).update(**{**FREED, "state": Assignment.State.WITHDRAWN})
     settle(task, "discard", withdrawn_by, now)
     return withdrawn
@@ -81,19 +83,38 @@ def withdraw_task(*, task: Task, withdrawn_by: User, now: datetime) -> int:
 
 @transaction.atomic
 def return_task(*, task: Task, returned_by: User, now: datetime) -> int:
-    """Open the slots of the task that were taken out; returns how many."""
-    returned = task.assignments.filter(state=Assignment.State.WITHDRAWN).update(state=Assignment.State.OPEN)
+    """Open the slots of the task that were taken out; returns how many. Gold stays out: it is handed out unseen."""
+    lock(task)
+    returned = open_again(task_id=task.pk, now=now)
     settle(task, "return", returned_by, now)
     return returned
 
 
+def lock(task: Task) -> None:
+    """Let no curator settle the task at the same time."""
+    Task.objects.select_for_update(no_key=True).get(pk=task.pk)
+
+
 def settle(task: Task, settlement: str, settled_by: User, now: datetime) -> None:
-    Skip.objects.filter(task=task, kind=Skip.Kind.REVIEW, taken_back_at__isnull=True, settled_at__isnull=True).update(
-        settlement=settlement, settled_by=settled_by, settled_at=now
-    )
+    up = Skip.objects.up_for_review().filter(task=task)
+    up.update(settlement=settlement, settled_by=settled_by, settled_at=now)
+
+
+NAMING_SETTLEMENTS = ("discard", "leave")
 
 
 @transaction.atomic
-def withdraw_tasks_with(*, response: Response, withdrawn_by: User, now: datetime) -> int:
-    """Take out the free slots of every task that shows the response, in all queues; returns how many slots."""
-    return sum(withdraw_task(task=task, withdrawn_by=withdrawn_by, now=now) for task in response.tasks.all())
+def settle_naming(*, response: Response, settlement: str, settled_by: User, now: datetime) -> int:
+    """Decide of a response that names its model: take out its tasks ("discard"), or let it stay ("leave").
+
+    Returns how many slots were taken out, over all queues; what was judged stays. Raises SteeringRefused,
+    AlreadySettled.
+    """
+    if settlement not in NAMING_SETTLEMENTS:
+        raise SteeringRefused("settlement", f"{settlement!r} is not one of {', '.join(NAMING_SETTLEMENTS)}")
+    waiting = Response.objects.naming_itself().filter(pk=response.pk, naming_settled_at__isnull=True)
+    if not waiting.update(naming_settlement=settlement, naming_settled_by=settled_by, naming_settled_at=now):
+        raise AlreadySettled("another curator has decided this, or the response names nobody")
+    if settlement == "leave":
+        return 0
+    return sum(withdraw_task(task=task, withdrawn_by=settled_by, now=now) for task in response.tasks.all())

@@ -54,6 +54,15 @@ class Prompt(models.Model):
         return self.messages[-1]["content"]
 
 
+class ResponseQuerySet(models.QuerySet["Response"]):
+    def naming_itself(self) -> ResponseQuerySet:
+        """Those that give away what model wrote them."""
+        return self.exclude(names_itself="")
+
+    def in_project(self, project: Project) -> ResponseQuerySet:
+        return self.filter(prompt__project=project)
+
+
 class Response(models.Model):
     """A text that answers a prompt, and who wrote it."""
 
@@ -76,12 +85,27 @@ class Response(models.Model):
         blank=True,
         help_text="Words in which the text gives away what model wrote it; a curator sees them, no annotator does.",
     )
+    naming_settlement = models.CharField(
+        max_length=10,
+        blank=True,
+        choices=[("discard", "Its tasks are taken out"), ("leave", "It may stay")],
+        help_text="What a curator decided of a response that names its model; empty while nobody has.",
+    )
+    naming_settled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    naming_settled_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ResponseQuerySet.as_manager()
 
     class Meta:
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(fields=["prompt", "origin"], name="response_once_per_origin"),
+        ]
+        indexes = [
+            models.Index(fields=["-id"], condition=~models.Q(names_itself=""), name="response_naming_itself"),
         ]
 
     def __str__(self) -> str:

@@ -46,7 +46,8 @@ def in_words(schema: Schema, preference: int | None, content: Mapping[str, Any])
     if schema.kind == TaskKind.RATING:
         return ratings_in_words(schema, content.get("ratings", []))
     if schema.kind == TaskKind.CONVERSATION:
-        return "Conversation"
+        turns = len(content.get("turns", []))
+        return f"Conversation of {turns} turn{'' if turns == 1 else 's'}"
     length = len(content.get("text", ""))
     return f"{length:,} character{'' if length == 1 else 's'} written"
 
@@ -131,22 +132,19 @@ def changes_of(judgment: Judgment) -> list[Piece]:
 
 def turns_of(judgment: Judgment) -> list[dict[str, Any]]:
     """Return the turns of a conversation: what was said, both answers with who wrote them, and the choice."""
-    found = (
-        Turn.objects.filter(task_id=judgment.task_id, annotator_id=judgment.annotator_id)
-        .select_related("prompt", "first", "second")
-        .order_by("number")
-    )
+    found = Turn.objects.of_talk(judgment.task, judgment.annotator).select_related("prompt", "first", "second")
     schema = judgment.schema.asks
     return [
         {
             "turn": turn,
-            "said": turn.prompt.last_turn,
+            "said": turn.said,
             "answers": [
                 (letter, response, response.pk == turn.went_on_with_id)
                 for letter, response in (("A", turn.first), ("B", turn.second))
                 if response is not None
             ],
             "choice": preference_in_words(schema, turn.preference) if turn.preference is not None else "no choice",
+            "flags": [flag_in_words(schema, one) for one in turn.flags],
         }
         for turn in found
     ]

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from feedback.access import project_or_404
 from feedback.models import Assignment, Project, Queue, User
+from feedback.policies import policies
 from feedback.queues import QueueRefused, change_schema
 from feedback.schema_forms import SchemaEditor
 from feedback.schemas import BadSchema, Schema, TaskKind, check_schema, default_schema
@@ -63,17 +64,12 @@ def kind_or_404(name: str) -> TaskKind:
     return TaskKind(name)
 
 
-def policy_choices(project: Project) -> list[tuple[str, str]]:
-    """Return id and name of the checkpoints that can answer in a conversation."""
-    return []
-
-
 def editor_for(request: SignedInRequest, project: Project, schema: Schema) -> SchemaEditor:
     """Return the form as it was posted, or showing `schema`."""
-    policies = policy_choices(project) if schema.kind == TaskKind.CONVERSATION else []
+    choices = policies().policy_choices(project) if schema.kind == TaskKind.CONVERSATION else []
     if request.method == "POST":
-        return SchemaEditor(schema.kind, request.POST, policies=policies)
-    return SchemaEditor.showing(schema, policies=policies)
+        return SchemaEditor(schema.kind, request.POST, policies=choices)
+    return SchemaEditor.showing(schema, policies=choices)
 
 
 def button_pressed(request: SignedInRequest, editor: SchemaEditor) -> bool:

@@ -6,14 +6,15 @@ import pytest
 from django.utils import timezone
 
 from feedback.claims import SlotGone, claim_next, reclaim, skip
-from feedback.models import Assignment, Skip
+from feedback.models import Assignment, Response, Skip
+from feedback.settling import AlreadySettled
 from feedback.steering import (
     SteeringRefused,
     return_task,
     set_priority,
     set_priority_by_tag,
+    settle_naming,
     withdraw_task,
-    withdraw_tasks_with,
 )
 from tests.factories import make_assignment, make_judgment, make_member, make_prompt, make_queue, make_task
 
@@ -106,10 +107,42 @@ def test_withdrawing_settles_what_was_up_for_review_so_that_nobody_brings_it_bac
     assert states(task) == ["withdrawn"]
 
 
-def test_every_task_that_shows_a_response_is_taken_out(project, curator):
-    task = make_task(make_queue(project))
+def naming(task):
     response = task.texts[0]
+    Response.objects.filter(pk=response.pk).update(names_itself="I am ChatGPT")
+    return response
+
+
+def test_every_task_that_shows_a_response_which_names_its_model_is_taken_out(project, curator):
+    task = make_task(make_queue(project))
+    response = naming(task)
     again = make_task(make_queue(project, kind="correction"), prompt=task.prompt, responses=[response])
     other = make_task(task.queue)
-    assert withdraw_tasks_with(response=response, withdrawn_by=curator, now=timezone.now()) == 2
+    now = timezone.now()
+    assert settle_naming(response=response, settlement="discard", settled_by=curator, now=now) == 2
     assert [states(one) for one in (task, again, other)] == [["withdrawn"], ["withdrawn"], ["open"]]
+    response.refresh_from_db()
+    assert (response.naming_settlement, response.naming_settled_by) == ("discard", curator)
+
+
+def test_a_response_that_names_its_model_may_stay(project, curator):
+    task = make_task(make_queue(project))
+    assert settle_naming(response=naming(task), settlement="leave", settled_by=curator, now=timezone.now()) == 0
+    assert states(task) == ["open"]
+
+
+def test_what_is_decided_is_decided_once(project, curator):
+    task = make_task(make_queue(project))
+    response = naming(task)
+    settle_naming(response=response, settlement="leave", settled_by=curator, now=timezone.now())
+    with pytest.raises(AlreadySettled):
+        settle_naming(response=response, settlement="discard", settled_by=curator, now=timezone.now())
+    assert states(task) == ["open"]
+
+
+def test_an_unknown_decision_and_a_response_that_names_nobody_are_refused(project, curator):
+    task = make_task(make_queue(project))
+    with pytest.raises(SteeringRefused, match="settlement: 'burn' is not one of"):
+        settle_naming(response=naming(task), settlement="burn", settled_by=curator, now=timezone.now())
+    with pytest.raises(AlreadySettled):
+        settle_naming(response=task.texts[1], settlement="leave", settled_by=curator, now=timezone.now())
