@@ -11,7 +11,7 @@ from django.http import QueryDict
 
 from feedback.claims import NOTE_LENGTH_LIMIT
 from feedback.models import Skip
-from feedback.schemas import RESPONSES, TaskKind
+from feedback.schemas import RESPONSES, TURN_LIMIT, TaskKind
 
 RATING = re.compile(r"rating-(\d)-([a-z0-9_]{1,40})")
 WHOLE_NUMBER = re.compile(r"-?\d{1,3}")
@@ -41,6 +41,12 @@ class RetakeForm(DraftForm):
 class JudgmentForm(RetakeForm):
     assignment = forms.UUIDField()
     lease_token = forms.UUIDField()
+
+
+class TurnForm(JudgmentForm):
+    """Something done in turn number `turn` of a talk."""
+
+    turn = forms.IntegerField(min_value=1, max_value=TURN_LIMIT + 1)
 
 
 class RevisionForm(forms.Form):
@@ -100,6 +106,13 @@ def answer_in(posted: QueryDict, *, kind: str, responses: int) -> dict[str, Any]
         return {"ratings": ratings}
     if kind in (TaskKind.DEMONSTRATION, TaskKind.CORRECTION):
         return {"text": posted.get("text", "")}
+    if kind == TaskKind.CONVERSATION:
+        unsent = {
+            "preference": number(posted.get("preference")),
+            "message": posted.get("message", ""),
+            "turn": number(posted.get("turn")),
+        }
+        return {name: value for name, value in unsent.items() if value not in (None, "")}
     return {}
 
 

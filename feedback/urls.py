@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from feedback.views import annotator, judgments, members, prompts, queue_open, queue_rules, queues, schema, snapshots
+from feedback.views import (
+    annotator,
+    judgments,
+    members,
+    prompts,
+    queue_open,
+    queue_rules,
+    queues,
+    schema,
+    snapshots,
+    talking,
+)
 
 IN_PROJECT = "p/<slug:project>/"
 
@@ -33,4 +44,5 @@ urlpatterns = [
     path(f"{IN_PROJECT}members/add/", members.member_add, name="member-add"),
     path(f"{IN_PROJECT}members/remove/", members.member_remove, name="member-remove"),
     *annotator.urlpatterns,
+    *talking.urlpatterns,
 ]

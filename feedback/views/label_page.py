@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 
 from feedback.access import check
+from feedback.conversations import open_talk
 from feedback.markdown import render_document
 from feedback.models import Assignment, Guideline, GuidelineReading, Judgment, Queue, Skip, User
 from feedback.own_work import entered as typed
@@ -22,6 +23,7 @@ from feedback.own_work import own_progress
 from feedback.schemas import TaskKind
 from feedback.views.label_parts import parts
 from feedback.views.requests import SignedInRequest
+from feedback.views.talk_parts import talk_context
 
 P = ParamSpec("P")
 View = Callable[Concatenate[SignedInRequest, Queue, P], HttpResponse]
@@ -83,10 +85,12 @@ def task_context(
     now: datetime,
     entered: Mapping[str, Any] | None = None,
     ahead: bool = False,
+    again: bool = False,
 ) -> dict[str, Any]:
     """Return all that the page of a held slot shows; `entered` stands in for the stored draft.
 
     Of a task that is fetched `ahead`, what the page shows already is left out: progress and the last judgment.
+    Of a talk, `again` shows the last choice to be made anew.
     """
     assert slot.schema is not None, "a held slot has its schema"
     assert slot.guideline is not None, "a held slot has its guideline"
@@ -112,9 +116,8 @@ def task_context(
         context |= {"progress": own_progress(queue=queue, annotator=annotator, now=now), "last_judgment_id": last}
         context |= guideline_context(slot.guideline, annotator)
     if schema.kind == TaskKind.CONVERSATION:
-        from feedback.conversations import page_context
-
-        context |= page_context(slot=slot, annotator=annotator)
+        open_talk(slot=slot, now=now)  # whoever sees the opening for the first time begins the talk
+        context |= talk_context(slot=slot, annotator=annotator, entered=entered, now=now, again=again)
     return context
 
 

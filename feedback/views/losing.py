@@ -37,7 +37,7 @@ def lost(request: SignedInRequest, queue: Queue, task: Task, now: datetime, *, p
     context = {
         "task_id": task.pk,
         "choice": in_words(schema, partly or Answer()),
-        "texts": [text for name in ("text", "edited") if (text := str(said["answer"].get(name) or ""))],
+        "texts": [text for name in ("text", "edited", "message") if (text := str(said["answer"].get(name) or ""))],
         "rationale": said["rationale"],
         "flag_words": flags_in_words(schema, said["flags"]),
         "kept": kept_fields(request.POST),

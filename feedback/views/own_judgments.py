@@ -20,11 +20,13 @@ from feedback.label_forms import RevisionForm, said_in
 from feedback.models import Judgment, Queue, Review
 from feedback.models.judgments import JudgmentQuerySet
 from feedback.own_work import credible_revision_seconds
+from feedback.schemas import TaskKind
 from feedback.views.label_page import guideline_context, in_queue
 from feedback.views.label_parts import flags_in_words, in_words, parts
 from feedback.views.losing import first_problem
 from feedback.views.next_task import next_task
 from feedback.views.requests import SignedInRequest
+from feedback.views.talk_parts import finished_talk
 
 PAGE = 50
 SEARCH_LIMIT = 200
@@ -143,5 +145,7 @@ def revision_page(
         "problem": first_problem(form) if form else "",
         "in_place": bool(request.htmx),
     }
+    if judgment.schema.asks.kind == TaskKind.CONVERSATION:
+        context |= finished_talk(task=judgment.task, annotator=request.user, schema=judgment.schema.asks)
     template = "feedback/annotator/_revise.html" if request.htmx else "feedback/annotator/revise.html"
     return render(request, template, context, status=status)
