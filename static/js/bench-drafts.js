@@ -7,7 +7,7 @@
   const KEEP_MS = 14 * 24 * 3600 * 1000;
   const PREFIX = "concord:draft:";
   const TECHNICAL = new Set([
-    "csrfmiddlewaretoken", "assignment", "lease_token", "task", "shown", "submission_id", "guideline", "active_seconds", "back",
+    "csrfmiddlewaretoken", "assignment", "lease_token", "task", "shown", "submission_id", "guideline", "active_seconds", "back", "turn",
   ]);
   const { find, judge, word, kept } = bench;
 

@@ -42,7 +42,9 @@
     true
   );
 
-  const ofTask = (event) => event.target instanceof Element && event.target.closest("#task");
+  // Not what a talk asks for by itself while it waits: that is no doing of the person's.
+  const ofTask = (event) =>
+    event.target instanceof Element && !event.target.matches("[data-live]") && event.target.closest("#task");
 
   document.addEventListener("htmx:before:request", (event) => {
     if (!ofTask(event)) return;
@@ -50,7 +52,8 @@
     find("#task").setAttribute("aria-busy", "true");
   });
 
-  document.addEventListener("htmx:finally:request", () => {
+  document.addEventListener("htmx:finally:request", (event) => {
+    if (event.target instanceof Element && event.target.matches("[data-live]")) return;
     if (bench.now) bench.now.sending = false;
     find("#task")?.removeAttribute("aria-busy");
   });
