@@ -47,7 +47,11 @@ class WrittenAnswerSerializer(serializers.Serializer):
 
 
 class ConversationAnswerSerializer(serializers.Serializer):
-    """Empty: the turns are stored as they happen."""
+    """Empty: the turns are stored as they happen. A draft holds what is not sent yet."""
+
+    message = serializers.CharField(required=False, allow_blank=True)
+    turn = serializers.IntegerField(required=False, help_text="Number of the turn that the draft is for.")
+    preference = serializers.IntegerField(required=False, allow_null=True)
 
 
 @extend_schema_field(

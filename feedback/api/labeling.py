@@ -30,6 +30,7 @@ from feedback.api.task_serializers import (
     TaskSerializer,
 )
 from feedback.claims import BadSkip, LeaseLost, QueueNotOpen, SlotGone, claim_next, reclaim, renew_lease, skip
+from feedback.conversations import open_talk
 from feedback.judging import (
     AlreadyJudged,
     BadJudgment,
@@ -197,6 +198,7 @@ def shown_task(slot: Assignment, annotator: User) -> dict[str, Any]:
     """Return all that a person gets of a task, in the order in which they see it (`TaskSerializer`)."""
     assert slot.guideline is not None, "a held slot has its guideline"
     assert slot.schema is not None, "a held slot has its schema"
+    open_talk(slot=slot, now=timezone.now())  # a talk whose opening is given begins with the first look at it
     stored = Draft.objects.filter(task=slot.task, annotator=annotator).first()
     kind = slot.schema.asks.kind
     return {

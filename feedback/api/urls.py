@@ -1,6 +1,6 @@
 from django.urls import path
 
-from feedback.api import judgments, labeling, own, projects, queues, snapshots
+from feedback.api import judgments, labeling, own, projects, queues, snapshots, talking
 
 urlpatterns = [
     path("projects/", projects.ProjectList.as_view(), name="api-projects"),
@@ -20,6 +20,10 @@ urlpatterns = [
     path("assignments/<uuid:assignment>/submit/", labeling.submit, name="api-submit"),
     path("assignments/<uuid:assignment>/skip/", labeling.pass_over, name="api-skip"),
     path("assignments/<uuid:assignment>/renew/", labeling.renew, name="api-renew"),
+    path("assignments/<uuid:assignment>/talk/", talking.talk, name="api-talk"),
+    path("assignments/<uuid:assignment>/talk/say/", talking.turn_say, name="api-turn-say"),
+    path("assignments/<uuid:assignment>/talk/choose/", talking.turn_choose, name="api-turn-choose"),
+    path("assignments/<uuid:assignment>/talk/retry/", talking.turn_retry, name="api-turn-retry"),
     path("tasks/<uuid:task>/draft/", labeling.DraftOfTask.as_view(), name="api-draft"),
     path("tasks/<uuid:task>/reclaim/", labeling.take_back, name="api-reclaim"),
     path("judgments/<uuid:judgment>/review/", judgments.judgment_review, name="api-judgment-review"),
