@@ -184,7 +184,7 @@ class RunForm(forms.Form):
             max_length=GUIDELINE_LENGTH_LIMIT,
             required=is_new,
             initial=latest_guideline(self.project),
-            help_text="Markdown. Taken from the newest queue.",
+            help_text="Markdown. Taken from the newest queue of comparisons.",
             widget=forms.Textarea(attrs={"rows": 7, "class": "code-input"}),
         )
 

@@ -12,6 +12,7 @@ from django.db import transaction
 from feedback.contract import EVALUATION, TRAIN
 from feedback.models import Project, Queue, Snapshot, User
 from feedback.queues import open_queue
+from feedback.schemas import TaskKind
 from training.configs import BadConfig, parse_config
 from training.models import Checkpoint, Run
 from training.runs import start_run
@@ -86,6 +87,6 @@ def start_chosen_run(
 
 
 def latest_guideline(project: Project) -> str:
-    """Return the current guidelines of the project's newest queue; empty when it has none."""
-    queue = project.queues.order_by("-pk").first()
-    return queue.guideline.text if queue is not None else ""
+    """Return the current guidelines of the project's newest queue of comparisons; empty when it has none."""
+    queue = project.queues.filter(kind=TaskKind.COMPARISON).select_related("guideline").order_by("-pk").first()
+    return queue.guideline.text if queue is not None and queue.guideline is not None else ""

@@ -8,44 +8,17 @@ import pyarrow.parquet
 import pytest
 from django.utils import timezone
 
-from feedback.answers import Answer, to_shown
 from feedback.contract import TABLES
-from feedback.judging import submit_judgment
-from feedback.models import Judgment, Project, Snapshot, Turn, User
+from feedback.models import Project, Snapshot, User
 from feedback.snapshots import freeze_snapshot
-from tests.factories import make_assignment, make_judgment, make_prompt, make_queue, make_response, make_task
+from tests.every_kind import judge, judge_everything, make_turn, talk_over
+from tests.factories import make_judgment, make_queue
 
 pytestmark = pytest.mark.django_db
 
 
 def said(text: str) -> list[dict[str, str]]:
     return [{"role": "assistant", "content": text}]
-
-
-def judge(
-    project: Project, annotator: User, kind: str, texts: tuple[str, ...] = (), *, split: str = "train", **overrides: Any
-) -> Judgment:
-    """A judgment whose `answer` and `flags` are given in response order, whatever order the person saw."""
-    schema = overrides.pop("schema", None)
-    queue = overrides.pop("queue", None) or make_queue(project, kind=kind, **({"schema": schema} if schema else {}))
-    prompt = make_prompt(project, split=split)
-    task = make_task(queue, prompt=prompt, responses=[make_response(prompt, text) for text in texts])
-    slot = make_assignment(task, annotator)
-    answer = overrides.pop("answer")
-    content = {name: value for name, value in answer.items() if name != "preference"}
-    flags = [{"kind": "", "response": None, **flag} for flag in overrides.pop("flags", ())]
-    shown = to_shown(Answer(answer.get("preference"), content, flags=flags), slot.display_order)
-    return submit_judgment(
-        assignment_id=slot.pk,
-        annotator=annotator,
-        lease_token=slot.lease_token,
-        submission_id=slot.pk,
-        answer=shown.as_sent(kind),
-        flags=shown.flags,
-        active_seconds=1.0,
-        interface="page",
-        now=timezone.now(),
-    )
 
 
 def freeze(project: Project, curator: User) -> Snapshot:
@@ -210,39 +183,14 @@ def test_a_response_that_needed_no_correction_gives_no_pair(project, annotator, 
 # Conversation -----------------------------------------------------------------------------------------
 
 
-def make_turn(task: Any, annotator: User, number: int, messages: list[dict], preference: int) -> Turn:
-    prompt = task.prompt if number == 1 else make_prompt(task.queue.project, messages=messages)
-    first, second = make_response(prompt, f"first {number}"), make_response(prompt, f"second {number}")
-    return Turn.objects.create(
-        task=task,
-        annotator=annotator,
-        number=number,
-        prompt=prompt,
-        state=Turn.State.CHOSEN,
-        policies=[],
-        first=first,
-        second=second,
-        preference=preference,
-        went_on_with=second if preference > 0 else first,
-    )
-
-
 def test_a_talk_gives_a_pair_per_turn_that_was_no_tie_and_the_whole_of_it(project, annotator, curator):
-    queue = make_queue(project, kind="conversation")
-    task = make_task(queue, prompt=make_prompt(project, text="Hello?"))
-    turns, messages = [], [{"role": "user", "content": "Hello?"}]
-    for number, preference in enumerate((3, 0, -1), start=1):
-        turns.append(make_turn(task, annotator, number, list(messages), preference))
-        messages += [
-            {"role": "assistant", "content": turns[-1].went_on_with.text},
-            {"role": "user", "content": f"And {number}?"},
-        ]
-    make_turn(task, make_judgment(queue=make_queue(project)).annotator, 1, [], 2)
-    judgment = make_judgment(task=task, annotator=annotator, answer={})
+    judgment = talk_over(project, annotator, preferences=(3, 0, -1))
+    turns = list(judgment.task.turns.order_by("number"))
+    make_turn(judgment.task, make_judgment(queue=make_queue(project)).annotator, 1, [], 2)
     snapshot = freeze(project, curator)
     found = tables(snapshot)
     (talk,) = found["conversation"]
-    assert talk["messages"] == messages[:-1]
+    assert talk["messages"] == [*turns[2].prompt.messages, *said("first 3")]
     assert talk["turns"] == 3
     pairs = [row for row in found["preference"] if row["origin"] == "conversation"]
     assert [(row["chosen"], row["rejected"], row["margin"]) for row in pairs] == [
@@ -259,31 +207,16 @@ def test_a_talk_gives_a_pair_per_turn_that_was_no_tie_and_the_whole_of_it(projec
 # All of them together ---------------------------------------------------------------------------------
 
 
-def judge_everything(project: Project, annotator: User, split: str = "train") -> None:
-    """One judgment of every kind, on a prompt of `split`."""
-    judge(project, annotator, "comparison", ("one", "two"), split=split, answer={"preference": 2})
-    judge(
-        project, annotator, "ranking", ("a", "b", "c"), split=split,
-        answer={"ranks": [1, 2, 3], "not_rankable": [False] * 3},
-    )  # fmt: skip
-    rated = {"helpfulness": 4, "correctness": 4}
-    judge(
-        project, annotator, "rating", ("up", "down"), split=split,
-        answer={"ratings": [{**rated, "thumbs": 1}, {**rated, "thumbs": -1}]},
-    )  # fmt: skip
-    judge(project, annotator, "demonstration", split=split, answer={"text": "Written."})
-    judge(project, annotator, "correction", ("before",), split=split, answer={"text": "after"})
-
-
 def test_every_split_has_its_own_rows_of_every_table(project, annotator, curator):
     judge_everything(project, annotator)
     judge_everything(project, annotator, split="evaluation")
     counts = freeze(project, curator).manifest["counts"]
     assert counts["rows"] == {
-        "preference": {"train": 5, "evaluation": 5},
+        "preference": {"train": 6, "evaluation": 6},
         "ranking": {"train": 1, "evaluation": 1},
         "rating": {"train": 2, "evaluation": 2},
         "unpaired": {"train": 2, "evaluation": 2},
         "sft": {"train": 2, "evaluation": 2},
+        "conversation": {"train": 1, "evaluation": 1},
     }
-    assert counts["compared"] == {"train": 2, "evaluation": 2}
+    assert counts["compared"] == {"train": 3, "evaluation": 3}
