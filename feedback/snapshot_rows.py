@@ -25,7 +25,7 @@ from feedback.contract import (
     SftRow,
     UnpairedRow,
 )
-from feedback.models import Judgment, Project, Turn
+from feedback.models import Judgment, Project
 from feedback.schemas import Attribute, TaskKind
 
 Row = Mapping[str, Any]
@@ -40,9 +40,15 @@ def assistant(text: str) -> list[Message]:
     return [{"role": "assistant", "content": text}]
 
 
-def provenance(judgment: Judgment, project: Project, places: Sequence[int | None] = ()) -> Provenance:
+def provenance(
+    judgment: Judgment,
+    project: Project,
+    places: Sequence[int | None] = (),
+    flags: Sequence[Mapping[str, Any]] | None = None,
+) -> Provenance:
     """Return the columns that every row has. `places` are the places of the row's responses in the task, in the row's
-    order (None for a text that the person wrote); flags on other responses are left out."""
+    order (None for a text that the person wrote); flags on other responses are left out. `flags` are the judgment's
+    unless given."""
     position = {place: number for number, place in enumerate(places) if place is not None}
     return {
         "judgment_id": str(judgment.pk),
@@ -60,7 +66,7 @@ def provenance(judgment: Judgment, project: Project, places: Sequence[int | None
                 "kind": raised["kind"],
                 "response": None if raised["response"] is None else position[raised["response"]],
             }
-            for raised in judgment.flags
+            for raised in (judgment.flags if flags is None else flags)
             if raised["response"] is None or raised["response"] in position
         ],
     }
@@ -75,16 +81,14 @@ def preference_row(
     rejected: str,
     margin: float = 0.0,
     places: Sequence[int | None] = (),
-    prompt: list[Message] | None = None,
-    group: str = "",
 ) -> tuple[str, PreferenceRow]:
     return "preference", {
-        "prompt": judgment.task.prompt.messages if prompt is None else prompt,
+        "prompt": judgment.task.prompt.messages,
         "chosen": assistant(chosen),
         "rejected": assistant(rejected),
         "margin": margin,
         "origin": origin,
-        "group": group or str(judgment.pk),
+        "group": str(judgment.pk),
         **provenance(judgment, project, places),
     }
 
@@ -197,11 +201,8 @@ def correction_rows(judgment: Judgment, project: Project) -> Iterator[tuple[str,
 
 
 def conversation_rows(judgment: Judgment, project: Project) -> Iterator[tuple[str, Row]]:
-    turns = [
-        turn
-        for turn in judgment.task.turns.all()
-        if turn.annotator_id == judgment.annotator_id and turn.state == Turn.State.CHOSEN
-    ]
+    by_id = {str(turn.pk): turn for turn in judgment.task.turns.all()}
+    turns = [by_id[pk] for pk in judgment.content.get("turns", ())]
     if turns and turns[-1].went_on_with is not None:
         talk: ConversationRow = {
             "messages": [*turns[-1].prompt.messages, *assistant(turns[-1].went_on_with.text)],
@@ -211,17 +212,18 @@ def conversation_rows(judgment: Judgment, project: Project) -> Iterator[tuple[st
         yield "conversation", talk
     for turn in turns:
         if turn.preference and turn.first is not None and turn.second is not None:
-            better, worse = (turn.second, turn.first) if turn.preference > 0 else (turn.first, turn.second)
-            yield preference_row(
-                judgment,
-                project,
-                origin="conversation",
-                chosen=better.text,
-                rejected=worse.text,
-                margin=float(abs(turn.preference)),
-                prompt=turn.prompt.messages,
-                group=str(turn.pk),
-            )
+            answers = (turn.first.text, turn.second.text)
+            better, worse = (1, 0) if turn.preference > 0 else (0, 1)
+            row: PreferenceRow = {
+                "prompt": turn.prompt.messages,
+                "chosen": assistant(answers[better]),
+                "rejected": assistant(answers[worse]),
+                "margin": float(abs(turn.preference)),
+                "origin": "conversation",
+                "group": str(turn.pk),
+                **provenance(judgment, project, (better, worse), turn.flags),
+            }
+            yield "preference", row
 
 
 KINDS: Mapping[str, Callable[[Judgment, Project], Iterator[tuple[str, Row]]]] = {

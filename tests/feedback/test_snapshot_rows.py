@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from feedback.contract import TABLES
-from feedback.models import Project, Snapshot, User
+from feedback.models import Project, Snapshot, Turn, User
 from feedback.snapshots import freeze_snapshot
 from tests.every_kind import judge, judge_everything, make_turn, talk_over
 from tests.factories import make_judgment, make_queue
@@ -185,7 +185,8 @@ def test_a_response_that_needed_no_correction_gives_no_pair(project, annotator, 
 
 def test_a_talk_gives_a_pair_per_turn_that_was_no_tie_and_the_whole_of_it(project, annotator, curator):
     judgment = talk_over(project, annotator, preferences=(3, 0, -1))
-    turns = list(judgment.task.turns.order_by("number"))
+    turns = list(judgment.task.turns.filter(annotator=annotator).order_by("number"))
+    Turn.objects.filter(pk=turns[0].pk).update(flags=[{"flag": "unsafe", "kind": "", "response": 1}])
     make_turn(judgment.task, make_judgment(queue=make_queue(project)).annotator, 1, [], 2)
     snapshot = freeze(project, curator)
     found = tables(snapshot)
@@ -199,6 +200,7 @@ def test_a_talk_gives_a_pair_per_turn_that_was_no_tie_and_the_whole_of_it(projec
     ]
     assert [row["prompt"] for row in pairs] == [turns[0].prompt.messages, turns[2].prompt.messages]
     assert [row["group"] for row in pairs] == [str(turns[0].pk), str(turns[2].pk)]
+    assert [row["flags"] for row in pairs] == [[{"flag": "unsafe", "kind": "", "response": 0}], []]
     assert {row["judgment_id"] for row in pairs} == {str(judgment.pk)}
     assert snapshot.manifest["counts"]["kinds"] == {"comparison": 1, "conversation": 1}
     assert snapshot.manifest["counts"]["compared"]["train"] == 3
