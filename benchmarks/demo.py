@@ -1,12 +1,14 @@
 """One turn of the loop, headless: `make demo`.
 
 Starts a site of its own (temporary database and data directory, a free port), then works from outside, as a client of
-the HTTP API: import prompts, sample from the base model, label by two simulated annotators, freeze a snapshot, train a
-reward model, PPO and DPO, evaluate on held-out labels, and sample from the new policy into a fresh queue.
+the HTTP API: import prompts, sample from the base model, compare by two simulated annotators, let them answer a few
+tasks of other kinds, freeze a snapshot, train a reward model, PPO and DPO, evaluate on held-out labels, and sample from
+the new policy into a fresh queue.
 
 Prints what it does, then a table, then one JSON line. Every figure is read from the API of the running site; nothing is
-assumed. Any failure ends it with a message and exit status 1. The labels come from rules (feedback/simulation.py), so
-the figures show that the machinery works end to end; they say nothing about what people prefer.
+assumed. Any failure ends it with a message and exit status 1. The labels come from rules (feedback/simulation.py,
+feedback/simulated_answers.py), so the figures show that the machinery works end to end; they say nothing about what
+people prefer.
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ from typing import Any
 import httpx
 
 from benchmarks.own_site import OwnSite, SiteFailed, base_model
-from feedback.simulation import RULES, preference
+from feedback.first_guidelines import FIRST_GUIDELINES
+from feedback.schemas import TaskKind, check_schema
+from feedback.simulated_answers import simulated_answer
+from feedback.simulation import RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,6 +36,8 @@ PROJECT = "demo"
 PROMPTS = ROOT / "feedback" / "demo" / "prompts.jsonl"
 GUIDELINES = ROOT / "feedback" / "demo" / "guidelines.md"
 PILOT = "pilot"
+OTHER_KINDS = (TaskKind.RATING, TaskKind.DEMONSTRATION, TaskKind.CORRECTION)
+"""Kinds of task besides comparisons that two responses to a prompt are enough for."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,8 @@ class Sizes:
     """How many prompts to sample first; None for all."""
     new_prompts: int = 12
     """How many prompts the new policy answers."""
+    other_answers: int = 6
+    """How many tasks of each other kind every simulated annotator answers."""
     sample: dict[str, Any] = field(
         default_factory=lambda: {"temperatures": [0.3, 1.0], "max_new_tokens": 64, "batch_size": 8}
     )
@@ -103,7 +112,7 @@ class Client:
 
 @dataclass
 class Annotator:
-    """A simulated annotator: claims, applies its rule to what it is shown, submits."""
+    """A simulated annotator: claims, answers what it is shown by its rule, submits."""
 
     client: Client
     rule: str
@@ -121,14 +130,15 @@ class Annotator:
             if answer.status_code == 204:
                 break
             task = answer.json()
-            first, second = (response["text"] for response in task["responses"])
-            value = preference(RULES[self.rule], task["prompt"]["messages"], first, second, seed=self.seed)
+            schema = check_schema(task["kind"], task["schema"])
+            texts = [response["text"] for response in task["responses"]]
+            said = simulated_answer(RULES[self.rule], schema, task["prompt"]["messages"], texts, seed=self.seed)
             self.client.post(
                 f"assignments/{task['assignment']}/submit/",
                 {
                     "lease_token": task["lease_token"],
                     "submission_id": str(uuid.uuid4()),
-                    "preference": value,
+                    "answer": said,
                     "rationale": "",
                     "flags": [],
                     "active_seconds": round(time.monotonic() - started, 3),
@@ -136,7 +146,7 @@ class Annotator:
             )
             self.seconds.append(time.monotonic() - started)
             self.labels += 1
-            self.ties += value == 0
+            self.ties += said.get("preference") == 0
             done += 1
         return done
 
@@ -232,7 +242,11 @@ def turn(client: Client, http: httpx.Client, prompts: Path, sizes: Sizes) -> dic
         annotators.append(Annotator(Client(http, made["token"]), rule, seed))
     queue = client.post(
         f"projects/{PROJECT}/queues/",
-        {"name": "Round 1", "guideline": GUIDELINES.read_text(encoding="utf-8"), "overlap": len(annotators)},
+        {
+            "name": "Round 1",
+            "guideline": GUIDELINES.read_text(encoding="utf-8"),
+            "overlap": len(annotators),
+        },
     )
 
     ids = [prompt["id"] for prompt in client.every(f"projects/{PROJECT}/prompts/")]
@@ -256,6 +270,7 @@ def turn(client: Client, http: httpx.Client, prompts: Path, sizes: Sizes) -> dic
         raise DemoFailed("Sampling succeeded, but the queue offered nothing to label")
     say(f"  {labels} labels, {ties} of them ties, by {len(annotators)} simulated annotators")
 
+    others = {kind.value: answer_others(client, annotators, kind, sizes.other_answers) for kind in OTHER_KINDS}
     say("Freezing a snapshot ...")
     client.call("POST", f"projects/{PROJECT}/snapshots/", json={"name": "People only"}, expect=(400, 409, 422))
     say("  without include_simulated it is refused, as it must be: no person has labelled here")
@@ -279,7 +294,7 @@ def turn(client: Client, http: httpx.Client, prompts: Path, sizes: Sizes) -> dic
     new_sample = train(
         client, "sample", sizes.sample, policy=ppo_checkpoint["id"], queue=fresh["id"], prompts=ids[: sizes.new_prompts]
     )
-    comparisons = client.get(f"queues/{fresh['id']}/")["progress"]["comparisons"]
+    comparisons = client.get(f"queues/{fresh['id']}/")["progress"]["tasks"]
     if not comparisons:
         raise DemoFailed("The new policy's responses made no comparison in the fresh queue")
 
@@ -290,6 +305,7 @@ def turn(client: Client, http: httpx.Client, prompts: Path, sizes: Sizes) -> dic
         "labels": labels,
         "ties": ties,
         "simulated": True,
+        "other_answers": others,
         "snapshot": {"sha256": snapshot["sha256"], "rows": snapshot["manifest"]["counts"]["rows"]},
         "reward_model": {**held_out(judged_reward), "loss": ends(reward["metrics"], "loss")},
         "ppo": {
@@ -318,6 +334,22 @@ def turn(client: Client, http: httpx.Client, prompts: Path, sizes: Sizes) -> dic
     }
 
 
+def answer_others(client: Client, annotators: list[Annotator], kind: TaskKind, each: int) -> int:
+    """Open a queue of another kind, fill it with what there is, and let everybody answer some; return how many."""
+    say(f"A few tasks of the kind {kind} ...")
+    queue = client.post(
+        f"projects/{PROJECT}/queues/",
+        {"name": f"A few {kind}s", "kind": kind.value, "guideline": FIRST_GUIDELINES[kind]},
+    )
+    filled = client.post(f"queues/{queue['id']}/fill/")
+    if not filled["tasks"]:
+        raise DemoFailed(f"Nothing fills the queue of the kind {kind}: {filled}")
+    answered = sum(annotator.label(queue["id"], at_most=each) for annotator in annotators)
+    if answered != min(filled["tasks"], each * len(annotators)):
+        raise DemoFailed(f"{answered} of {filled['tasks']} tasks of the kind {kind} were answered")
+    return answered
+
+
 def held_out(run: dict[str, Any]) -> dict[str, Any]:
     """Return the accuracy on held-out labels with its n and interval, as the evaluate run found it."""
     found = (run.get("outcome") or {}).get("evaluation") or {}
@@ -334,7 +366,10 @@ def table(result: dict[str, Any]) -> str:
     rows = [
         ("base model", result["base_model"]),
         ("prompts", result["prompts"]),
-        ("labels (simulated)", f"{result['labels']}, ties {result['ties']}"),
+        ("comparisons judged (simulated)", f"{result['labels']}, ties {result['ties']}"),
+        ("other answers (simulated)", ", ".join(f"{count} {kind}" for kind, count in result["other_answers"].items())),
+        ("rows of the snapshot", ", ".join(f"{sum(splits.values())} {table}" for table, splits
+                                           in result["snapshot"]["rows"].items())),
         ("reward model, held out", f"accuracy {number(reward['accuracy'])}, n = {reward['n']}"),
         ("reward model, loss", f"{number(reward['loss'][0])} -> {number(reward['loss'][1])}"),
         ("PPO mean score", f"{number(ppo['score_mean'][0])} -> {number(ppo['score_mean'][1])}"),

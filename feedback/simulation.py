@@ -1,5 +1,7 @@
 """Simulated annotators: two documented rules that stand in for people in demonstrations and tests.
 
+`preference` compares two responses; `feedback.simulated_answers` answers tasks of every kind by the same scores.
+
 They exist so that one turn of the loop can be made without anybody at the keyboard. A label they make is marked as
 simulated wherever it appears and stays out of a snapshot unless somebody asks for it. They judge form, not truth: no
 rule here can tell a right answer from a wrong one, and no figure obtained with them says anything about people.
@@ -121,18 +123,23 @@ CAREFUL = Rule(
 RULES: Mapping[str, Rule] = {rule.name: rule for rule in (CONCISE, CAREFUL)}
 
 
-def preference(rule: Rule, messages: Sequence[Message], first: str, second: str, *, seed: int = 0) -> int:
-    """Return what `rule` says of two responses: negative = `first` is better, 0 = tie, size = strength (1 to 3).
+def noise(rule: Rule, messages: Sequence[Message], *texts: str, seed: int = 0) -> float:
+    """Draw the noise on a score of `texts`: the same for the same rule, last turn, texts and seed."""
+    key = "\x1f".join([str(seed), rule.name, messages[-1]["content"], *texts])
+    return random.Random(hashlib.sha256(key.encode()).digest()).gauss(0.0, NOISE)
 
-    The noise is drawn from (seed, rule, prompt, the two texts as a set), so it is deterministic and swapping the
-    responses exactly turns the sign.
-    """
+
+def gap(rule: Rule, messages: Sequence[Message], first: str, second: str, *, seed: int = 0) -> float:
+    """Return how much better `second` is than `first`; swapping the two exactly turns the sign."""
+    if first == second:
+        return 0.0
     low, high = sorted((first, second))
-    key = "\x1f".join([str(seed), rule.name, messages[-1]["content"], low, high])
-    draw = random.Random(hashlib.sha256(key.encode()).digest())
-    gap = rule.score(messages, high) - rule.score(messages, low) + draw.gauss(0.0, NOISE)
-    if low == high:
-        return 0
-    strength = min(sum(abs(gap) >= threshold for threshold in THRESHOLDS), PREFERENCE_LIMIT)
-    towards_high = 1 if gap > 0 else -1
-    return strength * towards_high if second == high else -strength * towards_high
+    ahead = rule.score(messages, high) - rule.score(messages, low) + noise(rule, messages, low, high, seed=seed)
+    return ahead if second == high else -ahead
+
+
+def preference(rule: Rule, messages: Sequence[Message], first: str, second: str, *, seed: int = 0) -> int:
+    """Return what `rule` says of two responses: negative = `first` is better, 0 = tie, size = strength (1 to 3)."""
+    ahead = gap(rule, messages, first, second, seed=seed)
+    strength = min(sum(abs(ahead) >= threshold for threshold in THRESHOLDS), PREFERENCE_LIMIT)
+    return strength if ahead > 0 else -strength
