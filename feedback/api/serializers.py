@@ -174,6 +174,13 @@ class SnapshotInputSerializer(serializers.Serializer):
     queues = serializers.ListField(
         child=serializers.UUIDField(), required=False, allow_null=True, default=None, help_text="All, when left out."
     )
+    kinds = serializers.ListField(
+        child=serializers.ChoiceField(choices=TaskKind.choices),
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Kinds of task; all, when left out.",
+    )
     include_simulated = serializers.BooleanField(required=False, default=False)
 
 

@@ -39,7 +39,10 @@ class SnapshotList(generics.ListAPIView):
 
     @extend_schema(request=SnapshotInputSerializer, responses={201: SnapshotSerializer, 422: REFUSED})
     def post(self, request: Request, project: str) -> ApiResponse:
-        """Freeze the project's judgments into files that never change. Ties and rejected ones are left out."""
+        """Freeze the project's judgments into files that never change, each kind of task in tables of its own.
+
+        Rejected judgments, ties, gold, repeats and qualification tests are left out; the manifest counts them.
+        """
         within = project_or_404(request.user, project, "feedback.freeze")
         asked = checked(SnapshotInputSerializer, request)
         queues = None if asked["queues"] is None else list(within.queues.filter(pk__in=asked["queues"]))
@@ -51,6 +54,7 @@ class SnapshotList(generics.ListAPIView):
                 name=asked["name"],
                 created_by=person_of(request),
                 queues=queues,
+                kinds=asked["kinds"],
                 include_simulated=asked["include_simulated"],
                 now=timezone.now(),
             )

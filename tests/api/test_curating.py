@@ -180,6 +180,15 @@ def test_a_snapshot_is_frozen_shown_and_downloaded(api, project):
     assert {"manifest.json", "README.md"} <= {name.split("/")[-1] for name in names}
 
 
+def test_chosen_kinds_of_task_alone_are_frozen(api, project):
+    make_judgment(queue=make_queue(project))
+    make_judgment(queue=make_queue(project, kind="demonstration"), answer={"text": "As I would say it."})
+    answer = api.post(f"projects/{project.slug}/snapshots/", {"name": "Written", "kinds": ["demonstration"]})
+    assert answer.json()["manifest"]["counts"]["rows"] == {"sft": {"train": 1, "evaluation": 0}}
+    unknown = api.post(f"projects/{project.slug}/snapshots/", {"name": "None", "kinds": ["poem"]})
+    assert unknown.status_code == 400
+
+
 def test_what_cannot_be_frozen_is_refused(api, project):
     nothing = api.post(f"projects/{project.slug}/snapshots/", {"name": "Empty"})
     assert (nothing.status_code, error_of(nothing)["attr"]) == (422, "judgments")

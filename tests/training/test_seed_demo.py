@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 if TYPE_CHECKING:
     from pytest_django.fixtures import Settings
 
-from feedback.models import Membership, Project, Prompt, Queue, User
+from feedback.claims import claim_next
+from feedback.models import Assignment, Membership, Project, Prompt, Queue, Response, Task, User
+from feedback.schemas import RESPONSES, TaskKind
 from training.management.commands.seed_demo import DEMO_LOGINS, PROJECT_SLUG, QUEUE_NAME
 from training.models import Checkpoint, Run
 
@@ -41,7 +44,8 @@ def seed(*arguments: str) -> tuple[str, str]:
 
 
 def counts() -> list[int]:
-    return [model.objects.count() for model in (User, Project, Membership, Prompt, Queue, Checkpoint, Run)]
+    models = (User, Project, Membership, Prompt, Response, Queue, Task, Assignment, Checkpoint, Run)
+    return [model.objects.count() for model in models]
 
 
 def test_seeding_makes_people_prompts_a_queue_and_one_run(model: Path) -> None:
@@ -57,6 +61,23 @@ def test_seeding_makes_people_prompts_a_queue_and_one_run(model: Path) -> None:
         assert f"{login.username} / {login.password}" in out
         assert User.objects.get(username=login.username).check_password(login.password)
         assert project.memberships.filter(user__username=login.username, role=login.role).exists()
+
+
+def test_every_kind_of_task_can_be_tried_at_once(model: Path) -> None:
+    seed()
+    people = User.objects.get(username="annotator")
+    queues = {queue.kind: queue for queue in Queue.objects.exclude(name=QUEUE_NAME)}
+    assert set(queues) == set(TaskKind.values) - {"comparison"}
+    for kind, queue in queues.items():
+        assert queue.tasks.count() == 12, kind
+        slot = claim_next(queue=queue, annotator=people, now=timezone.now())
+        assert slot is not None
+        fewest, most = RESPONSES[kind]
+        assert fewest <= len(slot.shown_responses) <= most
+        assert all(response.text.strip() for response in slot.shown_responses)
+    (base,) = Checkpoint.objects.all()
+    assert queues["conversation"].schema.asks.policies == (str(base.pk),)
+    assert Response.objects.filter(person__isnull=False).count() == 0
 
 
 def test_only_the_admin_may_enter_the_admin_site(model: Path) -> None:
@@ -85,7 +106,7 @@ def test_a_changed_password_and_guideline_stay_changed(model: Path) -> None:
 def test_without_a_model_labeling_is_ready_and_the_way_out_is_named(no_model: None) -> None:
     _, err = seed()
     assert "BASE_MODEL=" in err
-    assert Queue.objects.count() == 1
+    assert set(Queue.objects.values_list("kind", flat=True)) == set(TaskKind.values) - {"conversation"}
     assert Run.objects.count() == 0
 
 
@@ -97,12 +118,13 @@ def test_a_model_that_appears_later_is_used_by_the_next_start(
     (tmp_path / "nothing here" / "config.json").write_text("{}")
     seed()
     assert Run.objects.count() == 1
+    assert Queue.objects.filter(kind="conversation").count() == 1
 
 
 def test_without_run_leaves_the_queue_empty(model: Path) -> None:
     seed("--without-run")
     assert Run.objects.count() == 0
-    assert Queue.objects.count() == 1
+    assert not Queue.objects.get(name=QUEUE_NAME).tasks.exists()
 
 
 def test_production_refuses_public_passwords_unless_forced(model: Path, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""Put the demo project in place: people, prompts, a queue, the base model, and one run that fills the queue."""
+"""Put the demo project in place: people, prompts, queues of every kind, the base model, and one run that samples."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from feedback.models import Project, Queue, Role, User
 from feedback.people import add_member, create_project
 from feedback.prompt_import import import_prompts
 from feedback.queues import open_queue
-from training.base_models import MISSING_MODEL, find_base_model, register_base_model
-from training.models import Run
+from training.base_models import MISSING_MODEL, register_base_model
+from training.demo_queues import seed_queues
+from training.models import Checkpoint, Run
 from training.runs import start_run
 
 PROJECT_SLUG = "demo"
@@ -51,7 +52,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--migrate", action="store_true", help="Bring the database up to date first.")
         parser.add_argument("--fetch-base-model", action="store_true", help="Fetch the base model first if missing.")
-        parser.add_argument("--without-run", action="store_true", help="Leave the queue empty: start no sampling.")
+        parser.add_argument("--without-run", action="store_true", help="Start no sampling; comparisons stay empty.")
         parser.add_argument("--force", action="store_true", help="Seed in production mode, with public passwords.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -67,8 +68,10 @@ class Command(BaseCommand):
         people = seed_people()
         project = seed_project(people)
         queue = seed_queue(project, people)
+        base = register_base_model(project=project)
+        seed_queues(project=project, file=DEMO_FILES / "responses.jsonl", base=base, opened_by=people["curator"])
         if not options["without_run"]:
-            self.seed_run(project, queue, people)
+            self.seed_run(project, queue, base, people)
         self.stdout.write("Demo logins (user / password):")
         for login in DEMO_LOGINS:
             self.stdout.write(f"  {login.role.label:<10} {login.username} / {login.password}")
@@ -85,16 +88,15 @@ class Command(BaseCommand):
         except CommandError as error:
             self.stderr.write(f"{error}\nLabeling works without it; going on.")
 
-    def seed_run(self, project: Project, queue: Queue, people: dict[str, User]) -> None:
+    def seed_run(self, project: Project, queue: Queue, base: Checkpoint | None, people: dict[str, User]) -> None:
         """Sample every prompt once from the base model into the queue, unless a run has done or tried so."""
         if Run.objects.filter(project=project, kind=Run.Kind.SAMPLE, queue=queue).exists():
             return
-        if find_base_model() is None:
+        if base is None:
             self.stderr.write(
-                f"{MISSING_MODEL}\nThe demo queue stays empty until then; labeling itself needs no model."
+                f"{MISSING_MODEL}\nThe queue {QUEUE_NAME!r} stays empty until then; the others need no model."
             )
             return
-        base = register_base_model(project=project)
         start_run(
             project=project,
             kind=Run.Kind.SAMPLE,
@@ -132,7 +134,7 @@ def seed_project(people: dict[str, User]) -> Project:
         project = create_project(
             name=PROJECT_NAME,
             slug=PROJECT_SLUG,
-            description="A small project to try everything on: a small model, a few prompts, one queue.",
+            description="A small project to try everything on: a small model, a few prompts, a queue of every kind.",
             admin=people["admin"],
         )
     for login in DEMO_LOGINS:
