@@ -48,7 +48,8 @@ def import_prompts(page: Page, site: Site, directory: Path) -> None:
 
 def open_queue(page: Page, site: Site, name: str) -> str:
     page.goto(site.project("queues/open/"))
-    page.get_by_label("Name").fill(name)
+    page.get_by_role("link", name=re.compile("^Comparison")).click()
+    page.get_by_label("Name", exact=True).fill(name)
     page.get_by_role("textbox", name="Guidelines").fill(GUIDELINES)
     page.get_by_role("button", name="Open the queue").or_(page.get_by_role("button", name="Open queue")).click()
     page.wait_for_url(re.compile(r"/queues/[0-9a-f-]{36}/$"))
@@ -78,13 +79,13 @@ def wait_for_state(page: Page, state: str) -> None:
 
 
 def label_all(page: Page, *, note_every: int = 4) -> int:
-    """Label by keyboard alone until nothing is left; skip the second comparison. Return how many were submitted."""
+    """Label by keyboard alone until nothing is left; skip the second task. Return how many were submitted."""
     submitted = 0
     for number in range(60):
         expect(page.locator("#task")).to_be_visible()
         if page.locator("#judge").count() == 0:
             break
-        before = page.locator("#task").get_attribute("data-comparison")
+        before = page.locator("#task").get_attribute("data-task")
         if number == 1:
             page.keyboard.press("s")
             expect(page.locator("#skip")).to_be_visible()
@@ -99,7 +100,7 @@ def label_all(page: Page, *, note_every: int = 4) -> int:
             page.keyboard.press("Enter")
             submitted += 1
         page.wait_for_function(
-            "old => !document.querySelector('#judge') || document.querySelector('#task').dataset.comparison != old",
+            "old => !document.querySelector('#judge') || document.querySelector('#task').dataset.task != old",
             arg=before,
         )
     return submitted
