@@ -7,18 +7,24 @@ neither: a transaction there holds the database's write lock from its first stat
 
 from __future__ import annotations
 
+import random
 import uuid
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db import models, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db import connection, transaction
+from django.db.models import Exists, F, OuterRef, Q
 
-from feedback.eligibility import check_eligible
-from feedback.lease_tokens import draw_token
-from feedback.models import Arm, Assignment, Draft, Queue, Skip, Task, User
+from feedback.arms import CHANCE, arm_shares, draw_arm, gold_slot, repeat_slot
+from feedback.eligibility import NotEligible, check_eligible
+from feedback.leases import FREED, FREED_FOR_ONE, Lease
+from feedback.models import Arm, Assignment, Draft, Gold, Qualification, Queue, Skip, Task, User
 from feedback.models.tasks import AssignmentQuerySet
+from feedback.places import Reader, next_slot, put_off_slot, random_slot
 from feedback.refusals import Refusal
+from feedback.settling import open_again
 
 NOTE_LENGTH_LIMIT = 2_000
 LATER = timedelta(minutes=30)
@@ -49,55 +55,123 @@ class BadSkip(Refusal):
 
 
 @transaction.atomic
-def claim_next(*, queue: Queue, annotator: User, now: datetime, beside: Iterable[uuid.UUID] = ()) -> Assignment | None:
+def claim_next(
+    *,
+    queue: Queue,
+    annotator: User,
+    now: datetime,
+    beside: Iterable[uuid.UUID] = (),
+    chance: random.Random = CHANCE,
+) -> Assignment | None:
     """Return a slot that `annotator` holds under a lease, or None when the queue has nothing for them.
 
-    In this order: a live lease that the person already has in the queue; their own lease that ran out over a draft; the
-    first free slot by priority. Never a task that the person has judged, holds or has passed over. `beside` names
-    the assignments that the person has before them: a page that fetches the next task ahead gets another one.
+    In this order: a live lease that the person already has in the queue; their own lease that ran out over a draft; a
+    slot that is reserved for them; what `feedback.arms` draws. Never a task that the person has judged, holds or has
+    passed over; one that they only put off comes back before its time when nothing else is left. `beside` names the
+    assignments that the person has before them: a page that fetches the next task ahead gets another one.
     Raises QueueNotOpen and NotEligible, unless a live lease is there to be finished.
     """
     lock_person(annotator)
-    beside = set(beside)
-    mine = own_leases(queue=queue, annotator=annotator)
-    for slot in mine:
-        if slot.pk not in beside and not slot.is_claimable(now):
-            return held(slot)
+    without = frozenset(beside)
+    mine = [own for own in own_slots(queue=queue, annotator=annotator, now=now) if own.slot.pk not in without]
+    for own in mine:
+        if own.slot.annotator_id == annotator.pk and not own.slot.is_claimable(now):
+            return held(own.slot)
     queue = Queue.objects.in_force().get(pk=queue.pk)
     if queue.state != Queue.State.OPEN:
         raise QueueNotOpen(f"{queue.name} is {queue.get_state_display().lower()}")
     check_eligible(queue=queue, annotator=annotator, now=now)
-    for slot in mine:
-        if (
-            slot.pk not in beside
-            and slot.has_draft
-            and take(  # type: ignore[attr-defined]  # annotated
-                slot=slot, queue=queue, annotator=annotator, now=now, arm=slot.arm, arm_propensity=slot.arm_propensity
-            )
-        ):
-            return held(slot)
-    while (slot := first_of(next_slots(queue=queue, annotator=annotator, now=now))) is not None:
-        if take(slot=slot, queue=queue, annotator=annotator, now=now, arm=Arm.PRIORITY, arm_propensity=1.0):
-            return held(slot)
+    lease = Lease(queue=queue, annotator=annotator, now=now)
+    for own in mine:
+        if (own.comes_again or own.is_given) and (taken := lease.take_own(own.slot)):
+            return taken
+    if queue.is_qualification:
+        return claim_test(lease=lease, chance=chance)
+    return claim_drawn(lease=lease, without=without, chance=chance)
+
+
+def claim_drawn(*, lease: Lease, without: frozenset[uuid.UUID], chance: random.Random) -> Assignment | None:
+    """Draw an arm and take what it gives; whoever is faster at a slot makes this person look again."""
+    queue, annotator, now = lease.queue, lease.annotator, lease.now
+    reader = Reader(queue=queue, annotator=annotator, now=now, without=without)
+    slot = next_slot(reader)
+    if slot is not None:
+        shares = arm_shares(queue=queue, annotator=annotator, now=now)
+        arm = draw_arm(shares, chance)
+        if arm == Arm.GOLD and (made := gold_slot(queue=queue, annotator=annotator, chance=chance)):
+            return lease.start(made, arm=arm, propensity=shares[arm])
+        if arm == Arm.REPEAT and (made := repeat_slot(queue=queue, annotator=annotator, now=now, chance=chance)):
+            return lease.start(made, arm=arm, propensity=shares[arm])
+        if arm == Arm.RANDOM:
+            while (slot := random_slot(reader, chance.random())) is not None:
+                if taken := lease.take(slot, arm=arm, propensity=shares[arm]):
+                    return taken
+        while (slot := slot or next_slot(reader)) is not None:
+            if taken := lease.take(slot, arm=Arm.PRIORITY, propensity=shares.get(Arm.PRIORITY, 1.0), chosen=True):
+                return taken
+            slot = None
+    while (slot := put_off_slot(reader)) is not None:
+        if taken := lease.take(slot, arm=Arm.PRIORITY, propensity=1.0):
+            return taken
     return None
 
 
+def claim_test(*, lease: Lease, chance: random.Random) -> Assignment | None:
+    """Give the next task of a qualification test, as many as its pass rule needs and no more once it is decided."""
+    queue, annotator = lease.queue, lease.annotator
+    assert queue.policy is not None, "an open queue has its policy"
+    if Qualification.objects.filter(queue=queue, person=annotator).exists():
+        return None
+    begun = Assignment.objects.filter(queue=queue, annotator=annotator).order_by()
+    if begun[: queue.policy.pass_judgments].count() >= queue.policy.pass_judgments:
+        return None
+    made = gold_slot(queue=queue, annotator=annotator, chance=chance)
+    return lease.start(made, arm=Arm.GOLD, propensity=1.0) if made else None
+
+
 def lock_person(person: User) -> None:
-    User.objects.select_for_update(no_key=True).filter(pk=person.pk).values_list("pk", flat=True).first()
+    """Let nobody else claim for this person until the transaction ends; SQLite lets nobody else write at all."""
+    if connection.features.has_select_for_update:
+        User.objects.select_for_update(no_key=True).filter(pk=person.pk).values_list("pk", flat=True).first()
 
 
-def own_leases(*, queue: Queue, annotator: User) -> list[Assignment]:
-    """Return the slots that are leased to the person, live or run out, the oldest first, each with `has_draft`."""
+@dataclass(frozen=True)
+class OwnSlot:
+    """A slot that is leased to the person or reserved for them."""
+
+    slot: Assignment
+    comes_again: bool
+    """The person's lease on it ran out over a draft."""
+    is_given: bool
+    """It is reserved for the person, who has not passed it over."""
+
+
+def own_slots(*, queue: Queue, annotator: User, now: datetime) -> list[OwnSlot]:
+    """Return what the person holds, has held or shall get in the queue, what they have held longest first."""
     drafts = Draft.objects.filter(task=OuterRef("task"), annotator=annotator)
-    return list(
-        Assignment.objects.filter(queue=queue, annotator=annotator, state=Assignment.State.LEASED)
-        .annotate(has_draft=Exists(drafts))
-        .order_by("leased_at", "pk")
+    passed = Skip.objects.standing().filter(task=OuterRef("task"), annotator=annotator)
+    mine = Q(annotator=annotator, state=Assignment.State.LEASED)
+    given = Q(reserved_for=annotator, state__in=[Assignment.State.OPEN, Assignment.State.LEASED])
+    slots = (
+        Assignment.objects.filter(mine | given, queue=queue)
+        .annotate(
+            has_draft=Exists(drafts),
+            is_passed_over=Exists(passed.filter(Q(until__isnull=True) | Q(until__gt=now))),
+        )
+        .order_by(F("leased_at").asc(nulls_last=True), "pk")
     )
+    return [
+        OwnSlot(
+            slot,
+            comes_again=slot.annotator_id == annotator.pk and slot.has_draft,
+            is_given=slot.reserved_for_id == annotator.pk and not slot.is_passed_over,
+        )
+        for slot in slots
+    ]
 
 
 def held(slot: Assignment) -> Assignment:
-    """Read a slot that was just taken or found, with all that its page shows."""
+    """Read a slot that was found, with all that its page shows."""
     return Assignment.objects.with_task().get(pk=slot.pk)
 
 
@@ -108,58 +182,10 @@ def held_slot(*, queue: Queue, annotator: User, now: datetime) -> Assignment | N
     )
 
 
-def first_of(slots: AssignmentQuerySet) -> Assignment | None:
-    return slots.select_for_update(skip_locked=True, of=("self",)).first()
-
-
-def next_slots(*, queue: Queue, annotator: User, now: datetime) -> AssignmentQuerySet:
-    """Return the slots that may go to `annotator`, first come first; read along the index `assignment_claim_order`."""
-    elsewhere = Assignment.objects.filter(task=OuterRef("task"), annotator=annotator)
-    return (
-        Assignment.objects.claimable(now)
-        # Says again what `claimable` implies, in the index's own words.
-        .filter(state__in=[Assignment.State.OPEN, Assignment.State.LEASED], reserved_for__isnull=True)
-        .filter(~Exists(elsewhere.exclude(pk=OuterRef("pk"))), ~Exists(passed_over(annotator, now)), queue=queue)
-        .order_by("-priority", "order_key", "slot")
-    )
-
-
-def passed_over(annotator: User, now: datetime) -> models.QuerySet[Skip]:
-    """Return the skips for which the outer slot's task is not offered to the person now."""
-    return Skip.objects.filter(task=OuterRef("task"), annotator=annotator, taken_back_at__isnull=True).filter(
-        Q(until__isnull=True) | Q(until__gt=now)
-    )
-
-
-def take(
-    *, slot: Assignment, queue: Queue, annotator: User, now: datetime, arm: str, arm_propensity: float | None
-) -> bool:
-    """Try to lease `slot`; False when somebody else was faster. `queue` comes with what is in force (`in_force`)."""
-    assert queue.policy is not None, "an open queue has its policy"
-    taken = (
-        Assignment.objects.claimable(now)
-        .filter(pk=slot.pk)
-        .update(
-            state=Assignment.State.LEASED,
-            annotator=annotator,
-            lease_token=draw_token(salt=slot.task.queue.project.salt, assignment_id=slot.pk, person=annotator.pk),
-            leased_at=now,
-            lease_expires_at=now + timedelta(minutes=queue.policy.lease_minutes),
-            display_order=slot.task.order_for(annotator),
-            guideline=queue.guideline,
-            policy=queue.policy,
-            schema=queue.schema,
-            arm=arm,
-            arm_propensity=1.0 if arm_propensity is None else arm_propensity,
-        )
-    )
-    return taken == 1
-
-
 def free_slot(*, task: Task, annotator: User, now: datetime) -> Assignment | None:
     """Return a slot of `task` that `annotator` could take now, their own first; changes nothing."""
     slots = list(task.assignments.order_by("slot", "pk"))
-    mine = next((slot for slot in slots if slot.annotator_id == annotator.pk), None)
+    mine = next((slot for slot in slots if annotator.pk in (slot.annotator_id, slot.reserved_for_id)), None)
     free = [slot for slot in slots if slot.is_claimable(now) and slot.reserved_for_id in (None, annotator.pk)]
     if mine is not None:
         return mine if mine in free else None
@@ -179,30 +205,29 @@ def reclaim(*, task: Task, annotator: User, now: datetime) -> Assignment:
         return live
     if queue.state != Queue.State.OPEN:
         raise SlotGone(f"the queue is {queue.get_state_display().lower()}; your text is kept")
-    bring_back(task=task, annotator=annotator)
-    while (slot := free_slot(task=task, annotator=annotator, now=now)) is not None:
-        if take(
-            slot=slot,
-            queue=queue,
-            annotator=annotator,
-            now=now,
-            arm=slot.arm or Arm.PRIORITY,
-            arm_propensity=slot.arm_propensity,
-        ):
-            Skip.objects.filter(task=task, annotator=annotator, taken_back_at__isnull=True).update(taken_back_at=now)
-            return Assignment.objects.get(pk=slot.pk)
     if task.assignments.done().filter(annotator=annotator).exists():
         raise SlotGone("you have already judged this task")
+    try:
+        check_eligible(queue=queue, annotator=annotator, now=now)
+    except NotEligible as refusal:
+        raise SlotGone(f"{refusal}; your text is kept") from refusal
+    bring_back(task=task, annotator=annotator, now=now)
+    lease = Lease(queue=queue, annotator=annotator, now=now)
+    while (slot := free_slot(task=task, annotator=annotator, now=now)) is not None:
+        is_mine = annotator.pk in (slot.annotator_id, slot.reserved_for_id)
+        if lease.take_own(slot) if is_mine else lease.take(slot, arm=Arm.ASKED, propensity=1.0):
+            Skip.objects.standing().filter(task=task, annotator=annotator).update(taken_back_at=now)
+            return Assignment.objects.get(pk=slot.pk)
     raise SlotGone("other people have taken every slot of this task")
 
 
-def bring_back(*, task: Task, annotator: User) -> None:
-    """Open the slots that only this person's own skip took out for review, while no curator has settled it."""
-    up = Skip.objects.filter(
-        task=task, kind=Skip.Kind.REVIEW, taken_back_at__isnull=True, settled_at__isnull=True
-    ).values_list("annotator", flat=True)
-    if set(up) == {annotator.pk}:
-        task.assignments.filter(state=Assignment.State.WITHDRAWN).update(state=Assignment.State.OPEN)
+def bring_back(*, task: Task, annotator: User, now: datetime) -> None:
+    """Open what only this person's own skip has closed, while no curator has settled it."""
+    closed = task.assignments.filter(state=Assignment.State.WITHDRAWN)
+    if Skip.objects.standing().filter(task=task, annotator=annotator, settled_at__isnull=True).exists():
+        closed.filter(reserved_for=annotator).update(state=Assignment.State.OPEN, opened_at=now)
+    if set(Skip.objects.up_for_review().filter(task=task).values_list("annotator", flat=True)) == {annotator.pk}:
+        open_again(task_id=task.pk, now=now)
 
 
 def held_by_token(
@@ -259,13 +284,15 @@ def skip(
     if len(note) > NOTE_LENGTH_LIMIT or "\x00" in note:
         raise BadSkip("note", f"write at most {NOTE_LENGTH_LIMIT:,} characters, without NUL")
     live = held_by_token(assignment_id=assignment_id, annotator=annotator, lease_token=lease_token, now=now)
-    if not live.update(**FREED):
+    slot = live.first()
+    if slot is None or not live.update(**after_skip(slot=slot, kind=kind, now=now)):
         raise lease_lost(assignment_id=assignment_id, annotator=annotator, now=now)
-    task_id = Assignment.objects.values_list("task_id", flat=True).get(pk=assignment_id)
     if kind == Skip.Kind.REVIEW:
-        Assignment.objects.filter(task_id=task_id, state=Assignment.State.OPEN).update(state=Assignment.State.WITHDRAWN)
+        Assignment.objects.filter(task=slot.task_id, state=Assignment.State.OPEN).update(
+            state=Assignment.State.WITHDRAWN, reserved_for=None
+        )
     return Skip.objects.create(
-        task_id=task_id,
+        task_id=slot.task_id,
         annotator=annotator,
         kind=kind,
         reason=reason,
@@ -275,17 +302,19 @@ def skip(
     )
 
 
-FREED = {
-    "state": Assignment.State.OPEN,
-    "annotator": None,
-    "lease_token": None,
-    "leased_at": None,
-    "lease_expires_at": None,
-    "display_order": None,
-    "guideline": None,
-    "policy": None,
-    "schema": None,
-    "arm": "",
-    "arm_propensity": None,
-}
-"""What an update sets on a slot that goes back to the queue."""
+def after_skip(*, slot: Assignment, kind: str, now: datetime) -> dict[str, Any]:
+    """Return what an update sets on a slot that its holder passes over.
+
+    One that was made for the person goes to nobody else. One that a curator gave them goes to everybody, unless they
+    only put it off. Nothing of a task that is out for review is opened.
+    """
+    if slot.slot is None or Gold.objects.filter(task=slot.task_id).exists():
+        state = Assignment.State.OPEN if kind == Skip.Kind.LATER else Assignment.State.WITHDRAWN
+        return {**FREED_FOR_ONE, "state": state, "opened_at": now, "reserved_for_id": slot.annotator_id}
+    out = kind == Skip.Kind.REVIEW or Skip.objects.keeping_out().filter(task=slot.task_id).exists()
+    return {
+        **FREED,
+        "state": Assignment.State.WITHDRAWN if out else Assignment.State.OPEN,
+        "opened_at": now,
+        "reserved_for_id": slot.reserved_for_id if kind == Skip.Kind.LATER else None,
+    }

@@ -9,12 +9,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from feedback.answers import Answer, to_shown
-from feedback.claims import next_slots, reclaim
+from feedback.claims import reclaim
 from feedback.eligibility import midnight
+from feedback.gold import gold_left
 from feedback.judging import stored_answer, submit_judgment, submitted_before
-from feedback.models import Assignment, Draft, Judgment, Queue, Task, User
+from feedback.models import Assignment, Draft, Judgment, Qualification, Queue, Task, User
+from feedback.places import Reader, count_left
 
 LEFT_LIMIT = 100
 """Tasks that are counted; above it the page says "more than"."""
@@ -36,14 +39,29 @@ class OwnProgress:
 
 
 def own_progress(*, queue: Queue, annotator: User, now: datetime) -> OwnProgress:
-    """Count the person's judgments since midnight (the site's time zone), and what the queue still has for them."""
+    """Count the person's judgments since midnight (the site's time zone), and what the queue still has for them.
+
+    Gold and repeats are counted once somebody holds them, like any other task.
+    """
     today = Judgment.objects.filter(queue=queue, annotator=annotator, revision=1, created_at__gte=midnight(now))
-    free = next_slots(queue=queue, annotator=annotator, now=now).order_by()
-    held = Assignment.objects.held_by(annotator, now).filter(queue=queue).values("task_id").distinct().count()
+    live = Q(annotator=annotator, state=Assignment.State.LEASED, lease_expires_at__gt=now)
+    given = Q(reserved_for=annotator, state__in=[Assignment.State.OPEN, Assignment.State.LEASED])
+    own = Assignment.objects.filter(live | given, queue=queue).values("task_id").distinct().count()
     return OwnProgress(
         done_today=today.count(),
-        left=min(held + free.values("task_id").distinct()[: LEFT_LIMIT + 1].count(), LEFT_LIMIT + 1),
+        left=min(own + waiting(queue=queue, annotator=annotator, now=now), LEFT_LIMIT + 1),
     )
+
+
+def waiting(*, queue: Queue, annotator: User, now: datetime) -> int:
+    """Count the tasks that the queue would give the person beside those that are theirs already."""
+    if not queue.is_qualification:
+        return count_left(Reader(queue=queue, annotator=annotator, now=now), LEFT_LIMIT + 1)
+    assert queue.policy is not None, "an open queue has its policy"
+    if Qualification.objects.filter(queue=queue, person=annotator).exists():
+        return 0
+    begun = Assignment.objects.filter(queue=queue, annotator=annotator).count()
+    return max(0, min(queue.policy.pass_judgments - begun, gold_left(queue=queue, annotator=annotator).count()))
 
 
 def credible_seconds(*, claimed: float, task: Task, annotator: User, now: datetime) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 
 from django.db import transaction
@@ -42,7 +43,7 @@ def settle_skip(*, skip: Skip, settlement: str, settled_by: User, now: datetime)
     return skip
 
 
-def open_again(*, task_id: object, now: datetime) -> int:
+def open_again(*, task_id: uuid.UUID, now: datetime) -> int:
     """Open the slots of a task that were withdrawn, and return how many; those of gold stay withdrawn."""
     if Gold.objects.filter(task=task_id).exists():
         return 0
