@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q
 
 from feedback.arms import CHANCE, arm_shares, draw_arm, gold_slot, repeat_slot
 from feedback.eligibility import NotEligible, check_eligible
@@ -150,16 +150,14 @@ def own_slots(*, queue: Queue, annotator: User, now: datetime) -> list[OwnSlot]:
     """Return what the person holds, has held or shall get in the queue, what they have held longest first."""
     drafts = Draft.objects.filter(task=OuterRef("task"), annotator=annotator)
     passed = Skip.objects.standing().filter(task=OuterRef("task"), annotator=annotator)
-    mine = Q(annotator=annotator, state=Assignment.State.LEASED)
-    given = Q(reserved_for=annotator, state__in=[Assignment.State.OPEN, Assignment.State.LEASED])
-    slots = (
-        Assignment.objects.filter(mine | given, queue=queue)
-        .annotate(
-            has_draft=Exists(drafts),
-            is_passed_over=Exists(passed.filter(Q(until__isnull=True) | Q(until__gt=now))),
-        )
-        .order_by(F("leased_at").asc(nulls_last=True), "pk")
+    in_queue = Assignment.objects.filter(queue=queue).annotate(
+        has_draft=Exists(drafts),
+        is_passed_over=Exists(passed.filter(Q(until__isnull=True) | Q(until__gt=now))),
     )
+    # Two sets in one statement: an OR would be read along neither of their indexes.
+    leased = in_queue.filter(annotator=annotator, state=Assignment.State.LEASED)
+    given = in_queue.filter(reserved_for=annotator, state__in=[Assignment.State.OPEN, Assignment.State.LEASED])
+    slots = sorted(leased.union(given), key=lambda slot: (slot.leased_at or now, slot.pk))
     return [
         OwnSlot(
             slot,

@@ -13,10 +13,12 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from feedback.answers import Answer, BadJudgment, check_answer, to_stored
-from feedback.claims import LeaseLost, held_by_token, lease_lost
+from feedback.claims import LeaseLost, held_by_token, lease_lost, lock_person
 from feedback.conversations import end_talk
 from feedback.lease_tokens import was_given_out
 from feedback.models import Assignment, Draft, Judgment, LabelSchema, Queue, Task, User
+from feedback.overlap import ask_one_more
+from feedback.qualifying import apply_pass_rule
 from feedback.schemas import TaskKind
 
 ACTIVE_SECONDS_LIMIT = 7 * 24 * 3600
@@ -94,6 +96,9 @@ def submit_judgment(
                     active_seconds=active_seconds,
                 )
         raise
+    except IntegrityError as error:
+        raise_if_taken(submission_id, error)
+        raise
 
 
 @transaction.atomic
@@ -113,17 +118,20 @@ def store_submission(
     """Close the slot by one UPDATE fenced on the lease, and write the judgment with its provenance."""
     slot = (
         Assignment.objects.filter(pk=assignment_id)
-        .select_related("task__queue__project", "task__queue__schema__queue", "schema__queue")
-        .prefetch_related("task__links__response")
+        .select_related("task__queue__project", "task__queue__policy", "task__queue__schema__queue", "schema__queue")
         .first()
     )
     if slot is None:
         raise LeaseLost(slot_free=False)
+    queue = slot.task.queue
     is_mine = slot.annotator_id == annotator.pk and slot.schema is not None
+    schema = slot.schema if is_mine else queue.schema
     order = slot.display_order if is_mine else slot.task.order_for(annotator)
-    said = stored_answer(
-        slot.schema if is_mine else slot.task.queue.schema, order, answer, rationale=rationale, flags=flags
-    )
+    assert schema is not None, "a held slot has its schema"
+    assert order is not None, "a held slot has its order"
+    said = stored_answer(schema, order, answer, rationale=rationale, flags=flags)
+    if queue.is_qualification:
+        lock_person(annotator)  # the pass rule counts, so one judgment of a person at a time
     if stored := submitted_before(submission_id, annotator, said, assignment_id=assignment_id):
         return stored
     live = held_by_token(assignment_id=assignment_id, annotator=annotator, lease_token=lease_token, now=now)
@@ -131,40 +139,45 @@ def store_submission(
         if stored := submitted_before(submission_id, annotator, said, assignment_id=assignment_id):
             return stored  # the same submission was committed a moment ago, by another process
         raise lease_lost(assignment_id=assignment_id, annotator=annotator, now=now)
-    assert slot.schema is not None, "a held slot has its schema"
+    assert slot.guideline_id is not None, "a held slot has its guidelines"
+    assert slot.policy_id is not None, "a held slot has its policy"
+    assert slot.arm_propensity is not None, "a held slot has its propensity"
     talk = {}
-    if slot.schema.asks.kind == TaskKind.CONVERSATION:
-        talk = end_talk(task=slot.task, annotator=annotator, schema=slot.schema.asks)
-    judgment = write(
-        Judgment(
-            assignment=slot,
-            task=slot.task,
-            queue_id=slot.queue_id,
-            annotator=annotator,
-            submission_id=submission_id,
-            preference=said.preference,
-            content={**said.content, **talk},
-            rationale=said.rationale,
-            flags=said.flags,
-            active_seconds=active_seconds,
-            display_order=slot.display_order,
-            guideline_id=slot.guideline_id,
-            policy_id=slot.policy_id,
-            schema=slot.schema,
-            propensity=slot.task.propensity,
-            arm=slot.arm,
-            arm_propensity=slot.arm_propensity,
-            interface=interface,
-            simulation_rule=annotator.simulation_rule,
-            created_at=now,
-        )
+    if schema.asks.kind == TaskKind.CONVERSATION:
+        talk = end_talk(task=slot.task, annotator=annotator, schema=schema.asks)
+    judgment = Judgment(
+        assignment=slot,
+        task=slot.task,
+        queue=queue,
+        annotator=annotator,
+        submission_id=submission_id,
+        preference=said.preference,
+        content={**said.content, **talk},
+        rationale=said.rationale,
+        flags=said.flags,
+        active_seconds=active_seconds,
+        display_order=order,
+        guideline_id=slot.guideline_id,
+        policy_id=slot.policy_id,
+        schema=schema,
+        propensity=slot.task.propensity,
+        arm=slot.arm,
+        arm_propensity=slot.arm_propensity,
+        interface=interface,
+        simulation_rule=annotator.simulation_rule,
+        created_at=now,
     )
+    judgment.save(force_insert=True)
     Draft.objects.filter(task=slot.task, annotator=annotator).delete()
+    if queue.is_qualification:
+        apply_pass_rule(queue=queue, person=annotator)
+    else:
+        ask_one_more(task=slot.task, queue=queue, schema=schema.asks)
     return judgment
 
 
 def stored_answer(
-    schema: LabelSchema | None,
+    schema: LabelSchema,
     order: Sequence[int],
     answer: Mapping[str, Any],
     *,
@@ -173,7 +186,6 @@ def stored_answer(
     whole: bool = True,
 ) -> Answer:
     """Check an answer in display order and return it in response order. Raises BadJudgment."""
-    assert schema is not None, "a queue has its label schema"
     checked = check_answer(schema.asks, len(order), answer, rationale=rationale, flags=flags, whole=whole)
     return to_stored(checked, order)
 
@@ -211,7 +223,7 @@ def revise_judgment(
         raise NotCurrent("this judgment has been revised since")
     queue = Queue.objects.in_force().get(pk=judgment.queue_id)
     check_may_revise(judgment=judgment, queue=queue, now=now)
-    return write(
+    revision = write(
         Judgment(
             assignment_id=judgment.assignment_id,
             task_id=judgment.task_id,
@@ -237,6 +249,8 @@ def revise_judgment(
             created_at=now,
         )
     )
+    ask_one_more(task=revision.task, queue=queue, schema=judgment.schema.asks)
+    return revision
 
 
 def check_may_revise(*, judgment: Judgment, queue: Queue, now: datetime) -> None:
@@ -272,6 +286,7 @@ def save_draft(
         .first()
     )
     schema = slot.schema if slot is not None else task.queue.schema
+    assert schema is not None, "a queue has its label schema"
     said = stored_answer(schema, task.order_for(annotator), answer, rationale=rationale, flags=flags, whole=False)
     draft, _ = Draft.objects.update_or_create(
         task=task,
@@ -315,10 +330,14 @@ def write(judgment: Judgment) -> Judgment:
         with transaction.atomic():
             judgment.save(force_insert=True)
     except IntegrityError as error:
-        if Judgment.objects.filter(submission_id=judgment.submission_id).exists():
-            raise SubmissionIdTaken(f"submission id {judgment.submission_id} was used for another judgment") from error
+        raise_if_taken(judgment.submission_id, error)
         raise
     return judgment
+
+
+def raise_if_taken(submission_id: uuid.UUID, error: IntegrityError) -> None:
+    if Judgment.objects.filter(submission_id=submission_id).exists():
+        raise SubmissionIdTaken(f"submission id {submission_id} was used for another judgment") from error
 
 
 def check_seconds(active_seconds: float) -> None:

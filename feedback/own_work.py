@@ -120,6 +120,7 @@ def retake_and_submit(
     """
     before = Judgment.objects.filter(submission_id=submission_id, task=task).select_related("schema__queue").first()
     schema = before.schema if before is not None else task.queue.schema
+    assert schema is not None, "a queue has its label schema"
     said = stored_answer(schema, task.order_for(annotator), answer, rationale=rationale, flags=flags)
     if stored := submitted_before(submission_id, annotator, said, task_id=task.pk):
         return stored

@@ -96,7 +96,7 @@ class Reader:
         assert self.queue.policy is not None, "an open queue has its policy"
         latest = (
             Judgment.objects.filter(annotator=self.annotator, queue=self.queue, revision=1)
-            .order_by("-id")
+            .order_by("-created_at")
             .values_list(
                 "assignment__policy_id",
                 "assignment__language",

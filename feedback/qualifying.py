@@ -72,6 +72,7 @@ def gold_score(*, queue: Queue, person: User, limit: int) -> tuple[int, int]:
 
 def apply_pass_rule(*, queue: Queue, person: User) -> Qualification | None:
     """Decide by the rule once enough is judged, if no rule has before; the caller holds the person's lock."""
+    assert queue.policy is not None, "an open queue has its policy"
     where = standing(queue=queue, person=person)
     if where.judged < where.wanted:
         return None
@@ -101,6 +102,7 @@ def decide_qualification(*, queue: Queue, person: User, passed: bool, decided_by
         raise QualificationRefused("reason", "say what the decision rests on")
     if len(reason) > REASON_LENGTH_LIMIT or "\x00" in reason:
         raise QualificationRefused("reason", f"write at most {REASON_LENGTH_LIMIT:,} characters, without NUL")
+    assert queue.policy is not None, "an open queue has its policy"
     return Qualification.objects.create(
         queue=queue, person=person, passed=passed, policy=queue.policy, decided_by=decided_by, reason=reason
     )

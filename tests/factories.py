@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import uuid
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.utils import timezone
 
+from feedback import gold
 from feedback.answers import Answer, to_shown
 from feedback.claims import claim_next
 from feedback.contract import TRAIN, digest
@@ -17,6 +19,7 @@ from feedback.filling import add_slots
 from feedback.judging import submit_judgment
 from feedback.models import (
     Assignment,
+    Gold,
     Judgment,
     Membership,
     Project,
@@ -95,6 +98,9 @@ def make_queue(project: Project | None = None, **overrides: Any) -> Queue:
         "name": f"Queue {next(numbers)}",
         "guideline": "Prefer the response that **helps** more.",
         "created_by": overrides.pop("created_by", None) or make_user(),
+        # A claim draws; tests say what they want drawn.
+        "random_percent": 0,
+        "repeat_percent": 0,
         **overrides,
     }
     return open_queue(project=project, **values)
@@ -117,6 +123,13 @@ def make_task(queue: Queue | None = None, slots: int | None = None, **overrides:
     return task
 
 
+def make_gold(task: Task, answer: Mapping[str, Any] | None = None, **overrides: Any) -> Gold:
+    """Gold by which the response at place 1 of a comparison is better; of another kind, pass `answer` in response
+    order."""
+    values = {"created_by": overrides.pop("created_by", None) or make_user(), **overrides}
+    return gold.make_gold(task=task, answer=answer or {"preference": 2}, **values)
+
+
 def make_assignment(task: Task | None = None, annotator: User | None = None, now: Any = None) -> Assignment:
     """A slot that `annotator` holds under a live lease."""
     task = task or make_task()
@@ -124,8 +137,9 @@ def make_assignment(task: Task | None = None, annotator: User | None = None, now
     slot = task.assignments.filter(state=Assignment.State.OPEN).first() or Assignment.objects.create(
         task=task, queue=task.queue, slot=task.assignments.count()
     )
-    Assignment.objects.filter(pk=slot.pk).update(priority=1e9)
-    held = claim_next(queue=task.queue, annotator=annotator, now=now or timezone.now())
+    now = now or timezone.now()
+    Assignment.objects.filter(pk=slot.pk).update(priority=1e9, opened_at=now)
+    held = claim_next(queue=task.queue, annotator=annotator, now=now)
     assert held is not None
     assert held.pk == slot.pk, "the annotator holds another slot of this queue"
     return held

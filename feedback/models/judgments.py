@@ -100,7 +100,7 @@ class Judgment(AppendOnlyModel):
         indexes = [
             models.Index(fields=["queue", "-id"], name="judgment_by_queue"),
             models.Index(fields=["annotator", "queue", "-id"], name="judgment_by_annotator"),
-            models.Index(fields=["annotator", "queue", "created_at"], condition=Q(revision=1), name="judgment_by_day"),
+            models.Index(fields=["annotator", "queue", "created_at"], name="judgment_by_day"),
         ]
 
     @property

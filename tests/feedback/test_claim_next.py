@@ -5,14 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
-from feedback.claims import QueueNotOpen, claim_next, held_slot, next_slots, skip
+from feedback.claims import QueueNotOpen, claim_next, held_slot, skip
 from feedback.judging import save_draft
 from feedback.models import Assignment, Queue
 from feedback.queues import change_guideline, change_policy, set_queue_state
-from tests.factories import make_assignment, make_comparison, make_judgment, make_member, make_queue
+from tests.factories import make_assignment, make_judgment, make_member, make_queue, make_task
 
 pytestmark = pytest.mark.django_db
 
@@ -26,19 +25,22 @@ def queue(project):
 
 
 def test_a_claim_leases_a_slot_with_what_the_person_will_see(queue, annotator):
-    comparison = make_comparison(queue)
+    task = make_task(queue)
     slot = claim_next(queue=queue, annotator=annotator, now=NOW)
-    assert slot.comparison == comparison
+    assert slot.task == task
     assert (slot.state, slot.annotator, slot.leased_at) == (Assignment.State.LEASED, annotator, NOW)
     assert slot.lease_expires_at == NOW + timedelta(minutes=30)
     assert slot.lease_token is not None
-    assert slot.shown_first in (comparison.response_a, comparison.response_b)
-    assert (slot.guideline, slot.policy) == (queue.guideline, queue.policy)
+    assert sorted(slot.display_order) == [0, 1]
+    assert set(slot.shown_responses) == set(task.texts)
+    assert (slot.guideline, slot.policy, slot.schema) == (queue.guideline, queue.policy, queue.schema)
+    assert (slot.arm, slot.arm_propensity) == ("priority", 1.0)
+    assert Assignment.objects.with_task().get(pk=slot.pk).lease_token == slot.lease_token
 
 
 def test_a_second_claim_returns_the_lease_that_is_held(queue, annotator):
-    make_comparison(queue)
-    make_comparison(queue)
+    make_task(queue)
+    make_task(queue)
     first = claim_next(queue=queue, annotator=annotator, now=NOW)
     again = claim_next(queue=queue, annotator=annotator, now=NOW + timedelta(minutes=29))
     assert (again.pk, again.lease_token) == (first.pk, first.lease_token)
@@ -50,67 +52,65 @@ def test_an_empty_queue_gives_nothing(queue, annotator):
 
 
 def test_the_higher_priority_goes_first(queue, annotator):
-    make_comparison(queue)
-    urgent = make_comparison(queue, priority=1.0)
-    make_comparison(queue, priority=-1.0)
-    assert claim_next(queue=queue, annotator=annotator, now=NOW).comparison == urgent
+    make_task(queue)
+    urgent = make_task(queue, priority=1.0)
+    make_task(queue, priority=-1.0)
+    assert claim_next(queue=queue, annotator=annotator, now=NOW).task == urgent
 
 
 def test_both_display_orders_are_drawn(queue, project):
-    comparison = make_comparison(queue, slots=40)
-    firsts = {
-        claim_next(queue=queue, annotator=make_member(project), now=NOW).shown_first_id == comparison.response_a_id
-        for _ in range(40)
-    }
-    assert firsts == {True, False}
+    task = make_task(queue, slots=40)
+    orders = {tuple(claim_next(queue=queue, annotator=make_member(project), now=NOW).display_order) for _ in range(40)}
+    assert task.assignments.filter(state="leased").count() == 40
+    assert orders == {(0, 1), (1, 0)}
 
 
-def test_nobody_gets_a_comparison_that_they_have_judged(queue, annotator):
-    comparison = make_comparison(queue, slots=2)
-    make_judgment(comparison=comparison, annotator=annotator)
+def test_nobody_gets_a_task_that_they_have_judged(queue, annotator):
+    task = make_task(queue, slots=2)
+    make_judgment(task=task, annotator=annotator)
     assert claim_next(queue=queue, annotator=annotator, now=NOW) is None
-    assert claim_next(queue=queue, annotator=make_member(queue.project), now=NOW).comparison == comparison
+    assert claim_next(queue=queue, annotator=make_member(queue.project), now=NOW).task == task
 
 
-def test_nobody_gets_a_comparison_that_they_have_skipped(queue, annotator):
-    comparison = make_comparison(queue)
+def test_nobody_gets_a_task_that_they_have_skipped(queue, annotator):
+    task = make_task(queue)
     slot = claim_next(queue=queue, annotator=annotator, now=NOW)
     skip(assignment_id=slot.pk, annotator=annotator, lease_token=slot.lease_token, reason="other", now=NOW)
     assert claim_next(queue=queue, annotator=annotator, now=NOW) is None
-    assert claim_next(queue=queue, annotator=make_member(queue.project), now=NOW).comparison == comparison
+    assert claim_next(queue=queue, annotator=make_member(queue.project), now=NOW).task == task
 
 
 def test_a_live_lease_of_somebody_else_is_left_alone(queue, annotator):
-    make_assignment(make_comparison(queue), make_member(queue.project), NOW)
+    make_assignment(make_task(queue), make_member(queue.project), NOW)
     assert claim_next(queue=queue, annotator=annotator, now=NOW + timedelta(minutes=29)) is None
 
 
 def test_an_expired_lease_goes_to_the_next_person_with_a_new_token(queue, annotator):
-    lost = make_assignment(make_comparison(queue), make_member(queue.project), NOW)
+    lost = make_assignment(make_task(queue), make_member(queue.project), NOW)
     slot = claim_next(queue=queue, annotator=annotator, now=LATER)
     assert (slot.pk, slot.annotator) == (lost.pk, annotator)
     assert slot.lease_token != lost.lease_token
 
 
 def test_an_expired_lease_over_a_draft_comes_back_to_its_person_first(queue, annotator):
-    draft_on = make_comparison(queue, priority=-5.0)
+    draft_on = make_task(queue, priority=-5.0)
     slot = claim_next(queue=queue, annotator=annotator, now=NOW)
-    save_draft(comparison=draft_on, annotator=annotator, preference=1, rationale="half a", flags=[], active_seconds=3.0)
-    make_comparison(queue, priority=5.0)
+    save_draft(task=draft_on, annotator=annotator, answer={"preference": 1}, rationale="half a", active_seconds=3.0)
+    make_task(queue, priority=5.0)
     again = claim_next(queue=queue, annotator=annotator, now=LATER)
-    assert again.comparison == draft_on
-    assert again.shown_first_id == slot.shown_first_id
+    assert again.task == draft_on
+    assert again.display_order == slot.display_order
     assert again.lease_token != slot.lease_token
 
 
 def test_slots_of_another_queue_are_not_offered(queue, annotator):
-    make_comparison(make_queue(queue.project))
+    make_task(make_queue(queue.project))
     assert claim_next(queue=queue, annotator=annotator, now=NOW) is None
 
 
 @pytest.mark.parametrize("state", ["paused", "closed"])
 def test_a_queue_that_is_not_open_hands_out_nothing_new(queue, annotator, state):
-    make_comparison(queue)
+    make_task(queue)
     held_by_other = make_member(queue.project)
     slot = claim_next(queue=queue, annotator=held_by_other, now=NOW)
     set_queue_state(queue=queue, state=state)
@@ -123,7 +123,7 @@ def test_a_queue_that_is_not_open_hands_out_nothing_new(queue, annotator, state)
 
 
 def test_a_claim_follows_the_guidelines_and_policy_of_the_moment(queue, annotator, curator):
-    make_comparison(queue)
+    make_task(queue)
     guideline = change_guideline(queue=queue, text="Prefer the shorter one.", changed_by=curator)
     policy = change_policy(queue=queue, changed_by=curator, lease_minutes=5)
     slot = claim_next(queue=queue, annotator=annotator, now=NOW)
@@ -131,18 +131,8 @@ def test_a_claim_follows_the_guidelines_and_policy_of_the_moment(queue, annotato
     assert slot.lease_expires_at == NOW + timedelta(minutes=5)
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="reads SQLite's query plan; run without DATABASE_URL")
-def test_the_claim_reads_along_its_index(queue, annotator):
-    for _ in range(20):
-        make_comparison(queue)
-    slots = next_slots(queue=queue, annotator=annotator, now=NOW)
-    plan = slots[:1].explain()
-    assert "assignment_claim_order" in plan
-    assert "TEMP B-TREE" not in plan, "the slots are sorted instead of read in order"
-
-
 def test_the_number_of_queries_of_a_claim_does_not_grow_with_the_queue(queue, annotator, django_assert_max_num_queries):
     for _ in range(30):
-        make_comparison(queue)
+        make_task(queue)
     with django_assert_max_num_queries(12):
         claim_next(queue=queue, annotator=annotator, now=NOW)

@@ -7,16 +7,17 @@ import pytest
 from django.utils import timezone
 
 from feedback.claims import claim_next, skip
-from feedback.models import Assignment, Comparison
-from feedback.queues import QueueProgress, QueueRefused, enqueue_prompt, queue_progress
+from feedback.filling import enqueue_prompt
+from feedback.models import Assignment, Task
+from feedback.queues import QueueProgress, QueueRefused, queue_progress
 from tests.factories import (
     make_assignment,
-    make_comparison,
     make_judgment,
     make_member,
     make_prompt,
     make_queue,
     make_response,
+    make_task,
 )
 
 pytestmark = pytest.mark.django_db
@@ -34,12 +35,12 @@ def prompt(project):
     return make_prompt(project)
 
 
-def test_two_responses_make_one_comparison_with_a_slot_per_wanted_judgment(queue, prompt):
+def test_two_responses_make_one_task_with_a_slot_per_wanted_judgment(queue, prompt):
     responses = [make_response(prompt), make_response(prompt)]
-    (comparison,) = enqueue_prompt(queue=queue, prompt=prompt, responses=responses, priority=2.5)
-    assert {comparison.response_a, comparison.response_b} == set(responses)
-    assert comparison.propensity == 1.0
-    slots = Assignment.objects.filter(comparison=comparison)
+    (task,) = enqueue_prompt(queue=queue, prompt=prompt, responses=responses, priority=2.5)
+    assert set(task.texts) == set(responses)
+    assert task.propensity == 1.0
+    slots = Assignment.objects.filter(task=task)
     assert [(slot.slot, slot.state, slot.priority) for slot in slots.order_by("slot")] == [
         (0, "open", 2.5),
         (1, "open", 2.5),
@@ -51,13 +52,13 @@ def test_the_same_call_again_adds_nothing(queue, prompt):
     first = enqueue_prompt(queue=queue, prompt=prompt, responses=responses, pairs=3)
     again = enqueue_prompt(queue=queue, prompt=prompt, responses=reversed(responses), pairs=3)
     assert again == first
-    assert (Comparison.objects.count(), Assignment.objects.count()) == (3, 6)
+    assert (Task.objects.count(), Assignment.objects.count()) == (3, 6)
 
 
 def test_the_propensity_is_the_share_of_pairs_that_are_drawn(queue, prompt):
     responses = [make_response(prompt) for _ in range(4)]
     drawn = enqueue_prompt(queue=queue, prompt=prompt, responses=responses, pairs=2)
-    assert [comparison.propensity for comparison in drawn] == [2 / 6, 2 / 6]
+    assert [task.propensity for task in drawn] == [2 / 6, 2 / 6]
 
 
 def test_every_pair_is_drawn_about_equally_often(queue, project):
@@ -66,14 +67,14 @@ def test_every_pair_is_drawn_about_equally_often(queue, project):
         prompt = make_prompt(project)
         responses = [make_response(prompt, text) for text in "abc"]
         (pair,) = enqueue_prompt(queue=queue, prompt=prompt, responses=responses)
-        drawn[frozenset((pair.response_a.text, pair.response_b.text))] += 1
+        drawn[frozenset(response.text for response in pair.texts)] += 1
     assert len(drawn) == 3
     assert min(drawn.values()) > 20  # 40 expected; 20 is four standard deviations off
 
 
 def test_all_pairs_are_taken_when_more_are_asked_for_than_there_are(queue, prompt):
     drawn = enqueue_prompt(queue=queue, prompt=prompt, responses=[make_response(prompt) for _ in range(3)], pairs=99)
-    assert [comparison.propensity for comparison in drawn] == [1.0, 1.0, 1.0]
+    assert [task.propensity for task in drawn] == [1.0, 1.0, 1.0]
 
 
 def test_equal_texts_are_never_compared(queue, prompt):
@@ -98,18 +99,18 @@ def test_what_does_not_belong_together_is_refused(queue, prompt, field):
     with pytest.raises(QueueRefused) as caught:
         enqueue_prompt(**{**values, **wrong})
     assert caught.value.field == field
-    assert not Comparison.objects.exists()
+    assert not Task.objects.exists()
 
 
 def test_progress_counts_what_stands_with_every_slot(queue, project):
-    assert queue_progress(queue, NOW) == QueueProgress(0, 0, 0, 0, 0, 0)
+    assert queue_progress(queue, NOW) == QueueProgress(0, 0, 0, 0, 0, 0, 0)
     assert queue_progress(queue, NOW).percent == 0
-    make_judgment(comparison=make_comparison(queue), now=NOW)
-    make_assignment(make_comparison(queue), make_member(project), NOW)
+    make_judgment(task=make_task(queue), now=NOW)
+    make_assignment(make_task(queue), make_member(project), NOW)
     person = make_member(project)
     slot = claim_next(queue=queue, annotator=person, now=NOW)
     skip(assignment_id=slot.pk, annotator=person, lease_token=slot.lease_token, reason="other", now=NOW)
     progress = queue_progress(queue, NOW)
-    assert progress == QueueProgress(comparisons=2, slots=4, done=1, leased=1, open=2, skipped=1)
+    assert progress == QueueProgress(tasks=2, slots=4, done=1, leased=1, open=2, withdrawn=0, skipped=1)
     assert progress.percent == 25
     assert queue_progress(queue, NOW + timedelta(minutes=31)).leased == 0

@@ -52,7 +52,7 @@ def test_what_has_been_revised_is_not_reviewed(judgment):
         judgment=judgment,
         annotator=judgment.annotator,
         submission_id=uuid.uuid4(),
-        preference=0,
+        answer={"preference": 0},
         active_seconds=1.0,
         interface="api",
         now=timezone.now(),

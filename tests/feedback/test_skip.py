@@ -40,7 +40,7 @@ def test_a_skip_says_why_and_frees_the_slot(slot):
 
 
 def test_a_skip_keeps_what_was_typed(slot):
-    Draft.objects.create(comparison=slot.comparison, annotator=slot.annotator, rationale="not sure")
+    Draft.objects.create(task=slot.task, annotator=slot.annotator, rationale="not sure")
     pass_over(slot)
     assert Draft.objects.get().rationale == "not sure"
 

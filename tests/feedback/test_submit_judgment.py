@@ -8,11 +8,11 @@ import pytest
 from django.utils import timezone
 
 from feedback.claims import LeaseLost, claim_next
-from feedback.judging import BadJudgment, Flag, SubmissionDiffers, SubmissionIdTaken, save_draft, submit_judgment
+from feedback.judging import BadJudgment, SubmissionDiffers, SubmissionIdTaken, save_draft, submit_judgment
 from feedback.models import Assignment, Draft, Judgment
 from feedback.people import create_simulated_annotator
-from feedback.queues import change_policy
-from tests.factories import make_assignment, make_comparison, make_judgment, make_member, make_queue
+from feedback.queues import change_schema
+from tests.factories import make_assignment, make_judgment, make_member, make_queue, make_task
 
 pytestmark = pytest.mark.django_db
 
@@ -22,8 +22,13 @@ LATER = NOW + timedelta(minutes=31)
 
 @pytest.fixture
 def slot(project, annotator):
-    comparison = make_comparison(make_queue(project), propensity=0.25)
-    return make_assignment(comparison, annotator, NOW)
+    task = make_task(make_queue(project), propensity=0.25)
+    return make_assignment(task, annotator, NOW)
+
+
+def shown(slot, preference: int) -> dict[str, int]:
+    """Turn a preference in response order into an answer in the order in which the person sees the two."""
+    return {"preference": -preference if slot.display_order == [1, 0] else preference}
 
 
 def submit(slot, **overrides) -> Judgment:
@@ -32,7 +37,7 @@ def submit(slot, **overrides) -> Judgment:
         "annotator": slot.annotator,
         "lease_token": slot.lease_token,
         "submission_id": uuid.uuid4(),
-        "preference": 2,
+        "answer": {"preference": 2},
         "active_seconds": 7.5,
         "interface": "page",
         "now": NOW + timedelta(minutes=5),
@@ -41,16 +46,22 @@ def submit(slot, **overrides) -> Judgment:
 
 
 def test_a_judgment_is_stored_with_its_provenance(slot):
-    judgment = submit(slot, rationale=" Because.\r\nIt is right. ", flags=["unsafe", "hallucination", "unsafe"])
+    judgment = submit(
+        slot,
+        answer=shown(slot, 2),
+        rationale=" Because.\r\nIt is right. ",
+        flags=["unsafe", "hallucination", "unsafe"],
+    )
     judgment.refresh_from_db()
-    assert (judgment.assignment, judgment.comparison, judgment.queue) == (slot, slot.comparison, slot.queue)
+    assert (judgment.assignment, judgment.task, judgment.queue) == (slot, slot.task, slot.queue)
     assert (judgment.annotator, judgment.revision, judgment.supersedes) == (slot.annotator, 1, None)
     assert (judgment.preference, judgment.rationale) == (2, "Because.\nIt is right.")
-    assert judgment.chosen_id == slot.comparison.response_b_id
-    assert judgment.flags == [Flag.HALLUCINATION, Flag.UNSAFE]
+    assert judgment.chosen_id == slot.task.texts[1].pk
+    assert [flag["flag"] for flag in judgment.flags] == ["hallucination", "unsafe"]
     assert (judgment.active_seconds, judgment.interface) == (7.5, "page")
-    assert judgment.shown_first == slot.shown_first
-    assert (judgment.guideline, judgment.policy) == (slot.guideline, slot.policy)
+    assert judgment.display_order == slot.display_order
+    assert (judgment.guideline, judgment.policy, judgment.schema) == (slot.guideline, slot.policy, slot.schema)
+    assert (judgment.arm, judgment.arm_propensity) == ("priority", 1.0)
     assert judgment.propensity == 0.25
     assert (judgment.simulation_rule, judgment.is_simulated) == ("", False)
     assert judgment.created_at == NOW + timedelta(minutes=5)
@@ -60,20 +71,16 @@ def test_a_judgment_is_stored_with_its_provenance(slot):
 
 def test_a_preference_in_display_order_is_turned_by_the_slot(slot):
     left, right = slot.shown_responses
-    judgment = submit(slot, preference=slot.turn(-3))
-    assert judgment.chosen_id == left.pk
-    assert slot.turn(slot.turn(-3)) == -3
-    assert right.pk != left.pk
+    assert left.pk != right.pk
+    assert submit(slot, answer={"preference": -3}).chosen_id == left.pk
 
 
 def test_a_tie_prefers_neither(slot):
-    assert submit(slot, preference=0).chosen_id is None
+    assert submit(slot, answer={"preference": 0}).chosen_id is None
 
 
 def test_the_draft_is_gone_after_the_submission(slot):
-    save_draft(
-        comparison=slot.comparison, annotator=slot.annotator, preference=1, rationale="x", flags=[], active_seconds=1.0
-    )
+    save_draft(task=slot.task, annotator=slot.annotator, answer={"preference": 1}, active_seconds=1.0)
     submit(slot)
     assert not Draft.objects.exists()
 
@@ -90,11 +97,12 @@ def test_the_same_submission_again_returns_the_stored_judgment(slot):
     first = submit(slot, submission_id=submission_id)
     again = submit(slot, submission_id=submission_id, active_seconds=9.0, now=LATER)
     assert again == first
-    assert again.preference == 2
     assert Judgment.objects.count() == 1
 
 
-@pytest.mark.parametrize("change", [{"preference": -3}, {"rationale": "On second thought."}, {"flags": ["unsafe"]}])
+@pytest.mark.parametrize(
+    "change", [{"answer": {"preference": -3}}, {"rationale": "On second thought."}, {"flags": ["unsafe"]}]
+)
 def test_the_same_submission_with_another_content_is_not_passed_off_as_saved(slot, change):
     submission_id = uuid.uuid4()
     first = submit(slot, submission_id=submission_id)
@@ -113,11 +121,12 @@ def test_a_submission_id_of_another_judgment_is_refused(slot, project):
 
 def test_a_late_submit_is_told_that_the_slot_is_free_and_keeps_the_text(slot):
     with pytest.raises(LeaseLost) as caught:
-        submit(slot, rationale="a long thought", flags=["other"], preference=-1, now=LATER)
+        submit(slot, rationale="a long thought", flags=["other"], answer=shown(slot, -1), now=LATER)
     assert caught.value.slot_free
     assert not Judgment.objects.exists()
-    draft = Draft.objects.get(comparison=slot.comparison, annotator=slot.annotator)
-    assert (draft.rationale, draft.flags, draft.preference) == ("a long thought", ["other"], -1)
+    draft = Draft.objects.get(task=slot.task, annotator=slot.annotator)
+    assert (draft.rationale, draft.preference) == ("a long thought", -1)
+    assert [flag["flag"] for flag in draft.flags] == ["other"]
 
 
 def test_a_late_submit_is_refused_once_the_slot_has_moved_on_and_keeps_the_text(slot, project):
@@ -145,7 +154,7 @@ def test_a_token_from_before_the_slot_was_taken_again_is_refused(slot):
 def test_a_second_judgment_of_the_same_slot_is_refused_and_leaves_no_draft(slot):
     submit(slot)
     with pytest.raises(LeaseLost) as caught:
-        submit(slot, preference=-2)
+        submit(slot, answer={"preference": -2})
     assert not caught.value.slot_free
     assert not Draft.objects.exists()
 
@@ -164,10 +173,10 @@ def test_an_assignment_that_does_not_exist_is_a_lost_lease(slot):
 @pytest.mark.parametrize(
     ("field", "values"),
     [
-        ("preference", {"preference": 4}),
-        ("preference", {"preference": -4}),
-        ("preference", {"preference": True}),
-        ("preference", {"preference": 1.5}),
+        ("preference", {"answer": {"preference": 4}}),
+        ("preference", {"answer": {"preference": -4}}),
+        ("preference", {"answer": {"preference": True}}),
+        ("preference", {"answer": {"preference": 1.5}}),
         ("rationale", {"rationale": "x" * 10_001}),
         ("rationale", {"rationale": "nul \x00"}),
         ("flags", {"flags": ["boring"]}),
@@ -186,20 +195,25 @@ def test_bad_values_are_named_and_nothing_is_stored(slot, field, values):
     assert slot.state == Assignment.State.LEASED
 
 
-def test_the_policy_of_the_claim_counts_not_the_one_of_now(slot, curator):
-    change_policy(queue=slot.queue, changed_by=curator, allow_tie=False)
-    assert submit(slot, preference=0).preference == 0
+def test_what_was_asked_at_the_claim_counts_not_what_is_asked_now(slot, curator):
+    change_schema(queue=slot.queue, content={"allow_tie": False}, changed_by=curator)
+    assert submit(slot, answer={"preference": 0}).preference == 0
 
 
-def test_a_tie_is_refused_where_the_policy_allows_none(project, annotator):
-    slot = make_assignment(make_comparison(make_queue(project, allow_tie=False)), annotator, NOW)
+def test_a_tie_is_refused_where_the_schema_allows_none(project, annotator):
+    slot = make_assignment(make_task(make_queue(project, schema={"allow_tie": False})), annotator, NOW)
     with pytest.raises(BadJudgment, match="allows no tie"):
-        submit(slot, preference=0)
-    assert submit(slot, preference=1).preference == 1
+        submit(slot, answer={"preference": 0})
+    assert submit(slot, answer=shown(slot, 1)).preference == 1
 
 
-def test_a_reason_is_asked_for_where_the_policy_requires_one(project, annotator):
-    slot = make_assignment(make_comparison(make_queue(project, require_rationale=True)), annotator, NOW)
+def test_a_reason_is_asked_for_where_the_schema_requires_one(project, annotator):
+    slot = make_assignment(make_task(make_queue(project, schema={"rationale": "required"})), annotator, NOW)
     with pytest.raises(BadJudgment, match="asks for a reason"):
         submit(slot, rationale="  ")
     assert submit(slot, rationale="clear").rationale == "clear"
+
+
+def test_a_submission_costs_few_statements(slot, django_assert_max_num_queries):
+    with django_assert_max_num_queries(10):
+        submit(slot)

@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from feedback.models import Judgment, Qualification
 from feedback.queues import change_policy
-from tests.factories import make_judgment, make_queue, make_task
+from tests.factories import make_gold, make_judgment, make_queue, make_task
 from tests.pages.label import HTMX, at, open_task, submit
 
 pytestmark = pytest.mark.django_db
@@ -87,8 +87,8 @@ def test_who_failed_the_test_is_told_whom_to_ask(client, queue, curator, quiz, a
 
 
 def test_a_test_says_how_far_it_is_and_fetches_nothing_ahead(client, queue, quiz):
-    make_task(quiz)
-    make_task(quiz)
+    make_gold(make_task(quiz))
+    make_gold(make_task(quiz))
     form = open_task(client, quiz)
     assert "This is a test: 0 of 2 judged" in page_of(client, quiz)
     answer = client.get(f"{at('label', quiz)}?ahead=1&beside={form['assignment']}", headers=HTMX)
