@@ -1,14 +1,17 @@
-"""Pages go out compressed; a request for a fragment by somebody who is no longer logged in gets 401."""
+"""Pages go out compressed and in the reader's language; a fragment for somebody who is logged out is a 401."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
+from django.middleware.locale import LocaleMiddleware
 from django.shortcuts import resolve_url
+from django.utils import translation
 
 from feedback.views.requests import HtmxRequest
 
@@ -25,6 +28,23 @@ class CompressPagesMiddleware(GZipMiddleware):
         if response.streaming or not response.headers.get("Content-Type", "").startswith("text/html"):
             return response
         return super().process_response(request, response)
+
+
+class LanguageMiddleware(LocaleMiddleware):
+    """Speak the reader's language on the pages that are translated, and English on the others.
+
+    Half a page in another language could not be read aloud, and numbers in figures would get commas.
+    """
+
+    TRANSLATED = re.compile(r"/|/(q|accounts|i18n)/.*|/p/[^/]+/")
+    """Home, the annotator's pages, the accounts, and a project's own page."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        if self.TRANSLATED.fullmatch(request.path_info):
+            super().process_request(request)
+        else:
+            translation.activate(settings.LANGUAGE_CODE)
+            request.LANGUAGE_CODE = settings.LANGUAGE_CODE
 
 
 class FragmentLoginMiddleware:

@@ -14,4 +14,5 @@ urlpatterns = [
     path("api/v1/", include("rlhf_site.api_urls")),
     path("accounts/", include("rlhf_site.accounts")),
     path("admin/", admin.site.urls),
+    path("i18n/", include("django.conf.urls.i18n")),
 ]

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from django import forms, template
+from django.conf import settings
 from django.forms import BoundField
 from django.middleware.csrf import get_token
 from django.template.context import Context
 from django.urls import reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language, gettext_lazy
 
 from feedback.access import may
 from feedback.contract import PREFERENCE_LIMIT
@@ -27,8 +29,8 @@ class Tab:
     current: bool
 
 
-TABS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
-    ("Overview", "project", ("project",), "feedback.view_project"),
+TABS: tuple[tuple[Any, str, tuple[str, ...], str], ...] = (
+    (gettext_lazy("Overview"), "project", ("project",), "feedback.view_project"),
     ("Prompts", "prompts", ("prompt",), "feedback.manage_prompts"),
     ("Queues", "queues", ("queue",), "feedback.read_queues"),
     ("Judgments", "judgments", ("judgment",), "feedback.read_judgments"),
@@ -43,7 +45,7 @@ TABS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
 def tabs_of(project: Project, person: Any, current: str) -> list[Tab]:
     """Return the tabs that `person`'s roles in `project` open; `current` is the URL name of the page."""
     return [
-        Tab(label, reverse(name, args=[project.slug]), current == name or current.startswith(prefixes))
+        Tab(str(label), reverse(name, args=[project.slug]), current == name or current.startswith(prefixes))
         for label, name, prefixes, permission in TABS
         if may(person, permission, project)
     ]
@@ -54,8 +56,16 @@ def site_header(context: Context, project: Project | str | None = None) -> dict[
     """Render the header: brand, project switcher, account menu and, inside a project, its tabs."""
     request = context.get("request")
     person = getattr(request, "user", None)
-    if request is None or person is None or not person.is_authenticated:
+    if request is None:
         return {"person": None}
+    switch = {
+        "languages": settings.LANGUAGES,
+        "language": get_language(),
+        "here": request.get_full_path() if request.method in ("GET", "HEAD") else reverse("home"),
+        "csrf_token": get_token(request),
+    }
+    if person is None or not person.is_authenticated:
+        return {"person": None, **switch}
     inside = project if isinstance(project, Project) else None
     match = request.resolver_match
     held = inside.memberships.filter(user=person).values_list("role", flat=True) if inside else ()
@@ -65,7 +75,7 @@ def site_header(context: Context, project: Project | str | None = None) -> dict[
         "projects": Project.objects.visible_to(person),
         "roles": [Role(role).label for role in held],
         "tabs": tabs_of(inside, person, match.url_name or "" if match else "") if inside else [],
-        "csrf_token": get_token(request),
+        **switch,
     }
 
 

@@ -25,11 +25,12 @@
     if (!button) return;
     const source = button.dataset.copyFrom && document.querySelector(button.dataset.copyFrom);
     const label = button.textContent;
+    const words = document.getElementById("trouble").dataset;
     try {
       await navigator.clipboard.writeText(source ? source.textContent : button.dataset.copy);
-      button.textContent = "Copied";
+      button.textContent = words.copied;
     } catch {
-      button.textContent = "Press Ctrl+C";
+      button.textContent = words.copyByKey;
     }
     setTimeout(() => (button.textContent = label), 1500);
   });
@@ -38,22 +39,14 @@
   function sayTrouble(status) {
     const box = document.getElementById("trouble");
     if (!box) return;
-    const words = {
-      0: "The server cannot be reached. Nothing on this page is lost; it goes on when the connection is back.",
-      401: "You are logged out. Nothing on this page is lost: log in again in another tab, then repeat. ",
-      403: "That was refused: your role has changed, or you logged in or out in another tab. Copy what you typed and reload.",
-      404: "This is gone, or you are no longer a member of the project.",
-      413: "That was too large.",
-      429: "Too many requests. Wait a moment, then repeat.",
-    };
-    box.textContent = words[status] || "Something broke on the server. Nothing on this page is lost; repeat in a moment.";
+    box.textContent = box.dataset[status] || box.dataset.broken;
     if (status === 401) {
       const link = document.createElement("a");
       link.href = box.dataset.login;
       link.target = "_blank";
       link.rel = "noopener";
-      link.textContent = "Log in";
-      box.append(link);
+      link.textContent = box.dataset.logIn;
+      box.append(" ", link);
     }
     box.hidden = false;
   }
