@@ -1,6 +1,6 @@
 # One command per thing a person does here. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-fast check demo bench-page bench-queue race screenshots clean system-packages
+.PHONY: help run install test test-fast translations check demo bench-page bench-queue race screenshots clean system-packages
 
 PORT ?= 8000
 VENV := .venv
@@ -78,6 +78,9 @@ test: install system-packages ## Run every test (under 8 minutes on 2 cores)
 
 test-fast: install ## Run the tests that need neither torch nor a browser (under 60 s)
 	@$(OFFLINE) $(PYTHON) -m pytest -n 2 --dist worksteal -q -m "not torch and not browser and not slow" $(ARGS)
+
+translations: install ## Bring locale/ in step with the texts of the source, and compile it
+	@$(PYTHON) manage.py translations
 
 # A production environment, to see what `check --deploy` says of it. The key is of this one process only.
 PRODUCTION_ENV = CONCORD_MODE=production ALLOWED_HOSTS=concord.example CSRF_TRUSTED_ORIGINS=https://concord.example \

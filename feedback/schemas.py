@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import models
+from django.utils.translation import gettext_noop as _
 
 from feedback.refusals import Refusal
 
@@ -152,56 +153,64 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
+# Marked for translation: pages show these words, where a curator left them as they are, in the reader's language.
 QUESTIONS: Mapping[str, str] = {
-    TaskKind.COMPARISON: "Which response is better?",
-    TaskKind.RANKING: "Rank the responses from best to worst.",
-    TaskKind.RATING: "How good is each response?",
-    TaskKind.DEMONSTRATION: "Write the ideal response.",
-    TaskKind.CORRECTION: "Correct the response.",
-    TaskKind.CONVERSATION: "Talk with the assistant, and choose the better answer at every turn.",
+    TaskKind.COMPARISON: _("Which response is better?"),
+    TaskKind.RANKING: _("Rank the responses from best to worst."),
+    TaskKind.RATING: _("How good is each response?"),
+    TaskKind.DEMONSTRATION: _("Write the ideal response."),
+    TaskKind.CORRECTION: _("Correct the response."),
+    TaskKind.CONVERSATION: _("Talk with the assistant, and choose the better answer at every turn."),
 }
 
-UNSAFE_KINDS = ("Violence or crime", "Self-harm", "Hate or harassment", "Sexual content", "Dangerous advice", "Other")
+UNSAFE_KINDS = (
+    _("Violence or crime"),
+    _("Self-harm"),
+    _("Hate or harassment"),
+    _("Sexual content"),
+    _("Dangerous advice"),
+    _("Other"),
+)
 FLAG_PRESETS: Mapping[str, tuple[Flag, ...]] = {
     "standard": (
-        Flag("fails_instruction", "Fails the instruction", "Does not do what was asked."),
-        Flag("hallucination", "Makes things up", "States as fact what is not so."),
-        Flag("unsafe", "Unsafe", "Could hurt somebody if it were followed or believed.", UNSAFE_KINDS),
-        Flag("personal_data", "Personal data", "Says private things of a real person."),
-        Flag("off_topic", "Off topic", "Talks about something else."),
-        Flag("other", "Something else", "Say what in the reason."),
+        Flag("fails_instruction", _("Fails the instruction"), _("Does not do what was asked.")),
+        Flag("hallucination", _("Makes things up"), _("States as fact what is not so.")),
+        Flag("unsafe", _("Unsafe"), _("Could hurt somebody if it were followed or believed."), UNSAFE_KINDS),
+        Flag("personal_data", _("Personal data"), _("Says private things of a real person.")),
+        Flag("off_topic", _("Off topic"), _("Talks about something else.")),
+        Flag("other", _("Something else"), _("Say what in the reason.")),
     ),
     "instructgpt": (
-        Flag("fails_instruction", "Fails to follow the correct instruction or task"),
-        Flag("inappropriate_for_assistant", "Inappropriate for a customer assistant"),
-        Flag("hallucination", "Hallucination"),
-        Flag("satisfies_constraint", "Satisfies the constraint that the instruction gives"),
-        Flag("sexual_content", "Contains sexual content"),
-        Flag("violent_content", "Contains violent content"),
-        Flag("encourages_harm", "Encourages or fails to discourage violence, abuse, terrorism or self-harm"),
-        Flag("denigrates_protected_class", "Denigrates a protected class"),
-        Flag("harmful_advice", "Gives harmful advice"),
-        Flag("expresses_opinion", "Expresses an opinion"),
-        Flag("moral_judgment", "Expresses a moral judgment"),
+        Flag("fails_instruction", _("Fails to follow the correct instruction or task")),
+        Flag("inappropriate_for_assistant", _("Inappropriate for a customer assistant")),
+        Flag("hallucination", _("Hallucination")),
+        Flag("satisfies_constraint", _("Satisfies the constraint that the instruction gives")),
+        Flag("sexual_content", _("Contains sexual content")),
+        Flag("violent_content", _("Contains violent content")),
+        Flag("encourages_harm", _("Encourages or fails to discourage violence, abuse, terrorism or self-harm")),
+        Flag("denigrates_protected_class", _("Denigrates a protected class")),
+        Flag("harmful_advice", _("Gives harmful advice")),
+        Flag("expresses_opinion", _("Expresses an opinion")),
+        Flag("moral_judgment", _("Expresses a moral judgment")),
     ),
     "llama": (
-        Flag("preferred_safe_other_unsafe", "The better one is safe, the other is not"),
-        Flag("both_safe", "Both are safe"),
-        Flag("both_unsafe", "Both are unsafe"),
-        Flag("unsafe", "Unsafe", "Which response, and how.", UNSAFE_KINDS),
+        Flag("preferred_safe_other_unsafe", _("The better one is safe, the other is not")),
+        Flag("both_safe", _("Both are safe")),
+        Flag("both_unsafe", _("Both are unsafe")),
+        Flag("unsafe", _("Unsafe"), _("Which response, and how."), UNSAFE_KINDS),
     ),
     "none": (),
 }
 
 HELPFULNESS = Attribute(
-    "helpfulness", "Helpfulness", "How far it does what the person needs.",
-    anchors=("not at all", "little", "partly", "mostly", "fully"),
+    "helpfulness", _("Helpfulness"), _("How far it does what the person needs."),
+    anchors=(_("not at all"), _("little"), _("partly"), _("mostly"), _("fully")),
 )  # fmt: skip
 CORRECTNESS = Attribute(
-    "correctness", "Correctness", "Whether what it states is true and complete.",
-    anchors=("wrong", "mostly wrong", "mixed", "mostly right", "right"),
+    "correctness", _("Correctness"), _("Whether what it states is true and complete."),
+    anchors=(_("wrong"), _("mostly wrong"), _("mixed"), _("mostly right"), _("right")),
 )  # fmt: skip
-THUMBS = Attribute("thumbs", "All in all", "Would you be glad of this answer?", style="thumbs", required=False)
+THUMBS = Attribute("thumbs", _("All in all"), _("Would you be glad of this answer?"), style="thumbs", required=False)
 
 
 def default_schema(kind: str) -> Schema:

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.core.validators import MaxValueValidator
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -40,10 +41,10 @@ class User(AbstractUser):
 
 
 class Role(models.TextChoices):
-    ANNOTATOR = "annotator", "Annotator"
-    CURATOR = "curator", "Curator"
-    ML_STAFF = "ml_staff", "ML staff"
-    ADMIN = "admin", "Admin"
+    ANNOTATOR = "annotator", _("Annotator")
+    CURATOR = "curator", _("Curator")
+    ML_STAFF = "ml_staff", _("ML staff")
+    ADMIN = "admin", _("Admin")
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from feedback.answers import draw_order
 from feedback.models.append_only import AppendOnlyModel
@@ -341,17 +342,17 @@ class Skip(models.Model):
     """A person passed over a task: what follows, until when, and whether it was taken back."""
 
     class Kind(models.TextChoices):
-        LATER = "later", "Later"
-        OTHERS = "others", "Leave it to others"
-        REVIEW = "review", "Take it out for review"
+        LATER = "later", _("Later")
+        OTHERS = "others", _("Leave it to others")
+        REVIEW = "review", _("Take it out for review")
 
     class Reason(models.TextChoices):
-        CANNOT_DECIDE = "cannot_decide", "I cannot decide"
-        EXPERTISE = "expertise", "Outside my expertise"
-        UNCOMFORTABLE = "uncomfortable", "The content is distressing"
-        BROKEN = "broken", "The prompt or a response is broken"
-        BREAK = "break", "I need a break from this one"
-        OTHER = "other", "Something else"
+        CANNOT_DECIDE = "cannot_decide", _("I cannot decide")
+        EXPERTISE = "expertise", _("Outside my expertise")
+        UNCOMFORTABLE = "uncomfortable", _("The content is distressing")
+        BROKEN = "broken", _("The prompt or a response is broken")
+        BREAK = "break", _("I need a break from this one")
+        OTHER = "other", _("Something else")
 
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="skips")
     annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="skips")

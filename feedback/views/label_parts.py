@@ -89,9 +89,15 @@ class AskedFlag:
     label: str
     definition: str
     on: bool
-    kinds: list[tuple[str, bool]]
+    kinds: list[tuple[str, str, bool]]
+    """Each as it is stored, in words, and whether it is chosen."""
     responses: list[tuple[int, bool]]
     """Positions that the person may say it of, and whether they do."""
+
+
+def in_language(words: str) -> str:
+    """Return a schema's words in the reader's language, if they are ones that the software itself suggests."""
+    return _(words) if words else ""
 
 
 def turns_of(task: Task) -> list[Turn]:
@@ -132,7 +138,7 @@ def attributes_of(schema: Schema, position: int, rated: Mapping[str, Any]) -> li
             Choice(
                 value,
                 str(place) if attribute.style == "thumbs" else str(value) if 0 <= value <= 9 else "",
-                attribute.anchor(value),
+                in_language(attribute.anchor(value)),
                 rated.get(attribute.key) == value,
             )
             for place, value in enumerate(values, start=1)
@@ -140,12 +146,12 @@ def attributes_of(schema: Schema, position: int, rated: Mapping[str, Any]) -> li
         asked.append(
             AskedAttribute(
                 name=f"rating-{position}-{attribute.key}",
-                label=attribute.label,
-                definition=attribute.definition,
+                label=in_language(attribute.label),
+                definition=in_language(attribute.definition),
                 style=attribute.style,
                 required=attribute.required,
-                low=attribute.anchor(attribute.values[0]),
-                high=attribute.anchor(attribute.values[-1]),
+                low=in_language(attribute.anchor(attribute.values[0])),
+                high=in_language(attribute.anchor(attribute.values[-1])),
                 choices=choices,
             )
         )
@@ -177,10 +183,10 @@ def asked_flags(schema: Schema, raised: Sequence[Any], responses: int) -> list[A
         asked.append(
             AskedFlag(
                 flag.key,
-                flag.label,
-                flag.definition,
+                in_language(flag.label),
+                in_language(flag.definition),
                 bool(mine),
-                [(kind, any(one.get("kind") == kind for one in mine)) for kind in flag.kinds],
+                [(kind, in_language(kind), any(one.get("kind") == kind for one in mine)) for kind in flag.kinds],
                 [(position, any(one.get("response") == position for one in mine)) for position in positions],
             )
         )
@@ -196,6 +202,7 @@ def parts(
     return {
         "kind": schema.kind,
         "asks": schema,
+        "question": in_language(schema.question),
         "answer_template": f"feedback/annotator/_answer_{schema.kind}.html",
         "turns": turns_of(task),
         "responses": shown_responses(shown, schema, answer),
@@ -262,7 +269,7 @@ def ratings_in_words(schema: Schema, ratings: Sequence[Mapping[str, Any]]) -> st
     said = []
     for position, rated in enumerate(ratings, start=1):
         values = [
-            f"{attribute.label} {'+' if attribute.style == 'thumbs' and rated[attribute.key] == 1 else ''}"
+            f"{in_language(attribute.label)} {'+' if attribute.style == 'thumbs' and rated[attribute.key] == 1 else ''}"
             f"{rated[attribute.key]}"
             for attribute in schema.attributes
             if rated.get(attribute.key) is not None
@@ -278,7 +285,8 @@ def flags_in_words(schema: Schema, raised: Sequence[Mapping[str, Any]]) -> list[
         if flag is None:
             continue
         where = one.get("response")
-        more = [one["kind"]] if one.get("kind") else []
+        more = [in_language(one["kind"])] if one.get("kind") else []
         more += [_("response %(number)d") % {"number": where + 1}] if isinstance(where, int) else []
-        words.append(f"{flag.label} ({', '.join(more)})" if more else flag.label)
+        label = in_language(flag.label)
+        words.append(f"{label} ({', '.join(more)})" if more else label)
     return words

@@ -67,7 +67,7 @@
     const place = lease === bench.now && find("#until");
     if (!place) return;
     const time = new Date(lease.until);
-    place.textContent = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+    place.textContent = time.toLocaleTimeString(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     place.dateTime = time.toISOString();
   }
 

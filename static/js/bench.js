@@ -168,6 +168,7 @@ window.bench = (() => {
     fragment,
     kept,
     session,
+    number: (value) => Number(value).toLocaleString(document.documentElement.lang),
     scale: () => all("#scale input"),
     narrow: () => matchMedia("(max-width: 61.99rem)").matches,
   };

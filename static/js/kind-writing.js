@@ -10,7 +10,7 @@
   function count() {
     const place = find("#count");
     const length = find("#text").value.length;
-    place.textContent = word("characters", { n: `${length.toLocaleString()} / ${Number(place.dataset.max).toLocaleString()}` });
+    place.textContent = word("characters", { n: `${bench.number(length)} / ${bench.number(place.dataset.max)}` });
   }
 
   function showChanges() {
