@@ -6,11 +6,13 @@ labelling needs a membership even then.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rules
+from django.db.models import QuerySet
 
 from feedback.models import Membership, Role
+from feedback.prepared import prepared
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
@@ -21,11 +23,16 @@ if TYPE_CHECKING:
 def has_role(*roles: Role) -> rules.Predicate:
     """Return a predicate of (person, project): the person holds one of `roles` there."""
 
+    @prepared
+    def memberships(*, person: Any, project: Any) -> QuerySet[Membership, int]:
+        held = Membership.objects.filter(project=project, user=person, role__in=roles)
+        return held.values_list("pk", flat=True)[:1]
+
     @rules.predicate(f"is_{'_or_'.join(roles)}")
     def holds(person: User | AnonymousUser, project: Project | None) -> bool:
         if project is None or not person.is_authenticated or not person.is_active:
             return False
-        return Membership.objects.filter(project=project, user=person, role__in=roles).exists()
+        return bool(memberships.all(person=person.pk, project=project.pk))
 
     return holds
 
