@@ -9,7 +9,7 @@ from django.db.models import Count, Q
 from django.urls import reverse
 
 from feedback.access import may
-from feedback.models import Assignment, Judgment, Project, Queue, Response, User
+from feedback.models import Assignment, Judgment, Project, Response, User
 from training.models import Checkpoint, Run
 
 WIDTH, HEIGHT = 168, 84
@@ -48,8 +48,8 @@ class Picture:
 def stations(project: Project, person: User, now: datetime) -> list[Station]:
     """Count what lies at each station of the loop, in the order of the loop; links only where `person` may go."""
     slots = Assignment.objects.filter(queue__project=project)
-    count = slots.aggregate(
-        waiting=Count("pk", filter=~Q(state=Assignment.State.DONE) & Q(queue__state=Queue.State.OPEN)),
+    count = slots.waiting().aggregate(
+        waiting=Count("pk"),
         leased=Count("pk", filter=Q(state=Assignment.State.LEASED, lease_expires_at__gt=now)),
     )
     said = Judgment.objects.in_project(project).current()

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Exists, OuterRef
+from django.db.models import Exists, OuterRef
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from feedback.access import roles_of
-from feedback.models import Assignment, Judgment, Project, Queue, Response, Role, User
+from feedback.models import Assignment, Judgment, Project, Queue, Response, Role, Task, User
+from feedback.schemas import RESPONSES
 from feedback.snapshots import eligible_judgments
 from rlhf_site.annotator_steps import annotator_steps
 from rlhf_site.steps import Step
@@ -45,14 +46,15 @@ def curator_steps(project: Project) -> Iterator[Step]:
     if not project.prompts.pool().exists():
         yield Step("Import prompts", "The loop starts with what models are asked.", url("prompts-import"), "Import")
         return
-    queues = project.queues.exclude(state=Queue.State.CLOSED).annotate(slots=Count("assignments")).order_by("id")
+    tasks = Task.objects.filter(queue=OuterRef("pk"))
+    queues = project.queues.exclude(state=Queue.State.CLOSED).annotate(has_tasks=Exists(tasks)).order_by("id")
     if not queues:
         yield Step("Open a queue", "Write the guidelines; annotators work from it.", url("queue-open"), "Open a queue")
     for queue in queues:
-        if queue.state == Queue.State.OPEN and not queue.slots:
+        if queue.state == Queue.State.OPEN and not queue.has_tasks:
             yield Step(
                 f"Fill {queue.name}",
-                "It is open and empty. Take responses that are there, or sample new ones.",
+                "It is open and empty. " + what_fills(queue),
                 url("queue", queue.pk),
                 "Fill",
             )
@@ -60,6 +62,14 @@ def curator_steps(project: Project) -> Iterator[Step]:
     for queue in queues:
         if queue.state == Queue.State.PAUSED:
             yield Step(queue.name, "Annotators cannot claim from it.", url("queue", queue.pk), "Open again", "paused")
+
+
+def what_fills(queue: Queue) -> str:
+    if queue.is_qualification:
+        return "A test is made of tasks whose answer you know."
+    if RESPONSES[queue.kind][0]:
+        return "Take responses that are there, or sample new ones."
+    return "Take the prompts that are there."
 
 
 def judgment_steps(project: Project) -> Iterator[Step]:
@@ -70,7 +80,7 @@ def judgment_steps(project: Project) -> Iterator[Step]:
     if oldest is not None:
         yield Step(
             f"{plural(unread.count(), 'judgment')} not reviewed",
-            "Read what people preferred and why; accept or reject.",
+            "Read what people said and why; accept or reject.",
             reverse("judgment", args=[project.slug, oldest.pk]),
             "Review",
         )
@@ -148,7 +158,7 @@ def results_in_words(evaluation: dict) -> str:
 
 def waiting_steps(project: Project, then: str) -> Iterator[Step]:
     """Say that annotators have work, and what comes of it; nothing where no slot is open."""
-    waiting = Assignment.objects.filter(queue__project=project).exclude(state=Assignment.State.DONE).count()
+    waiting = Assignment.objects.filter(queue__project=project).waiting().count()
     if waiting:
         yield Step(
             "Waiting for people's judgments",

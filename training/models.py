@@ -140,7 +140,7 @@ class Run(models.Model):
         null=True,
         blank=True,
         related_name="sample_runs",
-        help_text="Where a sample run's comparisons go.",
+        help_text="Where a sample run's tasks go.",
     )
     prompt_ids = models.JSONField(default=list, blank=True, help_text="Prompts of a sample run; empty for all.")
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)

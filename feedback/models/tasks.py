@@ -131,6 +131,10 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
     def done(self) -> AssignmentQuerySet:
         return self.filter(state=Assignment.State.DONE)
 
+    def waiting(self) -> AssignmentQuerySet:
+        """Slots of open queues that somebody can still fill, held ones among them."""
+        return self.filter(state__in=[Assignment.State.OPEN, Assignment.State.LEASED], queue__state=Queue.State.OPEN)
+
 
 class Assignment(models.Model):
     """One slot for one judgment. An overlap of 3 is three slots; a claim is one conditional UPDATE of one slot."""

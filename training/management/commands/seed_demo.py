@@ -108,7 +108,7 @@ class Command(BaseCommand):
         )
         self.stdout.write(
             f"Queued: sampling {project.prompts.count()} prompts at temperatures "
-            f"{' and '.join(str(value) for value in TEMPERATURES)}; comparisons appear in the queue as they land."
+            f"{' and '.join(str(value) for value in TEMPERATURES)}; comparisons appear in {QUEUE_NAME!r} as they land."
         )
 
 
