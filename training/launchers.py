@@ -9,7 +9,7 @@ from pathlib import Path
 
 from training.rundir import RunDirectory
 
-SECRETS = ("SECRET_KEY", "DATABASE_URL")
+SECRETS = ("SECRET_KEY", "DATABASE_URL", "CONVERSATION_KEY")
 """Settings of the site that a trainer has no use for."""
 
 
@@ -21,8 +21,24 @@ def local_argv(directory: RunDirectory) -> list[str]:
 def child_environment(directory: RunDirectory, base: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment of a trainer whose base model is `base`; what the operator has set stays.
 
-    Threads that spin while they wait would stop each other on shared cores, so they sleep. The hub is asked for a base
-    model that is a hub id, and for nothing else.
+    The hub is asked for a base model that is a hub id, and for nothing else.
+    """
+    own = plain_environment(environ)
+    if Path(base).exists():
+        own.setdefault("HF_HUB_OFFLINE", "1")
+    own["HF_DATASETS_CACHE"] = str(directory.datasets_cache)
+    return own
+
+
+def talk_argv() -> list[str]:
+    """Answer in conversations in one process on this machine."""
+    return [sys.executable, "-m", "training.ml.talk"]
+
+
+def plain_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what every process with a model starts from: without the site's secrets, what the operator has set kept.
+
+    Threads that spin while they wait would stop each other on shared cores, so they sleep.
     """
     own = dict(os.environ if environ is None else environ)
     for name in SECRETS:
@@ -30,8 +46,5 @@ def child_environment(directory: RunDirectory, base: str, environ: Mapping[str, 
     own.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     own.setdefault("TOKENIZERS_PARALLELISM", "false")
     own.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    if Path(base).exists():
-        own.setdefault("HF_HUB_OFFLINE", "1")
     own["PYTHONUNBUFFERED"] = "1"
-    own["HF_DATASETS_CACHE"] = str(directory.datasets_cache)
     return own

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
-import secrets
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
-from django.db.models.functions import Now
+from django.db import connection
 
+from training.alive import DATABASE_AWAY, SignOfLife, new_name
 from training.child import Child, DirectoryBusy, start_child
 from training.landing import (
     BadOutcome,
@@ -40,10 +36,6 @@ from training.rundir import BadRunDirectory, RunDirectory, RunSpec
 
 logger = logging.getLogger(__name__)
 
-DATABASE_AWAY = (OperationalError, InterfaceError)
-SEEN_EVERY = 5.0
-"""Seconds between two signs of life of a worker."""
-FORGET_AFTER = timedelta(days=1)
 LOG_LINES = 15
 NO_TORCH = "The worker's machine has no torch; install Concord there with its extra `train`."
 
@@ -91,12 +83,12 @@ class RunWorker:
     ) -> None:
         """`poll` is in seconds. A child that was asked to stop may be silent for `cancel_grace` seconds, or three times
         its longest silence so far, before it is killed."""
-        self.name = name or f"{socket.gethostname()[:60]}:{os.getpid()}:{secrets.token_hex(3)}"
+        self.name = name or new_name()
         self.poll = poll
         self.cancel_grace = cancel_grace
         self.launcher = launcher
         self.stopping = threading.Event()
-        self.seen = float("-inf")
+        self.alive = SignOfLife(self.name, Worker.Work.RUNS)
 
     def stop(self) -> None:
         """Ask the worker to end: its child is ended, its run given back for another worker to resume at once."""
@@ -108,7 +100,7 @@ class RunWorker:
         try:
             while not self.stopping.is_set():
                 try:
-                    self.say_alive()
+                    self.alive.give()
                     run = claim_run(worker=self.name)
                     if run is not None:
                         self.carry_out(run)
@@ -121,20 +113,7 @@ class RunWorker:
                     connection.close()
                     self.stopping.wait(self.poll)
         finally:
-            self.say_goodbye()
-
-    def say_alive(self) -> None:
-        if time.monotonic() - self.seen < SEEN_EVERY:
-            return
-        Worker.objects.update_or_create(name=self.name, defaults={"last_seen_at": Now()})
-        Worker.objects.filter(last_seen_at__lt=Now() - FORGET_AFTER).delete()
-        self.seen = time.monotonic()
-
-    def say_goodbye(self) -> None:
-        try:
-            Worker.objects.filter(name=self.name).delete()
-        except DATABASE_AWAY:
-            logger.warning("cannot sign worker %s off", self.name)
+            self.alive.end()
 
     # One run --------------------------------------------------------------------------------------
 
@@ -233,7 +212,7 @@ class Attempt:
         if self.heartbeat.lost.is_set():
             raise LeaseLost(f"run {self.run.pk} was taken by another worker")
         try:
-            self.worker.say_alive()
+            self.worker.alive.give()
             land_metrics(self.lease, self.metrics)
             if self.run.kind == Run.Kind.SAMPLE:
                 land_samples(self.run, self.lease, self.samples)

@@ -86,7 +86,7 @@ def test_it_answers_says_where_once_and_leaves_no_process(start_up: Callable[...
         assert answer.status == 200
     wait_until(Worker.objects.exists, "the worker's sign of life")
     assert up.said.count("http://") == 1
-    assert len(up.left()) == 4, "supervisor, gunicorn, its process, and one worker"
+    assert len(up.left()) == 5, "supervisor, gunicorn, its process, one worker, and one talker"
     up.process.send_signal(ending)
     code = up.process.wait(60)
     wait_until(lambda: not up.left(), "the end of every process", seconds=30)

@@ -1,4 +1,4 @@
-"""Run the whole product with one command: the site and the workers."""
+"""Run the whole product with one command: the site, the workers and the talker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 (compared with, not listened o
 
 
 class Command(BaseCommand):
-    help = "Run the site and its workers until Ctrl-C or SIGTERM. Prints the address once the site answers."
+    help = "Run the site, its workers and its talker until Ctrl-C or SIGTERM. Prints the address once the site answers."
     requires_system_checks = ()  # the site process makes them
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -31,12 +31,18 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=8000, help="Port to listen on (default 8000).")
         parser.add_argument("--workers", type=int, default=1, help="Worker processes for runs (default 1; 0 for none).")
 
+        parser.add_argument(
+            "--talkers", type=int, default=1, help="Processes that answer in conversations (default 1; 0 for none)."
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
-        host, port, workers = options["host"], options["port"], options["workers"]
+        host, port, workers, talkers = options["host"], options["port"], options["workers"], options["talkers"]
         if not 1 <= port <= 65535:
             raise CommandError(f"--port is {port}; it must be from 1 to 65535")
         if workers < 0:
             raise CommandError(f"--workers is {workers}; it cannot be negative")
+        if talkers < 0:
+            raise CommandError(f"--talkers is {talkers}; it cannot be negative")
         refuse_old_database()
         refuse_taken_port(host, port)
         if settings.PRODUCTION and not (settings.STATIC_ROOT / "staticfiles.json").exists():
@@ -52,6 +58,8 @@ class Command(BaseCommand):
         site = supervisor.add("site", site_argv(host, port))
         for number in range(workers):
             supervisor.add(f"worker {number + 1}" if workers > 1 else "worker", [sys.executable, str(MANAGE), "worker"])
+        for number in range(talkers):
+            supervisor.add(f"talker {number + 1}" if talkers > 1 else "talker", [sys.executable, str(MANAGE), "talker"])
         Announcement(self, supervisor, site, host, port).wait_in_turns()
 
 

@@ -1,0 +1,156 @@
+"""Answer the turns of talks: claim one, let its checkpoints speak, store what they said.
+
+Apart from the worker for runs, so that a long training never lets anybody wait in a talk. What the talker holds in
+memory can be lost at any time: a turn whose talker has vanished is claimed again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from django.conf import settings
+from django.db import connection
+
+from feedback.answering import (
+    TurnLease,
+    TurnLost,
+    WrittenAnswer,
+    answer_turn,
+    claim_turn,
+    fail_turn,
+    give_back_turn,
+    renew_turn,
+    turn_lease,
+)
+from feedback.models import Turn
+from training.alive import DATABASE_AWAY, SignOfLife, new_name
+from training.models import Checkpoint, Worker
+from training.policies import find_policy
+from training.voices import Job, NoAnswer, Speech, Voice, find_voice
+
+logger = logging.getLogger(__name__)
+
+NOBODY_CHOSEN = "The queue's label schema names no checkpoint that answers; a curator chooses one there."
+TICK = 0.05
+CANCEL_SECONDS = 5.0
+"""How long a voice that was told to stop is waited for."""
+
+
+class Talker:
+    def __init__(self, *, voice: Voice | None = None, poll: float = 0.5, pause: float = 1.0) -> None:
+        """`poll` is how often an idle talker looks for turns, `pause` how long it waits after an attempt in vain, in
+        seconds."""
+        self.name = new_name()
+        self.poll = poll
+        self.pause = pause
+        self.voice = voice or find_voice()
+        self.alive = SignOfLife(self.name, Worker.Work.TALKS)
+        self.stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Ask the talker to end: the turn at hand is given back for another one."""
+        self.stopping.set()
+
+    def work(self, *, once: bool = False) -> None:
+        """Answer turns until stopped; with `once`, until none waits."""
+        logger.info("talker %s is ready", self.name)
+        try:
+            while not self.stopping.is_set():
+                try:
+                    self.alive.give()
+                    turn = claim_turn(worker=self.name)
+                    if turn is not None:
+                        self.carry_out(turn)
+                    elif once:
+                        return
+                    else:
+                        self.voice.rest()
+                        self.stopping.wait(self.poll)
+                except DATABASE_AWAY as error:
+                    logger.warning("the database cannot be reached or is busy: %s", error)
+                    connection.close()
+                    self.stopping.wait(self.poll)
+        finally:
+            self.voice.close()
+            self.alive.end()
+
+    def carry_out(self, turn: Turn) -> None:
+        """Answer a claimed turn, say why it cannot be answered, or give it back."""
+        lease = turn_lease(turn)
+        started = time.monotonic()
+        try:
+            try:
+                answers = self.spoken(self.voice.job(turn, checkpoints_of(turn)), lease)
+            except NoAnswer as error:
+                logger.warning("turn %s, attempt %d: %s", turn.pk, turn.attempt, error)
+                fail_turn(lease, message=str(error), for_good=error.for_good)
+                if not error.for_good:
+                    self.stopping.wait(self.pause)
+                return
+            if answers is None:
+                give_back_turn(lease)
+                return
+            answer_turn(lease, answers=answers)
+            logger.info("turn %s is answered after %.1f s", turn.pk, time.monotonic() - started)
+        except TurnLost as error:
+            logger.warning("%s; nothing more is written", error)
+
+    def spoken(self, job: Job, lease: TurnLease) -> list[WrittenAnswer] | None:
+        """Return the answers; None when the talker is to stop first. Raises NoAnswer, TurnLost.
+
+        The voice speaks in a thread of its own; this one keeps the lease.
+        """
+        speech = Speech(lambda: self.voice.answer(job))
+        deadline = time.monotonic() + settings.TALK_ANSWER_SECONDS
+        heartbeat = Heartbeat(lease)
+        try:
+            while not speech.done(TICK):
+                if self.stopping.is_set():
+                    return None
+                if time.monotonic() > deadline:
+                    raise NoAnswer(f"No answer came within {settings.TALK_ANSWER_SECONDS} seconds.")
+                heartbeat.beat()
+                self.alive.give()
+        finally:
+            if not speech.done(0):
+                self.voice.cancel()
+                speech.done(CANCEL_SECONDS)
+        return speech.result()
+
+
+class Heartbeat:
+    """Renews a turn's lease every third of it, and bears a database that is away for as long as the lease lasts."""
+
+    def __init__(self, lease: TurnLease) -> None:
+        self.lease = lease
+        self.asked = self.renewed = time.monotonic()
+
+    def beat(self) -> None:
+        """Raises TurnLost."""
+        now = time.monotonic()
+        if now - self.asked < settings.TURN_LEASE_SECONDS / 3:
+            return
+        self.asked = now
+        try:
+            renew_turn(self.lease)
+            self.renewed = now
+        except DATABASE_AWAY as error:
+            logger.warning("cannot renew the lease of turn %s: %s", self.lease.turn_id, error)
+            connection.close()
+            if now - self.renewed > settings.TURN_LEASE_SECONDS:
+                raise TurnLost(f"turn {self.lease.turn_id} may have been taken by another talker") from error
+
+
+def checkpoints_of(turn: Turn) -> list[Checkpoint]:
+    """Return who answers first and second. Raises NoAnswer."""
+    if not turn.policies:
+        raise NoAnswer(NOBODY_CHOSEN, for_good=True)
+    found = []
+    for given in turn.policies:
+        checkpoint = find_policy(turn.task.queue.project, given)
+        if checkpoint is None:
+            raise NoAnswer(f"{given} is not a base model or policy of this project any more.", for_good=True)
+        found.append(checkpoint)
+    return found
