@@ -1,4 +1,4 @@
-"""What changed between two texts, and between two versions of a queue's rules or label schema. Pure Python."""
+"""What changed between two texts. Pure Python."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def text_changes(before: str, after: str) -> list[Piece]:
 def line_changes(before: str, after: str) -> list[Piece]:
     """Return both texts in one, line by line, without the lines far from any change."""
     shown: list[Piece] = []
-    for piece in pieces(before.splitlines(keepends=True), after.splitlines(keepends=True)):
+    for piece in pieces(f"{before}\n".splitlines(keepends=True), f"{after}\n".splitlines(keepends=True)):
         lines = piece.text.splitlines(keepends=True)
         if piece.kind == "same" and len(lines) > 6:
             piece = Piece("same", "".join([*lines[:3], "…\n", *lines[-3:]]))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from django import forms
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.template.defaultfilters import filesizeformat
 
 from feedback.contract import SPLITS
+from feedback.finding import says
 from feedback.models import Project, Prompt, Queue, Role, Snapshot, User
 from feedback.models.judgments import JudgmentQuerySet
 from feedback.people import EVALUATION_PERCENT_LIMIT
@@ -72,11 +72,7 @@ class PromptFilter(forms.Form):
             return prompts
         asked = self.cleaned_data
         if asked["q"]:
-            # SQLite stores JSON with escapes, PostgreSQL as the characters themselves.
-            escaped = json.dumps(asked["q"])[1:-1]
-            prompts = prompts.filter(
-                Q(messages__icontains=asked["q"]) | Q(messages__icontains=escaped) | Q(tags__icontains=escaped)
-            )
+            prompts = prompts.filter(says("messages", asked["q"]) | says("tags", asked["q"]))
         if asked["split"]:
             prompts = prompts.filter(split=asked["split"])
         if asked["responses"]:

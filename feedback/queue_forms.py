@@ -211,6 +211,20 @@ def rules_of(policy: QueuePolicy) -> Mapping[str, Any]:
     return {**values, "languages": ", ".join(policy.languages)}
 
 
+def rules_in_words(policy: QueuePolicy) -> dict[str, str]:
+    """Return every rule by its label in the form, in the form's order."""
+    names = [name for section in SECTIONS for name in section.rules if name in default_rules()]
+    return {str(RulesForm.base_fields[name].label): value_in_words(getattr(policy, name)) for name in names}
+
+
+def value_in_words(value: object) -> str:
+    if value is True or value is False:
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(str(one) for one in value) or "none"
+    return str(value) if value not in (None, "") else "none"
+
+
 class OpenForm(RulesForm, GuidelineForm):
     name = forms.CharField(max_length=200)
     is_qualification = forms.BooleanField(

@@ -64,5 +64,6 @@ def members_context(request: SignedInRequest, project: Project, form: MemberForm
         "project": project,
         "people": people.items(),
         "form": form,
+        "may_look": may(request.user, "feedback.manage_annotators", project),
         "may_manage": may(request.user, "feedback.manage_people", project),
     }

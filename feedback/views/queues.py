@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -13,11 +15,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from feedback.access import may, names_for, project_or_404
 from feedback.filling import fill_from_responses, fillable_prompts
-from feedback.models import Assignment, Project, Queue, User
-from feedback.queue_forms import FillForm, QueueStateForm
-from feedback.queues import queue_progress, set_queue_state
+from feedback.models import Arm, Assignment, Judgment, Project, Queue, QueuePolicy, Response, Skip, User
+from feedback.queue_forms import FillForm, QueueStateForm, RulesForm, rules_in_words
+from feedback.queues import QueueProgress, default_rules, queue_progress, set_queue_state
 from feedback.schemas import RESPONSES
 from feedback.views.requests import SignedInRequest
+from feedback.views.words import count
 
 PAGE = 50
 
@@ -31,24 +34,43 @@ def queue_list(request: SignedInRequest, project: str) -> HttpResponse:
     )
     queues = queues.order_by("-id")
     page_obj = Paginator(queues, PAGE).get_page(request.GET.get("page"))
-    return render(request, "feedback/queues.html", {"project": within, "page_obj": page_obj})
+    naming = Response.objects.naming_itself().in_project(within).filter(naming_settled_at__isnull=True)
+    context = {
+        "project": within,
+        "page_obj": page_obj,
+        "review_waiting": Skip.objects.up_for_review()
+        .filter(task__queue__project=within)
+        .values("task")
+        .distinct()
+        .count(),
+        "naming_waiting": naming.count(),
+    }
+    return render(request, "feedback/queues.html", context)
 
 
 @require_safe
 @login_required
 def queue_detail(request: SignedInRequest, project: str, queue: str) -> HttpResponse:
     within, found = queue_or_404(request, project, queue, "feedback.read_queues")
+    assert found.policy is not None, "a queue has its rules"
+    assert found.schema is not None, "a queue has its label schema"
+    naming = Response.objects.naming_itself().filter(naming_settled_at__isnull=True, tasks__queue=found)
     context = {
         **progress_context(request.user, within, found),
         "guideline": found.guideline,
-        "guidelines": found.guidelines.select_related("created_by").order_by("-number"),
         "policy": found.policy,
-        "policies": found.policies.select_related("created_by").order_by("-number"),
-        "enough": RESPONSES[found.kind][0],
+        "rules": chosen_rules(found.policy),
+        "schema": found.schema,
+        "asks": found.schema.asks,
+        "arms": arms_of(found),
+        "review_waiting": Skip.objects.up_for_review().filter(task__queue=found).values("task").distinct().count(),
+        "naming_waiting": naming.distinct().count(),
+        "named": found.named.count(),
         "fill_form": FillForm(),
+        "fillable": fillable_prompts(found).count(),
+        "enough": RESPONSES[found.kind][0],
         "may_manage": may(request.user, "feedback.manage_queues", within),
         "may_sample": may(request.user, "training.run", within),
-        "fillable": fillable_prompts(found).count(),
     }
     return render(request, "feedback/queue.html", context)
 
@@ -90,8 +112,31 @@ def queue_state(request: SignedInRequest, project: str, queue: str) -> HttpRespo
     return redirect("queue", within.slug, found.pk)
 
 
-def count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def chosen_rules(policy: QueuePolicy) -> dict[str, str]:
+    """Return the rules that differ from the default, in words; the others go without saying."""
+    said, default = rules_in_words(policy), rules_in_words(QueuePolicy(**default_rules()))
+    always = {str(RulesForm.base_fields[name].label) for name in ("overlap", "lease_minutes")}
+    return {label: value for label, value in said.items() if label in always or value != default[label]}
+
+
+def arms_of(queue: Queue) -> list[tuple[str, int, float]]:
+    """Count why people were handed what they judged: each arm with its number and its share in percent."""
+    first = Judgment.objects.filter(queue=queue, revision=1)
+    counted = dict(first.order_by().values_list("arm").annotate(Count("pk")))
+    whole = sum(counted.values())
+    return [(Arm(arm).label, counted[arm], 100 * counted[arm] / whole) for arm in Arm.values if counted.get(arm)]
+
+
+def segments(progress: QueueProgress) -> list[dict[str, Any]]:
+    """Return the bar of a queue's slots, in percent of its width."""
+    bar, at = [], 0.0
+    for state in ("done", "leased", "open", "withdrawn"):
+        number = getattr(progress, state)
+        width = 100 * number / progress.slots if progress.slots else 0.0
+        if number:
+            bar.append({"state": state, "number": number, "at": round(at, 3), "width": round(width, 3)})
+        at += width
+    return bar
 
 
 def queue_or_404(request: SignedInRequest, project: str, queue: str, permission: str) -> tuple[Project, Queue]:
@@ -116,6 +161,7 @@ def progress_context(reader: User, project: Project, queue: Queue) -> dict:
         "project": project,
         "queue": queue,
         "progress": progress,
+        "segments": segments(progress),
         "people": [(person, name_of(person)) for person in people[:PAGE]],
         "live": waiting,
     }

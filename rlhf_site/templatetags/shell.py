@@ -32,7 +32,7 @@ class Tab:
 TABS: tuple[tuple[Any, str, tuple[str, ...], str], ...] = (
     (gettext_lazy("Overview"), "project", ("project",), "feedback.view_project"),
     ("Prompts", "prompts", ("prompt",), "feedback.manage_prompts"),
-    ("Queues", "queues", ("queue",), "feedback.read_queues"),
+    ("Queues", "queues", ("queue", "task", "skip", "self-naming"), "feedback.read_queues"),
     ("Judgments", "judgments", ("judgment",), "feedback.read_judgments"),
     ("Snapshots", "snapshots", ("snapshot",), "feedback.read_snapshots"),
     ("Runs", "runs", ("run", "run-"), "training.read"),

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.factories import make_judgment, make_queue, make_response, make_snapshot, make_task
+from feedback.appointing import name_person
+from feedback.models import Skip
+from feedback.people import verify_expertise
+from tests.factories import make_judgment, make_member, make_queue, make_response, make_snapshot, make_task, make_user
 
 CURATOR_ONLY = {"annotator": 403, "curator": 200, "ml_staff": 403, "project_admin": 200, "outsider": 404}
 STAFF = {"annotator": 403, "curator": 200, "ml_staff": 200, "project_admin": 200, "outsider": 404}
@@ -26,6 +31,14 @@ PAGES = {
     "queue-guidelines": STAFF,
     "queue-policy": STAFF,
     "queue-schema": STAFF,
+    "queue-versions": STAFF,
+    "queue-version": STAFF,
+    "queue-people": STAFF,
+    "tasks": STAFF,
+    "task": STAFF,
+    "task-gold": CURATOR_ONLY,
+    "skips": STAFF,
+    "self-naming": STAFF,
     "judgments": STAFF,
     "judgment": STAFF,
     "snapshots": STAFF,
@@ -33,6 +46,7 @@ PAGES = {
     "snapshot": STAFF,
     "snapshot-download": STAFF,
     "members": STAFF,
+    "member": CURATOR_ONLY,
 }
 PEOPLE = ["annotator", "curator", "ml_staff", "project_admin", "outsider"]
 
@@ -51,11 +65,19 @@ def addresses(project) -> dict[str, str]:
         "queue-guidelines": queue,
         "queue-policy": queue,
         "queue-schema": queue,
+        "queue-versions": queue,
+        "queue-version": queue,
+        "queue-people": queue,
+        "tasks": queue,
+        "task": task,
+        "task-gold": make_task(queue),
+        "member": judgment.annotator,
         "judgment": judgment,
         "snapshot": snapshot,
         "snapshot-download": snapshot,
     }
     more = {name: [row.pk] for name, row in rows.items()} | {"queue-open-kind": ["rating"]}
+    more["queue-version"] += ["rules", 1]
     return {name: reverse(name, args=[project.slug, *more.get(name, [])]) for name in PAGES}
 
 
@@ -83,6 +105,18 @@ WRITES = {
     "queue-schema": STAFF,
     "schema-preview": STAFF,
     "guideline-preview": STAFF,
+    "tasks-steer": STAFF,
+    "tasks-priority": STAFF,
+    "task-give": CURATOR_ONLY,
+    "task-gold": CURATOR_ONLY,
+    "skip-settle": CURATOR_ONLY,
+    "self-naming-settle": CURATOR_ONLY,
+    "queue-person-name": CURATOR_ONLY,
+    "queue-person-unname": CURATOR_ONLY,
+    "queue-qualification": CURATOR_ONLY,
+    "member": CURATOR_ONLY,
+    "member-expertise": CURATOR_ONLY,
+    "member-expertise-withdraw": CURATOR_ONLY,
     "judgment-review": CURATOR_ONLY,
     "snapshot-freeze": CURATOR_ONLY,
     "member-add": {**STAFF, "curator": 403, "ml_staff": 403},
@@ -90,26 +124,44 @@ WRITES = {
 }
 
 
-@pytest.mark.parametrize("person", PEOPLE)
-def test_writing_is_refused_without_the_role(person, request, project, client):
-    queue = make_queue(project)
-    rows = {
-        "queue-fill": queue,
-        "queue-state": queue,
-        "queue-guidelines": queue,
-        "queue-policy": queue,
-        "queue-schema": queue,
-        "judgment-review": make_judgment(queue=queue),
+@pytest.fixture
+def writes(project) -> dict[str, str]:
+    queue = make_queue(project, kind="rating", is_qualification=True)
+    task = make_task(queue)
+    response, person = task.texts[0], make_member(project)
+    knows = verify_expertise(person=person, domain="law", evidence="A degree.", verified_by=make_user())
+    name_person(queue=queue, person=person, named_by=make_user())
+    skip = Skip.objects.create(task=task, annotator=person, kind="review", reason="broken")
+    judgment = make_judgment(queue=make_queue(project))
+    rows: dict[str, Any] = {
+        **dict.fromkeys(("queue-open-kind", "schema-preview"), ("rating",)),
+        **dict.fromkeys(("queue-fill", "queue-state", "queue-guidelines", "queue-policy", "queue-schema"), (queue.pk,)),
+        **dict.fromkeys(("tasks-steer", "tasks-priority", "queue-person-name", "queue-qualification"), (queue.pk,)),
+        **dict.fromkeys(("task-give", "task-gold"), (task.pk,)),
+        **dict.fromkeys(("member", "member-expertise"), (person.pk,)),
+        "member-expertise-withdraw": [person.pk, knows.pk],
+        "queue-person-unname": [queue.pk, person.pk],
+        "skip-settle": [skip.pk],
+        "self-naming-settle": [response.pk],
+        "judgment-review": [judgment.pk],
     }
+    return {name: reverse(name, args=[project.slug, *rows.get(name, [])]) for name in WRITES}
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+def test_writing_is_refused_without_the_role(person, request, writes, client):
     client.force_login(request.getfixturevalue(person))
     for name, wanted in WRITES.items():
-        more = ["rating"] if name in ("queue-open-kind", "schema-preview") else [rows[name].pk] if name in rows else []
-        address = reverse(name, args=[project.slug, *more])
-        status = client.post(address).status_code
+        status = client.post(writes[name]).status_code
         if wanted[person] == 200:
             assert status in (200, 302, 422), name
         else:
             assert status == wanted[person], name
+
+
+def test_writing_is_not_for_the_anonymous(writes, client):
+    for address in writes.values():
+        assert client.post(address)["Location"].startswith(reverse("account_login"))
 
 
 def test_rows_of_another_project_are_not_found(project, curator, client):
@@ -120,3 +172,7 @@ def test_rows_of_another_project_are_not_found(project, curator, client):
     assert client.get(reverse("judgment", args=[project.slug, judgment.pk])).status_code == 404
     assert client.get(reverse("prompt", args=[project.slug, judgment.task.prompt_id])).status_code == 404
     assert client.post(reverse("judgment-review", args=[project.slug, judgment.pk])).status_code == 404
+    assert client.get(reverse("task", args=[project.slug, judgment.task_id])).status_code == 404
+    assert client.get(reverse("member", args=[project.slug, judgment.annotator_id])).status_code == 404
+    for name in ("tasks", "queue-people", "queue-versions", "queue-schema"):
+        assert client.get(reverse(name, args=[project.slug, elsewhere.pk])).status_code == 404

@@ -5,7 +5,7 @@ from django.urls import reverse
 
 from feedback.models import Queue, Task
 from feedback.people import create_simulated_annotator
-from feedback.queues import change_guideline, set_queue_state
+from feedback.queues import set_queue_state
 from tests.factories import make_judgment, make_prompt, make_queue, make_response, make_task
 from tests.pages.posted import fields_on
 
@@ -90,14 +90,6 @@ def test_an_empty_guideline_is_refused(project, client):
     queue = make_queue(project)
     assert client.post(at("queue-guidelines", queue), {"guideline": ""}).status_code == 422
     assert queue.guideline.number == 1
-
-
-def test_all_versions_can_be_read(project, curator, client):
-    queue = make_queue(project)
-    change_guideline(queue=queue, text="The second text.", changed_by=curator)
-    page = client.get(at("queue", queue)).content.decode()
-    assert "<strong>helps</strong>" in page
-    assert "The second text." in page
 
 
 def test_the_preview_renders_markdown_and_writes_nothing(project, client):
