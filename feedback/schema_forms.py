@@ -69,7 +69,9 @@ class SettingsForm(forms.Form):
     max_characters = whole("Longest text, in characters", 1, TEXT_LIMIT)
     opening = forms.ChoiceField(label="Who opens", choices=OPENINGS)
     policy_1 = forms.ChoiceField(
-        label="Checkpoint that answers", required=False, help_text="Annotators never learn which one wrote what."
+        label="Checkpoint that answers",
+        required=False,
+        help_text="Without one nobody can be talked with. Annotators never learn which one wrote what.",
     )
     policy_2 = forms.ChoiceField(label="Second checkpoint", required=False, help_text="None: the first answers twice.")
     temperature = forms.FloatField(min_value=0, max_value=5, help_text="Higher answers differ more; 0 to 5.")

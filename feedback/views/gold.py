@@ -1,4 +1,4 @@
-"""Make a task gold: answer it as an annotator would, but in response order and with who wrote what in sight."""
+"""Make a task gold: answer it in the annotator's own form, but in response order."""
 
 from __future__ import annotations
 

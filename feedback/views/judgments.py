@@ -11,7 +11,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from feedback.access import may, names_for, project_or_404
 from feedback.forms import JudgmentFilter, ReviewForm, show_refusal
-from feedback.models import Judgment, Project
+from feedback.gold import is_right
+from feedback.models import Gold, Judgment, Project
 from feedback.models.judgments import JudgmentQuerySet
 from feedback.reviewing import ReviewRefused, review_judgment
 from feedback.views.answer_parts import answer_parts, said
@@ -101,6 +102,7 @@ def judgment_context(request: SignedInRequest, project: Project, judgment: Judgm
         "annotator_name": name_of(judgment.annotator),
         "revisions": [(revision, said(revision)) for revision in revisions],
         "newest": revisions[0],
+        "is_right": right_by_gold(judgment),
         "is_current": revisions[0] == judgment,
         "reviews": judgment.reviews.select_related("reviewer"),
         "snapshots": judgment.snapshots.all(),
@@ -108,3 +110,9 @@ def judgment_context(request: SignedInRequest, project: Project, judgment: Judgm
         "form": form,
         "may_review": may(request.user, "feedback.review", project),
     }
+
+
+def right_by_gold(judgment: Judgment) -> bool | None:
+    """Tell whether a judgment of a gold task is right; None where there is no gold."""
+    gold = Gold.objects.filter(task=judgment.task_id).first()
+    return None if gold is None else is_right(judgment.schema.asks, gold.answer, judgment.answer)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
+from feedback.markdown import render as render_markdown
 from feedback.models import Prompt, Response, Task, User
 from feedback.schemas import RESPONSES, Schema, TaskKind
 from feedback.views.label_parts import parts, steps
+from feedback.views.talk_parts import CHOOSING, Past, Talk
 
 ASKED = "Why does bread rise in the oven? Answer in two sentences for a child."
 ANSWERS = (
@@ -25,5 +28,7 @@ def preview_parts(schema: Schema, person: User) -> dict[str, Any]:
     shown = [Response(prompt=prompt, text=text) for text in texts]
     context = parts(task=Task(prompt=prompt), shown=shown, annotator=person, schema=schema, entered=NOTHING)
     if schema.kind == TaskKind.CONVERSATION:
+        said = Past(1, render_markdown(ASKED))
+        context["talk"] = Talk(CHOOSING, uuid.uuid4(), 1, past=[said], max_turns=schema.max_turns)
         context["steps"] = steps(schema, None)
     return context
