@@ -63,10 +63,11 @@ class OwnSite:
         base_model: str = "",
         database_url: str = "",
         workers: int = 1,
+        talkers: int = 0,
         keep: bool = False,
         say: Callable[[str], None] = print,
     ) -> None:
-        self.workers, self.keep, self.say = workers, keep, say
+        self.workers, self.talkers, self.keep, self.say = workers, talkers, keep, say
         self.data = Path(tempfile.mkdtemp(prefix="concord-"))
         self.log = self.data / "site.log"
         self.port = free_port()
@@ -126,7 +127,10 @@ class OwnSite:
         self.say(f"Starting the site at {self.url} ...")
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [*MANAGE, "up", "--port", str(self.port), "--workers", str(self.workers)],
+                [
+                    *(*MANAGE, "up", "--port", str(self.port)),
+                    *("--workers", str(self.workers), "--talkers", str(self.talkers)),
+                ],
                 cwd=ROOT,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,

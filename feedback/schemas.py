@@ -160,7 +160,7 @@ QUESTIONS: Mapping[str, str] = {
     TaskKind.RATING: _("How good is each response?"),
     TaskKind.DEMONSTRATION: _("Write the ideal response."),
     TaskKind.CORRECTION: _("Correct the response."),
-    TaskKind.CONVERSATION: _("Talk with the assistant, and choose the better answer at every turn."),
+    TaskKind.CONVERSATION: _("Talk, and choose the better answer every time."),
 }
 
 UNSAFE_KINDS = (

@@ -10,6 +10,7 @@
   const written = () => Boolean(message()?.value.trim());
   let writeNext = false; // the composer gets the focus when it comes: the person has just chosen
   let typingIn = ""; // the field in which somebody types while answers come
+  let spent = {}; // seconds by task: the clock goes on when the same talk comes onto the page again
 
   function choose(radio) {
     if (!radio) return;
@@ -84,6 +85,10 @@
     button.click();
   });
 
+  document.addEventListener("htmx:before:swap", () => {
+    if (isTalk() && bench.now) spent = { [bench.now.key]: bench.now.seconds };
+  });
+
   function settle() {
     const before = find("#talk-so-far");
     if (before) before.scrollTop = before.scrollHeight;
@@ -116,6 +121,7 @@
 
   bench.kinds.conversation = {
     begin() {
+      bench.now.seconds = Math.max(bench.now.seconds, spent[bench.now.key] ?? 0);
       setTimeout(settle);
     },
     problem() {
