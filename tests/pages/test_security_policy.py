@@ -8,21 +8,9 @@ from typing import Any
 
 import pytest
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
-from feedback.models import Project, Role, User
-from tests.factories import (
-    make_judgment,
-    make_member,
-    make_policy_checkpoint,
-    make_queue,
-    make_response,
-    make_run,
-    make_snapshot,
-    make_task,
-    make_user,
-)
-from training.models import Run
+from feedback.models import Project, User
+from tests.pages.every_page import addresses, make_everybody, make_rows
 
 POLICY = {
     "default-src": "'none'",
@@ -36,8 +24,6 @@ POLICY = {
     "base-uri": "'none'",
     "manifest-src": "'self'",
 }
-NO_PAGES = {"health", "api-schema", "snapshot-download", "run-metrics", "run-log"}
-"""Addresses that answer with something other than a page."""
 
 
 class Blocked(HTMLParser):
@@ -57,66 +43,14 @@ class Blocked(HTMLParser):
             self.found.append(f"{tag} of {source}")
 
 
-def page_patterns(patterns: list[Any]) -> list[URLPattern]:
-    """Return every page's pattern; the API's own are JSON, and the administration is Django's."""
-    found: list[URLPattern] = []
-    for one in patterns:
-        if isinstance(one, URLResolver):
-            if str(one.pattern) not in ("admin/", "api/v1/"):
-                found += page_patterns(one.url_patterns)
-        elif one.name not in NO_PAGES:
-            found.append(one)
-    return found
-
-
 @pytest.fixture
 def person(project: Project) -> User:
-    person = make_user(username="everybody", is_superuser=True, is_staff=True)
-    for role in Role:
-        make_member(project, role, user=person)
-    return person
+    return make_everybody(project)
 
 
 @pytest.fixture
 def rows(project: Project, person: User) -> dict[str, Any]:
-    """One row for every name that stands in an address; the names are the same on all pages."""
-    queue = make_queue(
-        project, guideline="# Look\n\n| a | b |\n|:-:|--:|\n| 1 | 2 |\n\n```python\nprint(1)\n```\n$x^2$"
-    )
-    task = make_task(queue, slots=2)
-    make_response(
-        task.prompt, "<script>alert(1)</script> <b style='color:red' onclick='x()'>bold</b> ![i](http://a.b/c)"
-    )
-    judgment = make_judgment(task=task, annotator=person, rationale="<i style=a>why</i>")
-    make_task(queue)
-    snapshot = make_snapshot(project)
-    return {
-        "project": project.slug,
-        "prompt": task.prompt_id,
-        "queue": queue.pk,
-        "queue_kind": "rating",
-        "task": task.pk,
-        "what": "schema",
-        "number": 1,
-        "skip": 1,
-        "response": task.texts[0].pk,
-        "person": person.pk,
-        "expertise": 1,
-        "judgment": judgment.pk,
-        "snapshot": snapshot.pk,
-        "run": make_run(project, "dpo", snapshot=snapshot, state="running").pk,
-        "checkpoint": make_policy_checkpoint(project, snapshot=snapshot).pk,
-    }
-
-
-def addresses(rows: dict[str, Any]) -> dict[str, str]:
-    found = {"admin": reverse("admin:index"), "api-docs": reverse("api-docs"), "missing": "/nowhere/"}
-    for pattern in page_patterns(get_resolver().url_patterns):
-        for kind in Run.Kind.values if pattern.name == "run-start" else ("",):
-            values = {**rows, "kind": kind}
-            named = {name: values[name] for name in pattern.pattern.converters}
-            found[f"{pattern.name} {kind}".strip()] = reverse(pattern.name, kwargs=named)
-    return found
+    return make_rows(project, person)
 
 
 def refusals(client: Client, found: dict[str, str], fragment: bool = False) -> dict[str, Any]:
