@@ -1,5 +1,6 @@
 // What every page shares: menus close when one clicks elsewhere or presses Escape, copy buttons copy,
-// filters submit when a choice changes, and a fragment that could not be had says so without losing the page.
+// filters submit when a choice changes, wide tables can be reached by keyboard, and a fragment that could not be had
+// says so without losing the page.
 (() => {
   "use strict";
 
@@ -61,6 +62,19 @@
     }
   });
   document.addEventListener("htmx:error", (event) => event.detail.ctx && sayTrouble(0));
+
+  // What scrolls sideways can be reached, and so scrolled, by keyboard.
+  function reachScrollers() {
+    for (const box of document.querySelectorAll(".table-responsive, .previews")) {
+      const scrolls = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
+      if (scrolls) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    }
+  }
+
+  reachScrollers();
+  window.addEventListener("resize", reachScrollers);
+  document.addEventListener("htmx:after:swap", reachScrollers);
 
   document.addEventListener("change", (event) => {
     const form = event.target.closest("form[data-submit-on-change]");
