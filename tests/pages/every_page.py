@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 
-from feedback.models import Project, Role, User
+from feedback.appointing import name_person
+from feedback.claims import skip
+from feedback.gold import make_gold
+from feedback.models import Project, Queue, Role, User
+from feedback.people import verify_expertise
 from tests.factories import (
+    make_assignment,
     make_judgment,
     make_member,
     make_policy_checkpoint,
+    make_prompt,
     make_queue,
     make_response,
     make_run,
@@ -55,6 +62,7 @@ def make_rows(project: Project, person: User) -> dict[str, Any]:
     )
     judgment = make_judgment(task=task, annotator=person, rationale="<i style=a>why</i>")
     make_task(queue)
+    fill_lists(queue, person)
     snapshot = make_snapshot(project)
     return {
         "project": project.slug,
@@ -73,6 +81,24 @@ def make_rows(project: Project, person: User) -> dict[str, Any]:
         "run": make_run(project, "dpo", snapshot=snapshot, state="running").pk,
         "checkpoint": make_policy_checkpoint(project, snapshot=snapshot).pk,
     }
+
+
+def fill_lists(queue: Queue, person: User) -> None:
+    """Give every list of the curator's a row: skipped tasks, gold, people, responses that name their model."""
+    held = make_assignment(make_task(queue), make_member(queue.project))
+    skip(
+        assignment_id=held.pk,
+        annotator=held.annotator,
+        lease_token=held.lease_token,
+        kind="review",
+        reason="broken",
+        note="It ends in the middle.",
+        now=timezone.now(),
+    )
+    make_gold(task=make_task(queue), answer={"preference": 2}, explanation="It is kinder.", created_by=person)
+    make_response(make_prompt(queue.project), "I am GPT-4.", names_itself="GPT-4")
+    verify_expertise(person=person, domain="medicine", evidence="A diploma.", verified_by=held.annotator)
+    name_person(queue=queue, person=person, named_by=person)
 
 
 def addresses(rows: dict[str, Any]) -> dict[str, str]:
