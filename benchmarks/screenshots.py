@@ -26,6 +26,7 @@ from playwright.sync_api import Error as BrowserError
 
 from benchmarks.demo import PROMPTS, Annotator, Client, DemoFailed, Sizes, say, turn
 from benchmarks.own_site import ROOT, OwnSite, SiteFailed, base_model
+from feedback.schemas import TaskKind
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = [
@@ -91,6 +92,9 @@ def shots(ids: dict[str, Any]) -> Iterator[Shot]:
     yield Shot("annotator", "label-history", f"/q/{ids['queue']}/history/")
     yield Shot("annotator", "label-revise", f"/q/{ids['queue']}/history/{ids['judgment']}/")
     yield Shot("annotator", "label-guidelines", f"/q/{ids['queue']}/guidelines/")
+    yield Shot("annotator", "label-me", f"/q/{ids['queue']}/me/")
+    for kind, queue in ids["kinds"].items():
+        yield Shot("annotator", f"label-{kind}", f"/q/{queue}/")
     for login in ("curator", "ml", "admin"):
         yield Shot(login, "home", "/")
         yield Shot(login, "project", f"{demo}/")
@@ -99,9 +103,11 @@ def shots(ids: dict[str, Any]) -> Iterator[Shot]:
         "prompt": f"prompts/{ids['prompt']}/",
         "prompts-import": "prompts/import/",
         "queues": "queues/",
-        "queue-open": "queues/open/",
+        "queue-kinds": "queues/open/",
+        **{f"queue-open-{kind}": f"queues/open/{kind}/" for kind in TaskKind.values},
         "queue": f"queues/{ids['full_queue']}/",
         "queue-guidelines": f"queues/{ids['queue']}/guidelines/",
+        "queue-schema": f"queues/{ids['queue']}/schema/",
         "queue-policy": f"queues/{ids['queue']}/policy/",
         "judgments": "judgments/",
         "judgment": f"judgments/{ids['judgment']}/",
@@ -200,7 +206,8 @@ def make_rows(http: httpx.Client, passwords: dict[str, str]) -> dict[str, Any]:
 
     admin, annotator = client("admin"), client("annotator")
     turn(admin, http, PROMPTS, SMALL)
-    queues = {queue["name"]: queue["id"] for queue in admin.every("projects/demo/queues/")}
+    found = admin.every("projects/demo/queues/")
+    queues = {queue["name"]: queue["id"] for queue in found}
     fresh = queues["Round 2"]
     Annotator(annotator, "careful", seed=9).label(fresh, at_most=4)
     task = annotator.post(f"queues/{fresh}/claim/")
@@ -211,6 +218,8 @@ def make_rows(http: httpx.Client, passwords: dict[str, str]) -> dict[str, Any]:
     return {
         "passwords": passwords,
         "queue": fresh,
+        # The list starts with the latest: of each kind the queue that seed_demo opened is the last one.
+        "kinds": {queue["kind"]: queue["id"] for queue in found if queue["kind"] != TaskKind.COMPARISON},
         "full_queue": queues["Round 1"],
         "prompt": admin.every("projects/demo/prompts/")[0]["id"],
         "judgment": judgments[0]["id"],

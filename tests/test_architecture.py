@@ -100,6 +100,14 @@ def test_training_ml_loads_no_django():
     assert not loaded & {"django", "rest_framework", "rules", "rlhf_site"}
 
 
+def test_programs_outside_the_site_can_simulate_an_annotator_without_its_settings():
+    loaded = loaded_modules(
+        "import os\ndel os.environ['DJANGO_SETTINGS_MODULE']\n"
+        "import feedback.first_guidelines, feedback.simulated_answers, feedback.simulation"
+    )
+    assert not loaded & {"rest_framework", "rlhf_site", "training"}
+
+
 # In the sources -----------------------------------------------------------------------------------------
 
 

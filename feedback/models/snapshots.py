@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from feedback.contract import TABLES
 from feedback.models.append_only import AppendOnlyModel
 from feedback.models.judgments import Judgment
 from feedback.models.people import Project, new_id
@@ -60,5 +61,6 @@ class Snapshot(AppendOnlyModel):
 
     @property
     def tables(self) -> list[str]:
-        """The tables that it has rows of."""
-        return list(self.manifest.get("counts", {}).get("rows", {}))
+        """The tables that it has rows of, preferences first."""
+        rows = self.manifest.get("counts", {}).get("rows", {})
+        return [table for table in TABLES if table in rows]

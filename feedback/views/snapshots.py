@@ -105,7 +105,11 @@ def snapshot_detail(request: SignedInRequest, project: str, snapshot: str) -> Ht
         "damage": damage,
         "judgment_count": found.judgments.count(),
         "rows": [(table, found.rows(table, TRAIN), found.rows(table, EVALUATION)) for table in found.tables],
-        "kinds": [(TaskKind(kind).label, count) for kind, count in found.manifest["counts"]["kinds"].items()],
+        "kinds": [
+            (TaskKind(kind).label, count)
+            for kind in TaskKind.values
+            if (count := found.manifest["counts"]["kinds"].get(kind))
+        ],
         "left_out": [
             (words, count)
             for reason, words in LEFT_OUT.items()
