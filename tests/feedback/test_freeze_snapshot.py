@@ -12,8 +12,9 @@ import pyarrow.parquet
 import pytest
 from django.utils import timezone
 
+from feedback.claims import claim_next
 from feedback.judging import revise_judgment
-from feedback.models import Gold, Judgment, LabelSchema, Project, Snapshot, User
+from feedback.models import Judgment, LabelSchema, Project, Snapshot, User
 from feedback.people import create_simulated_annotator
 from feedback.reviewing import review_judgment
 from feedback.snapshot_files import write_rows
@@ -26,6 +27,7 @@ from feedback.snapshots import (
     verify_snapshot,
 )
 from tests.factories import (
+    make_gold,
     make_judgment,
     make_member,
     make_project,
@@ -204,8 +206,10 @@ def test_gold_repeats_and_qualification_tests_are_left_out_and_counted(project, 
     repeat = make_task(queue, prompt=kept.task.prompt, responses=kept.task.texts, repeat_of=kept.task)
     make_judgment(task=repeat, annotator=annotator, preference=1)
     gold = judge(queue, annotator, 2)
-    Gold.objects.create(task=gold.task, queue=queue, answer={"preference": 2}, created_by=curator)
-    judge(make_queue(project, is_qualification=True), annotator, 3)
+    make_gold(gold.task)
+    test = make_queue(project, is_qualification=True)
+    make_gold(make_task(test, slots=0))
+    make_judgment(assignment=claim_next(queue=test, annotator=annotator, now=timezone.now()), preference=3)
     snapshot = freeze(project, curator)
     assert list(snapshot.judgments.all()) == [kept]
     left_out = snapshot.manifest["counts"]["left_out"]
