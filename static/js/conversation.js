@@ -97,7 +97,9 @@
     typingIn = "";
     writeNext = false;
     field?.focus({ preventScroll: true });
-    if (bench.narrow() && state() !== "over") find("#talk-now")?.scrollIntoView({ block: "nearest" });
+    if (!bench.narrow() || !find("#talk-so-far .turn-user + *, #talk-so-far .turn-assistant")) return;
+    if (state() === "choosing") find("#talk-now").scrollIntoView({ block: "start" });
+    else before.lastElementChild.scrollIntoView({ block: "center" });
   }
 
   function enter() {
