@@ -10,6 +10,9 @@ Two more arms are no draw, and their propensity is 1: a slot that a curator rese
 asked for by name (ASKED). A task that was put off comes back before its time, when nothing else is left, by priority
 and with propensity 1. Every task of a qualification queue is gold with propensity 1.
 
+Only what can be compared with itself is repeated: comparisons, rankings, ratings. Who is asked to write or talk again
+would know the task.
+
 Within the random arm every task is as likely as any other: a task's key is a uniform draw that says nothing of what the
 task is about. (Given the keys, the task after a wide gap is likelier; keys are used for nothing else, and not shown.)
 """
@@ -18,13 +21,16 @@ from __future__ import annotations
 
 import random
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db import models
+from django.db.models import Exists, OuterRef
 
 from feedback.contract import digest
 from feedback.gold import KINDS as COMPARABLE
 from feedback.gold import gold_left
 from feedback.models import Arm, Assignment, Judgment, Queue, Task, TaskResponse, User
+from feedback.prepared import prepared
 
 CHANCE = random.SystemRandom()
 GOLD_LIMIT = 500
@@ -44,7 +50,8 @@ def arm_shares(*, queue: Queue, annotator: User, now: datetime) -> dict[Arm, flo
     gold = gold_percent(queue=queue, annotator=annotator)
     if gold and gold_left(queue=queue, annotator=annotator).exists():
         shares[Arm.GOLD] = gold / 100
-    if policy.repeat_percent and repeatable(queue=queue, annotator=annotator, now=now).exists():
+    may_repeat = policy.repeat_percent and queue.kind in COMPARABLE
+    if may_repeat and first_repeatable.all(**old_enough(queue=queue, annotator=annotator, now=now)):
         shares[Arm.REPEAT] = policy.repeat_percent / 100
     if policy.random_percent:
         shares[Arm.RANDOM] = policy.random_percent / 100
@@ -74,23 +81,27 @@ def gold_percent(*, queue: Queue, annotator: User) -> int:
     return policy.newcomer_gold_percent if is_newcomer else policy.gold_percent
 
 
-def repeatable(*, queue: Queue, annotator: User, now: datetime) -> QuerySet[Judgment]:
-    """Return the person's judgments that may be asked once more: old enough, of an ordinary task, not repeated yet.
-
-    Only of what can be compared with itself: who is asked to write or talk again would know the task.
-    """
-    policy = queue.policy
-    assert policy is not None, "an open queue has its policy"
-    if queue.kind not in COMPARABLE:
-        return Judgment.objects.none()
-    old = Judgment.objects.filter(
-        annotator=annotator, queue=queue, revision=1, created_at__lte=now - timedelta(hours=policy.repeat_after_hours)
-    )
+def repeatable(*, queue: Any, annotator: Any, until: Any) -> models.QuerySet[Judgment, Any]:
+    """Return the tasks of the person's judgments until then that may be asked once more: ordinary, not repeated yet."""
+    old = Judgment.objects.filter(annotator=annotator, queue=queue, revision=1, created_at__lte=until)
     window = old.order_by("-created_at").values("pk")[:REPEAT_WINDOW]
     again = Assignment.objects.filter(task__repeat_of=OuterRef("task"), reserved_for=annotator)
-    return Judgment.objects.filter(
+    once_more = Judgment.objects.filter(
         ~Exists(again), pk__in=window, task__repeat_of__isnull=True, task__gold__isnull=True
-    ).order_by("pk")
+    )
+    return once_more.order_by("pk").values_list("task")
+
+
+@prepared
+def first_repeatable(*, queue: Any, annotator: Any, until: Any) -> models.QuerySet[Judgment, Any]:
+    return repeatable(queue=queue, annotator=annotator, until=until).order_by()[:1]
+
+
+def old_enough(*, queue: Queue, annotator: User, now: datetime) -> dict[str, Any]:
+    """Return for `repeatable` whose judgments are meant, and until when they were made."""
+    assert queue.policy is not None, "an open queue has its policy"
+    until = now - timedelta(hours=queue.policy.repeat_after_hours)
+    return {"queue": queue.pk, "annotator": annotator.pk, "until": until}
 
 
 def gold_slot(*, queue: Queue, annotator: User, chance: random.Random) -> Assignment | None:
@@ -104,10 +115,10 @@ def repeat_slot(*, queue: Queue, annotator: User, now: datetime, chance: random.
 
     Its sides are swapped by `Task.order_for`, its key holds the person, and nobody else is ever shown it.
     """
-    old = list(repeatable(queue=queue, annotator=annotator, now=now).values_list("task", flat=True))
+    old = list(repeatable(**old_enough(queue=queue, annotator=annotator, now=now)))
     if not old:
         return None
-    original = Task.objects.get(pk=chance.choice(old))
+    original = Task.objects.get(pk=chance.choice(old)[0])
     task = Task.objects.create(
         queue=queue,
         prompt_id=original.prompt_id,

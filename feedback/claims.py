@@ -10,19 +10,19 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from django.db import connection, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db import connection, models, transaction
+from django.db.models import Exists, OuterRef
 
 from feedback.arms import CHANCE, arm_shares, draw_arm, gold_slot, repeat_slot
 from feedback.eligibility import NotEligible, check_eligible
-from feedback.leases import FREED, FREED_FOR_ONE, Lease
+from feedback.leases import FREED, FREED_FOR_ONE, Lease, read_queue
 from feedback.models import Arm, Assignment, Draft, Gold, Qualification, Queue, Skip, Task, User
 from feedback.models.tasks import AssignmentQuerySet
-from feedback.places import Reader, next_slot, put_off_slot, random_slot
+from feedback.places import Reader, next_slot, passed_over, put_off_slot, random_slot
+from feedback.prepared import prepared
 from feedback.refusals import Refusal
 from feedback.settling import open_again
 
@@ -73,17 +73,17 @@ def claim_next(
     """
     lock_person(annotator)
     without = frozenset(beside)
-    mine = [own for own in own_slots(queue=queue, annotator=annotator, now=now) if own.slot.pk not in without]
+    mine = [own for own in own_slots(queue=queue, annotator=annotator, now=now) if own.pk not in without]
     for own in mine:
-        if own.slot.annotator_id == annotator.pk and not own.slot.is_claimable(now):
-            return held(own.slot)
-    queue = Queue.objects.in_force().get(pk=queue.pk)
+        if own.is_live(annotator, now):
+            return held(own.pk)
+    queue = read_queue(queue.pk)
     if queue.state != Queue.State.OPEN:
         raise QueueNotOpen(f"{queue.name} is {queue.get_state_display().lower()}")
     check_eligible(queue=queue, annotator=annotator, now=now)
     lease = Lease(queue=queue, annotator=annotator, now=now)
     for own in mine:
-        if (own.comes_again or own.is_given) and (taken := lease.take_own(own.slot)):
+        if own.comes_first(annotator) and (taken := lease.take_own(own.pk)):
             return taken
     if queue.is_qualification:
         return claim_test(lease=lease, chance=chance)
@@ -104,14 +104,14 @@ def claim_drawn(*, lease: Lease, without: frozenset[uuid.UUID], chance: random.R
             return lease.start(made, arm=arm, propensity=shares[arm])
         if arm == Arm.RANDOM:
             while (slot := random_slot(reader, chance.random())) is not None:
-                if taken := lease.take(slot, arm=arm, propensity=shares[arm]):
+                if taken := lease.take(slot.pk, arm=arm, propensity=shares[arm]):
                     return taken
         while (slot := slot or next_slot(reader)) is not None:
-            if taken := lease.take(slot, arm=Arm.PRIORITY, propensity=shares.get(Arm.PRIORITY, 1.0), chosen=True):
+            if taken := lease.take(slot.pk, arm=Arm.PRIORITY, propensity=shares.get(Arm.PRIORITY, 1.0), chosen=True):
                 return taken
             slot = None
     while (slot := put_off_slot(reader)) is not None:
-        if taken := lease.take(slot, arm=Arm.PRIORITY, propensity=1.0):
+        if taken := lease.take(slot.pk, arm=Arm.PRIORITY, propensity=1.0):
             return taken
     return None
 
@@ -135,42 +135,56 @@ def lock_person(person: User) -> None:
         User.objects.select_for_update(no_key=True).filter(pk=person.pk).values_list("pk", flat=True).first()
 
 
-@dataclass(frozen=True)
-class OwnSlot:
+class OwnSlot(NamedTuple):
     """A slot that is leased to the person or reserved for them."""
 
-    slot: Assignment
-    comes_again: bool
-    """The person's lease on it ran out over a draft."""
-    is_given: bool
-    """It is reserved for the person, who has not passed it over."""
+    pk: uuid.UUID
+    annotator_id: int | None
+    reserved_for_id: int | None
+    state: str
+    leased_at: datetime | None
+    lease_expires_at: datetime | None
+    has_draft: bool
+    is_passed_over: bool
+
+    def is_live(self, annotator: User, now: datetime) -> bool:
+        return self.annotator_id == annotator.pk and self.lease_expires_at is not None and self.lease_expires_at > now
+
+    def comes_first(self, annotator: User) -> bool:
+        """Tell of a slot that is not live whether the person gets it before any other.
+
+        Their lease on it ran out over a draft, or it is reserved for them and they have not passed it over.
+        """
+        is_given = self.reserved_for_id == annotator.pk and not self.is_passed_over
+        return is_given or (self.annotator_id == annotator.pk and self.has_draft)
 
 
-def own_slots(*, queue: Queue, annotator: User, now: datetime) -> list[OwnSlot]:
-    """Return what the person holds, has held or shall get in the queue, what they have held longest first."""
+@prepared
+def slots_of_person(*, queue: Any, annotator: Any, now: Any) -> models.QuerySet[Assignment, Any]:
     drafts = Draft.objects.filter(task=OuterRef("task"), annotator=annotator)
-    passed = Skip.objects.standing().filter(task=OuterRef("task"), annotator=annotator)
-    in_queue = Assignment.objects.filter(queue=queue).annotate(
-        has_draft=Exists(drafts),
-        is_passed_over=Exists(passed.filter(Q(until__isnull=True) | Q(until__gt=now))),
+    in_queue = (
+        Assignment.objects.filter(queue=queue)
+        .annotate(
+            has_draft=Exists(drafts),
+            is_passed_over=Exists(passed_over(annotator=annotator, now=now)),
+        )
+        .values_list(*OwnSlot._fields)
     )
     # Two sets in one statement: an OR would be read along neither of their indexes.
     leased = in_queue.filter(annotator=annotator, state=Assignment.State.LEASED)
     given = in_queue.filter(reserved_for=annotator, state__in=[Assignment.State.OPEN, Assignment.State.LEASED])
-    slots = sorted(leased.union(given), key=lambda slot: (slot.leased_at or now, slot.pk))
-    return [
-        OwnSlot(
-            slot,
-            comes_again=slot.annotator_id == annotator.pk and slot.has_draft,
-            is_given=slot.reserved_for_id == annotator.pk and not slot.is_passed_over,
-        )
-        for slot in slots
-    ]
+    return leased.union(given)
 
 
-def held(slot: Assignment) -> Assignment:
+def own_slots(*, queue: Queue, annotator: User, now: datetime) -> list[OwnSlot]:
+    """Return what the person holds, has held or shall get in the queue, what they have held longest first."""
+    rows = slots_of_person.all(queue=queue.pk, annotator=annotator.pk, now=now)
+    return sorted((OwnSlot(*row) for row in rows), key=lambda own: (own.leased_at or now, own.pk))
+
+
+def held(slot_id: uuid.UUID) -> Assignment:
     """Read a slot that was found, with all that its page shows."""
-    return Assignment.objects.with_task().get(pk=slot.pk)
+    return Assignment.objects.with_task().get(pk=slot_id)
 
 
 def held_slot(*, queue: Queue, annotator: User, now: datetime) -> Assignment | None:
@@ -197,7 +211,7 @@ def reclaim(*, task: Task, annotator: User, now: datetime) -> Assignment:
     A skip of it is taken back: asking for the task by name says more. Raises SlotGone.
     """
     lock_person(annotator)
-    queue = Queue.objects.in_force().get(pk=task.queue_id)
+    queue = read_queue(task.queue_id)
     live = Assignment.objects.held_by(annotator, now).filter(task=task).first()
     if live is not None:
         return live
@@ -213,7 +227,7 @@ def reclaim(*, task: Task, annotator: User, now: datetime) -> Assignment:
     lease = Lease(queue=queue, annotator=annotator, now=now)
     while (slot := free_slot(task=task, annotator=annotator, now=now)) is not None:
         is_mine = annotator.pk in (slot.annotator_id, slot.reserved_for_id)
-        if lease.take_own(slot) if is_mine else lease.take(slot, arm=Arm.ASKED, propensity=1.0):
+        if lease.take_own(slot.pk) if is_mine else lease.take(slot.pk, arm=Arm.ASKED, propensity=1.0):
             Skip.objects.standing().filter(task=task, annotator=annotator).update(taken_back_at=now)
             return Assignment.objects.get(pk=slot.pk)
     raise SlotGone("other people have taken every slot of this task")

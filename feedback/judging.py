@@ -10,14 +10,16 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, models, transaction
 
 from feedback.answers import Answer, BadJudgment, check_answer, to_stored
-from feedback.claims import LeaseLost, held_by_token, lease_lost, lock_person
+from feedback.claims import LeaseLost, lease_lost, lock_person
 from feedback.conversations import end_talk
 from feedback.lease_tokens import was_given_out
+from feedback.leases import read_queue
 from feedback.models import Assignment, Draft, Judgment, LabelSchema, Queue, Task, User
 from feedback.overlap import ask_one_more
+from feedback.prepared import prepared, prepared_delete, prepared_update
 from feedback.qualifying import apply_pass_rule
 from feedback.schemas import TaskKind
 
@@ -116,14 +118,12 @@ def store_submission(
     now: datetime,
 ) -> Judgment:
     """Close the slot by one UPDATE fenced on the lease, and write the judgment with its provenance."""
-    slot = (
-        Assignment.objects.filter(pk=assignment_id)
-        .select_related("task__queue__project", "task__queue__policy", "task__queue__schema__queue", "schema__queue")
-        .first()
-    )
+    slot = slot_to_judge.first(slot=assignment_id)
     if slot is None:
         raise LeaseLost(slot_free=False)
-    queue = slot.task.queue
+    queue = slot.task.queue = read_queue(slot.queue_id)
+    if slot.schema is not None:
+        slot.schema.queue = queue
     is_mine = slot.annotator_id == annotator.pk and slot.schema is not None
     schema = slot.schema if is_mine else queue.schema
     order = slot.display_order if is_mine else slot.task.order_for(annotator)
@@ -134,8 +134,7 @@ def store_submission(
         lock_person(annotator)  # the pass rule counts, so one judgment of a person at a time
     if stored := submitted_before(submission_id, annotator, said, assignment_id=assignment_id):
         return stored
-    live = held_by_token(assignment_id=assignment_id, annotator=annotator, lease_token=lease_token, now=now)
-    if not is_mine or not live.update(state=Assignment.State.DONE):
+    if not is_mine or not close_slot(slot=assignment_id, annotator=annotator, token=lease_token, now=now):
         if stored := submitted_before(submission_id, annotator, said, assignment_id=assignment_id):
             return stored  # the same submission was committed a moment ago, by another process
         raise lease_lost(assignment_id=assignment_id, annotator=annotator, now=now)
@@ -168,12 +167,38 @@ def store_submission(
         created_at=now,
     )
     judgment.save(force_insert=True)
-    Draft.objects.filter(task=slot.task, annotator=annotator).delete()
+    drop_draft(task=slot.task_id, annotator=annotator)
     if queue.is_qualification:
         apply_pass_rule(queue=queue, person=annotator)
     else:
         ask_one_more(task=slot.task, queue=queue, schema=schema.asks)
     return judgment
+
+
+@prepared
+def slot_to_judge(*, slot: Any) -> models.QuerySet[Assignment]:
+    return Assignment.objects.select_related("task", "schema").filter(pk=slot)
+
+
+@prepared
+def submissions(*, submission: Any) -> models.QuerySet[Judgment, Any]:
+    return Judgment.objects.filter(submission_id=submission).values_list("pk")
+
+
+@prepared_update
+def close_slot(
+    *, slot: Any, annotator: Any, token: Any, now: Any
+) -> tuple[models.QuerySet[Assignment], dict[str, Any]]:
+    """Close a slot while this very lease on it is live."""
+    live = Assignment.objects.filter(
+        pk=slot, annotator=annotator, lease_token=token, state=Assignment.State.LEASED, lease_expires_at__gt=now
+    )
+    return live, {"state": Assignment.State.DONE}
+
+
+@prepared_delete
+def drop_draft(*, task: Any, annotator: Any) -> models.QuerySet[Draft]:
+    return Draft.objects.filter(task=task, annotator=annotator)
 
 
 def stored_answer(
@@ -308,9 +333,9 @@ def submitted_before(submission_id: uuid.UUID, annotator: User, said: Answer, **
     Raises SubmissionIdTaken if it is another one, SubmissionDiffers if it says something else: a person who changed
     their mind between two attempts must not be told that the change was saved.
     """
-    stored = Judgment.objects.filter(submission_id=submission_id).first()
-    if stored is None:
+    if not submissions.all(submission=submission_id):
         return None
+    stored = Judgment.objects.get(submission_id=submission_id)
     wanted = {"annotator_id": annotator.pk, **same}
     if any(str(getattr(stored, name)) != str(value) for name, value in wanted.items()):
         raise SubmissionIdTaken(f"submission id {submission_id} was used for another judgment; make a new one")

@@ -17,10 +17,7 @@ from feedback.eligibility import midnight
 from feedback.gold import gold_left
 from feedback.judging import stored_answer, submit_judgment, submitted_before
 from feedback.models import Assignment, Draft, Judgment, Qualification, Queue, Task, User
-from feedback.places import Reader, count_left
-
-LEFT_LIMIT = 100
-"""Tasks that are counted; above it the page says "more than"."""
+from feedback.places import LEFT_LIMIT, Reader, count_left
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ def own_progress(*, queue: Queue, annotator: User, now: datetime) -> OwnProgress
 def waiting(*, queue: Queue, annotator: User, now: datetime) -> int:
     """Count the tasks that the queue would give the person beside those that are theirs already."""
     if not queue.is_qualification:
-        return count_left(Reader(queue=queue, annotator=annotator, now=now), LEFT_LIMIT + 1)
+        return count_left(Reader(queue=queue, annotator=annotator, now=now))
     assert queue.policy is not None, "an open queue has its policy"
     if Qualification.objects.filter(queue=queue, person=annotator).exists():
         return 0

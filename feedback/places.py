@@ -7,6 +7,9 @@ that the queue's order has given them lately. Whatever stands before it was not 
 since then it can only have become so by being opened (`opened_at`) or by a lease that ran out, and both are found
 along an index of their own. A new policy, and a slot that was moved in the order, make a place void.
 
+Every set of slots is a queryset that a function here makes (`free_slots`, `from_the_front`, `at_place`, ...), and that
+is compiled once (feedback.prepared).
+
 A transaction that took longer than MARGIN to commit can hide a slot before somebody's place. It is not lost: nobody is
 told that nothing is left before the queue was read from the front.
 """
@@ -14,24 +17,40 @@ told that nothing is left before the queue was read from the front.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from inspect import Parameter, Signature
+from typing import Any, NamedTuple
 
+from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
 from feedback.eligibility import languages_of
 from feedback.models import Assignment, Judgment, Queue, Skip, User
 from feedback.models.tasks import AssignmentQuerySet, SkipQuerySet
+from feedback.prepared import prepared
 
 LATEST = 40
 """Of so many of a person's latest judgments the furthest is their place: a few urgent tasks do not throw them back."""
 EVENTS_LIMIT = 200
 """After more changes than these (a large import), reading from the front is cheaper."""
-MARGIN = timedelta(minutes=5)
+MARGIN = timedelta(minutes=1)
 PUT_OFF_LIMIT = 50
+LEFT_LIMIT = 100
+"""Tasks that are counted as left; above it there are "more than" so many."""
 
 ORDER = ("-priority", "order_key", "slot")
+
+
+class Found(NamedTuple):
+    """A free slot, and where it stands in the two orders."""
+
+    pk: uuid.UUID
+    priority: float
+    order_key: float
+    slot: int
+    random_key: float
 
 
 @dataclass(frozen=True)
@@ -45,6 +64,133 @@ class Place:
         return (-priority, order_key) < (-self.priority, self.order_key)
 
 
+# Sets of slots. `queue` and `annotator` are ids; `lane` is a language ("" = none), left out in the order of all.
+
+
+def free_slots(*, queue: uuid.UUID, annotator: int, now: datetime, **lane: str) -> AssignmentQuerySet:
+    """Return the slots that nobody holds and that may go to the person, in no order."""
+    elsewhere = Assignment.objects.filter(task=OuterRef("task"), annotator=annotator).exclude(pk=OuterRef("pk"))
+    slots = (
+        Assignment.objects.claimable(now)
+        .filter(queue=queue, reserved_for__isnull=True)
+        .filter(~Exists(elsewhere), ~Exists(passed_over(annotator=annotator, now=now)), ~Exists(kept_out()))
+    )
+    return slots.filter(language=lane["lane"]) if lane else slots
+
+
+def passed_over(*, annotator: int, now: datetime) -> SkipQuerySet:
+    """Return the skips for which the outer slot's task is not offered to the person now."""
+    mine = Skip.objects.standing().filter(task=OuterRef("task"), annotator=annotator)
+    return mine.filter(Q(until__isnull=True) | Q(until__gt=now))
+
+
+def kept_out() -> SkipQuerySet:
+    """Return the skips by anybody for which nobody gets the outer slot's task."""
+    return Skip.objects.keeping_out().filter(task=OuterRef("task"))
+
+
+def from_the_front(**who: Any) -> AssignmentQuerySet:
+    return free_slots(**who).order_by(*ORDER)
+
+
+def at_place(*, priority: float, order_key: float, **who: Any) -> AssignmentQuerySet:
+    """Return what follows a place at its own priority; with `below_place` one range of the index, said in two."""
+    return free_slots(**who).filter(priority=priority, order_key__gte=order_key).order_by("order_key", "slot")
+
+
+def below_place(*, priority: float, **who: Any) -> AssignmentQuerySet:
+    return free_slots(**who).filter(priority__lt=priority).order_by(*ORDER)
+
+
+def at_random(*, random_key: float, **who: Any) -> AssignmentQuerySet:
+    """Return the slots from a point on in an order that has nothing to do with priority."""
+    return free_slots(**who).filter(random_key__gte=random_key).order_by("random_key")
+
+
+def latest_places(*, queue: uuid.UUID, annotator: int) -> models.QuerySet[Judgment, Any]:
+    """Return where the tasks of the person's latest judgments stand in the queue's order, and since when."""
+    latest = Judgment.objects.filter(annotator=annotator, queue=queue, revision=1)
+    fields = ("policy_id", "language", "priority", "order_key", "opened_at", "chosen_at")
+    return latest.order_by("-created_at").values_list(*(f"assignment__{field}" for field in fields))[:LATEST]
+
+
+def opened_since(*, queue: uuid.UUID, since: datetime) -> models.QuerySet[Assignment, Any]:
+    opened = Assignment.objects.filter(queue=queue, reserved_for__isnull=True, state=Assignment.State.OPEN)
+    return opened.filter(opened_at__gt=since).values_list("pk", "language", "priority", "order_key")[: EVENTS_LIMIT + 1]
+
+
+def ended_since(*, queue: uuid.UUID, since: datetime, now: datetime) -> models.QuerySet[Assignment, Any]:
+    """Return the slots whose lease has run out since then."""
+    leased = Assignment.objects.filter(queue=queue, reserved_for__isnull=True, state=Assignment.State.LEASED)
+    ended = leased.filter(lease_expires_at__gt=since, lease_expires_at__lte=now)
+    return ended.values_list("pk", "language", "priority", "order_key")[: EVENTS_LIMIT + 1]
+
+
+def due_since(*, annotator: int, since: datetime, now: datetime) -> models.QuerySet[Skip, Any]:
+    """Return what the person put off and what came back since then."""
+    return Skip.objects.filter(annotator=annotator, until__gt=since, until__lte=now).order_by().values_list("pk")[:1]
+
+
+# The same, compiled
+
+
+WHO = ("queue", "annotator", "now")
+
+
+def compiled(make: Callable[..., models.QuerySet[Any, Any]], *names: str) -> prepared[tuple[Any, ...]]:
+    """Return a set of slots as a statement; `names` are the values that it takes."""
+
+    def build(**given: Any) -> models.QuerySet[Any, Any]:
+        return make(**given)
+
+    build.__signature__ = Signature([Parameter(name, Parameter.KEYWORD_ONLY) for name in names])  # type: ignore[attr-defined]
+    return prepared(build)
+
+
+class First:
+    """Find the first slot of a set, locked where the database locks rows, in one lane or in the order of all."""
+
+    def __init__(self, make: Callable[..., AssignmentQuerySet], *names: str) -> None:
+        def first(**given: Any) -> models.QuerySet[Assignment, Any]:
+            return make(**given).select_for_update(skip_locked=True).values_list(*Found._fields)[:1]
+
+        self.make = make
+        self.of_all = compiled(first, *WHO, *names)
+        self.of_lane = compiled(first, *WHO, *names, "lane")
+
+    def found(self, reader: Reader, lane: str | None, **where: float) -> Found | None:
+        who = reader.who(lane)
+        row = (self.of_all if lane is None else self.of_lane).first(**who, **where)
+        if row is not None and row[0] in reader.without:  # rare: its lease ran out while the task is on the screen
+            others = self.make(**who, **where).exclude(pk__in=reader.without)
+            row = others.values_list(*Found._fields).first()
+        return Found(*row) if row is not None else None
+
+
+class Left:
+    """Count the tasks of a set, up to one more than LEFT_LIMIT."""
+
+    def __init__(self, make: Callable[..., AssignmentQuerySet], *names: str) -> None:
+        def tasks(**given: Any) -> models.QuerySet[Assignment, Any]:
+            return make(**given).order_by().values_list("task").distinct()[: LEFT_LIMIT + 1]
+
+        self.of_all = compiled(tasks, *WHO, *names)
+        self.of_lane = compiled(tasks, *WHO, *names, "lane")
+
+    def count(self, reader: Reader, lane: str | None, **where: float) -> int:
+        return len((self.of_all if lane is None else self.of_lane).all(**reader.who(lane), **where))
+
+
+PLACES = compiled(latest_places, "queue", "annotator")
+OPENED = compiled(opened_since, "queue", "since")
+ENDED = compiled(ended_since, "queue", "since", "now")
+DUE = compiled(due_since, "annotator", "since", "now")
+FRONT, FRONT_LEFT = First(from_the_front), Left(from_the_front)
+HERE, HERE_LEFT = First(at_place, "priority", "order_key"), Left(at_place, "priority", "order_key")
+BELOW, BELOW_LEFT = First(below_place, "priority"), Left(below_place, "priority")
+RANDOM = First(at_random, "random_key")
+
+
 @dataclass(frozen=True)
 class Reader:
     """One person who looks for work in one queue, at one time. `queue` comes with its policy."""
@@ -55,60 +201,24 @@ class Reader:
     without: frozenset[uuid.UUID] = frozenset()
     """Assignments that the person has before them already."""
 
+    def who(self, lane: str | None) -> dict[str, Any]:
+        who = {"queue": self.queue.pk, "annotator": self.annotator.pk, "now": self.now}
+        return who if lane is None else {**who, "lane": lane}
+
     def lanes(self) -> Sequence[str | None]:
         """Return the languages whose order is read, "" for tasks without one; [None] for the order of all."""
         if self.queue.policy is None or not self.queue.policy.route_by_language:
             return [None]
         return sorted({"", *languages_of(self.annotator)})
 
-    def slots(self, lane: str | None) -> AssignmentQuerySet:
-        """Return the free slots that may go to the person, in no order."""
-        elsewhere = Assignment.objects.filter(task=OuterRef("task"), annotator=self.annotator)
-        slots = (
-            Assignment.objects.claimable(self.now)
-            .filter(queue=self.queue, reserved_for__isnull=True)
-            .filter(~Exists(elsewhere.exclude(pk=OuterRef("pk"))), ~Exists(self.passed_over()), ~Exists(kept_out()))
-        )
-        if lane is not None:
-            slots = slots.filter(language=lane)
-        return slots.exclude(pk__in=self.without) if self.without else slots
-
-    def passed_over(self) -> SkipQuerySet:
-        """Return the skips for which the outer slot's task is not offered to the person now."""
-        mine = Skip.objects.standing().filter(task=OuterRef("task"), annotator=self.annotator)
-        return mine.filter(Q(until__isnull=True) | Q(until__gt=self.now))
-
-    def from_the_front(self, lane: str | None) -> AssignmentQuerySet:
-        return self.slots(lane).order_by(*ORDER)
-
-    def from_place(self, lane: str | None, place: Place) -> Iterator[AssignmentQuerySet]:
-        """Yield what follows the place, as two ranges of one index: at its priority, and below."""
-        here = self.slots(lane).filter(priority=place.priority, order_key__gte=place.order_key)
-        yield here.order_by("order_key", "slot")
-        yield self.slots(lane).filter(priority__lt=place.priority).order_by(*ORDER)
-
-    def at_random(self, lane: str | None, key: float) -> AssignmentQuerySet:
-        """Return the slots from a point on in an order that has nothing to do with priority."""
-        return self.slots(lane).filter(random_key__gte=key).order_by("random_key")
-
     def places(self) -> dict[str | None, Place]:
         """Return the person's place in each lane, and under None the one in the order of all."""
         assert self.queue.policy is not None, "an open queue has its policy"
-        latest = (
-            Judgment.objects.filter(annotator=self.annotator, queue=self.queue, revision=1)
-            .order_by("-created_at")
-            .values_list(
-                "assignment__policy_id",
-                "assignment__language",
-                "assignment__priority",
-                "assignment__order_key",
-                "assignment__opened_at",
-                "assignment__chosen_at",
-            )[:LATEST]
-        )
+        policy = self.queue.policy.pk
         places: dict[str | None, Place] = {}
-        for policy_id, language, priority, order_key, opened_at, chosen_at in latest:
-            if policy_id != self.queue.policy.pk or chosen_at is None or opened_at > chosen_at:
+        rows = PLACES.all(queue=self.queue.pk, annotator=self.annotator.pk)
+        for policy_id, language, priority, order_key, opened_at, chosen_at in rows:
+            if policy_id != policy or chosen_at is None or opened_at > chosen_at:
                 continue
             for lane in (None, language):
                 if lane not in places or not places[lane].is_after(priority, order_key):
@@ -120,68 +230,70 @@ class Reader:
 
         A task that the person put off and that is due again counts as too many: its slots are anywhere.
         """
-        fields = ("pk", "language", "priority", "order_key")
-        mine = Assignment.objects.filter(queue=self.queue, reserved_for__isnull=True).order_by()
-        opened = mine.filter(state=Assignment.State.OPEN, opened_at__gt=since - MARGIN)
-        ended = mine.filter(
-            state=Assignment.State.LEASED, lease_expires_at__gt=since - MARGIN, lease_expires_at__lte=self.now
-        )
-        due = Skip.objects.filter(annotator=self.annotator, until__gt=since, until__lte=self.now)
-        if due.exists():
+        queue, annotator, now = self.queue.pk, self.annotator.pk, self.now
+        if DUE.all(annotator=annotator, since=since, now=now):
             return None
-        rows = list(opened.values_list(*fields).union(ended.values_list(*fields), all=True)[: EVENTS_LIMIT + 1])
+        earlier = since - MARGIN
+        rows = OPENED.all(queue=queue, since=earlier) + ENDED.all(queue=queue, since=earlier, now=now)
         return rows if len(rows) <= EVENTS_LIMIT else None
 
-    def in_order(self) -> Iterator[tuple[str | None, list[AssignmentQuerySet]]]:
-        """Yield each lane with the sets of slots that it is read by: the first slot of the first set is the next one.
+    def known_lanes(self) -> list[tuple[str | None, Place | None, list[uuid.UUID]]]:
+        """Return each lane with the person's place in it, and the slots before the place that became free since.
 
-        Sets of a lane hold no slot twice, unless the reading starts from the front.
+        Without a place the lane is read from the front.
         """
         lanes = self.lanes()
         places = {lane: place for lane, place in self.places().items() if lane in lanes}
         since = min((place.since for place in places.values()), default=None)
         rows = self.reopened(since) if since is not None else None
+        known: list[tuple[str | None, Place | None, list[uuid.UUID]]] = []
         for lane in lanes:
-            place = places.get(lane)
-            if place is None or rows is None:
-                yield lane, [self.from_the_front(lane)]
-                continue
+            place = places.get(lane) if rows is not None else None
             early = [
                 pk
-                for pk, language, priority, order_key in rows
-                if lane in (None, language) and place.is_after(priority, order_key)
+                for pk, language, priority, order_key in rows or ()
+                if place is not None and lane in (None, language) and place.is_after(priority, order_key)
             ]
-            before = [self.slots(lane).filter(pk__in=early).order_by(*ORDER)] if early else []
-            yield lane, [*before, *self.from_place(lane, place)]
+            known.append((lane, place, early))
+        return known
+
+    def early_slots(self, lane: str | None, ids: list[uuid.UUID]) -> AssignmentQuerySet:
+        return free_slots(**self.who(lane)).filter(pk__in=ids).exclude(pk__in=self.without)
 
 
-def kept_out() -> SkipQuerySet:
-    """Return the skips by anybody for which nobody gets the outer slot's task."""
-    return Skip.objects.keeping_out().filter(task=OuterRef("task"))
-
-
-def next_slot(reader: Reader) -> Assignment | None:
+def next_slot(reader: Reader) -> Found | None:
     """Return the slot that is next for the person in the queue's order, locked where the database locks rows."""
-    found = []
-    for lane, sets in reader.in_order():
-        slot = next((slot for slots in sets if (slot := first_of(slots)) is not None), None)
-        if slot is None and len(sets) > 1:
-            slot = first_of(reader.from_the_front(lane))
-        if slot is not None:
-            found.append(slot)
-    return min(found, key=lambda slot: (-slot.priority, slot.order_key, slot.slot or 0), default=None)
+    found = [
+        slot
+        for lane, place, early in reader.known_lanes()
+        if (slot := next_in_lane(reader, lane, place, early)) is not None
+    ]
+    return min(found, key=lambda slot: (-slot.priority, slot.order_key, slot.slot), default=None)
 
 
-def random_slot(reader: Reader, key: float) -> Assignment | None:
+def next_in_lane(reader: Reader, lane: str | None, place: Place | None, early: list[uuid.UUID]) -> Found | None:
+    if early:
+        slots = reader.early_slots(lane, early).select_for_update(skip_locked=True)
+        first = slots.order_by(*ORDER).values_list(*Found._fields).first()
+        if first is not None:
+            return Found(*first)
+    if place is not None:
+        slot = HERE.found(reader, lane, priority=place.priority, order_key=place.order_key)
+        if slot := slot or BELOW.found(reader, lane, priority=place.priority):
+            return slot
+    return FRONT.found(reader, lane)
+
+
+def random_slot(reader: Reader, key: float) -> Found | None:
     """Return the free slot that follows `key` in the random order, which goes round."""
     for start in (key, 0.0):
-        found = [slot for lane in reader.lanes() if (slot := first_of(reader.at_random(lane, start))) is not None]
+        found = [slot for lane in reader.lanes() if (slot := RANDOM.found(reader, lane, random_key=start)) is not None]
         if found:
             return min(found, key=lambda slot: slot.random_key)
     return None
 
 
-def put_off_slot(reader: Reader) -> Assignment | None:
+def put_off_slot(reader: Reader) -> Found | None:
     """Return a free slot of the task that the person put off first, though it is not due yet."""
     mine = Skip.objects.standing().filter(annotator=reader.annotator, task__queue=reader.queue)
     tasks = list(mine.filter(until__gt=reader.now).order_by("until").values_list("task", flat=True)[:PUT_OFF_LIMIT])
@@ -195,18 +307,20 @@ def put_off_slot(reader: Reader) -> Assignment | None:
         .filter(~Exists(elsewhere.exclude(pk=OuterRef("pk"))), ~Exists(for_good), ~Exists(kept_out()))
         .exclude(pk__in=reader.without)
     )
-    return min(free, key=lambda slot: (tasks.index(slot.task_id), slot.slot or 0), default=None)
+    first = min(free, key=lambda slot: (tasks.index(slot.task_id), slot.slot or 0), default=None)
+    return Found(first.pk, first.priority, first.order_key, first.slot or 0, first.random_key) if first else None
 
 
-def count_left(reader: Reader, limit: int) -> int:
-    """Count the tasks that the queue's order still has for the person, up to `limit`."""
+def count_left(reader: Reader) -> int:
+    """Count the tasks that the queue's order still has for the person; above LEFT_LIMIT it stops at one more."""
     left = 0
-    for _, sets in reader.in_order():
-        for slots in sets:
-            if left < limit:
-                left += slots.order_by().values("task").distinct()[: limit - left].count()
-    return left
-
-
-def first_of(slots: AssignmentQuerySet) -> Assignment | None:
-    return slots.select_for_update(skip_locked=True, of=("self",)).first()
+    for lane, place, early in reader.known_lanes():
+        if early:
+            left += reader.early_slots(lane, early).values("task").distinct().count()
+        if place is None:
+            left += FRONT_LEFT.count(reader, lane)
+            continue
+        left += HERE_LEFT.count(reader, lane, priority=place.priority, order_key=place.order_key)
+        if left <= LEFT_LIMIT:
+            left += BELOW_LEFT.count(reader, lane, priority=place.priority)
+    return min(left, LEFT_LIMIT + 1)

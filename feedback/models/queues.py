@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+import json
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -104,6 +105,11 @@ class GuidelineReading(models.Model):
         constraints = [models.UniqueConstraint(fields=["guideline", "person"], name="guideline_reading_once")]
 
 
+@lru_cache(maxsize=1_000)
+def checked(kind: str, content: str) -> Schema:
+    return check_schema(kind, json.loads(content))
+
+
 class LabelSchema(AppendOnlyModel):
     """One version of what a queue asks: scale, attributes, flags. Never changed: a new schema is a new version."""
 
@@ -121,8 +127,8 @@ class LabelSchema(AppendOnlyModel):
 
     @cached_property
     def asks(self) -> Schema:
-        """The content as a checked Schema."""
-        return check_schema(self.queue.kind, self.content)
+        """The content as a checked Schema; the same content is checked once."""
+        return checked(self.queue.kind, json.dumps(self.content, sort_keys=True))
 
 
 class QueuePolicy(AppendOnlyModel):
