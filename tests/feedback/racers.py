@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -166,10 +167,10 @@ def submit(assignment: str, annotator: int, token: str, submission: str) -> str:
     from feedback.models import User
 
     judgment = submit_judgment(
-        assignment_id=assignment,
+        assignment_id=uuid.UUID(assignment),
         annotator=User.objects.get(pk=annotator),
-        lease_token=token,
-        submission_id=submission,
+        lease_token=uuid.UUID(token),
+        submission_id=uuid.UUID(submission),
         answer={"preference": 1},
         active_seconds=1.0,
         interface="api",
@@ -188,7 +189,7 @@ def revise(judgment: str, submission: str) -> str:
     revision = revise_judgment(
         judgment=stored,
         annotator=stored.annotator,
-        submission_id=submission,
+        submission_id=uuid.UUID(submission),
         answer={"preference": -1},
         active_seconds=1.0,
         interface="api",
