@@ -61,6 +61,22 @@ def waiting(*, queue: Queue, annotator: User, now: datetime) -> int:
     return max(0, min(queue.policy.pass_judgments - begun, gold_left(queue=queue, annotator=annotator).count()))
 
 
+@dataclass(frozen=True)
+class Revisable:
+    """Whether a judgment of one's own may be revised, and for how long."""
+
+    now: bool
+    until: datetime | None
+    """None = until the queue closes."""
+
+
+def revisable(*, first_at: datetime, queue: Queue, now: datetime) -> Revisable:
+    """Tell whether a judgment that was first made at `first_at` may be revised; `check_may_revise` decides."""
+    hours = queue.policy.revise_hours if queue.policy else None
+    until = None if hours is None else first_at + timedelta(hours=hours)
+    return Revisable(queue.state != Queue.State.CLOSED and (until is None or now <= until), until)
+
+
 def credible_seconds(*, claimed: float, task: Task, annotator: User, now: datetime) -> float:
     """Return the active time that a client claims, cut to what can have passed.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import Q
+from django.db.models import OuterRef, Q, Subquery
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -19,7 +19,7 @@ from feedback.judging import BadJudgment, NotCurrent, RevisionClosed, Submission
 from feedback.label_forms import RevisionForm, said_in
 from feedback.models import Judgment, Queue, Review
 from feedback.models.judgments import JudgmentQuerySet
-from feedback.own_work import credible_revision_seconds
+from feedback.own_work import credible_revision_seconds, revisable
 from feedback.schemas import TaskKind
 from feedback.views.label_page import guideline_context, in_queue
 from feedback.views.label_parts import flags_in_words, in_words, parts
@@ -29,6 +29,8 @@ from feedback.views.requests import SignedInRequest
 from feedback.views.talk_parts import finished_talk
 
 PAGE = 50
+FIRST_AT = Subquery(Judgment.objects.filter(assignment=OuterRef("assignment"), revision=1).values("created_at")[:1])
+"""When the first revision of a judgment was made."""
 SEARCH_LIMIT = 200
 
 
@@ -36,8 +38,9 @@ SEARCH_LIMIT = 200
 @in_queue
 def history(request: SignedInRequest, queue: Queue) -> HttpResponse:
     """List what the person has judged in this queue, the revisions that count; `q` searches prompts and reasons."""
+    now = timezone.now()
     asked = request.GET.get("q", "").strip()[:SEARCH_LIMIT]
-    found = searched(own(request, queue).current(), asked)
+    found = searched(own(request, queue).current(), asked).annotate(first_at=FIRST_AT)
     found = found.select_related("task__prompt", "schema__queue").prefetch_related("reviews")
     page_obj = Paginator(found, PAGE).get_page(request.GET.get("page"))
     rows = [
@@ -49,6 +52,7 @@ def history(request: SignedInRequest, queue: Queue) -> HttpResponse:
             "flags": flags_in_words(judgment.schema.asks, shown.flags),
             "created_at": judgment.created_at,
             "revision": judgment.revision,
+            "revisable": revisable(first_at=judgment.first_at, queue=queue, now=now),
             "review": next(iter(judgment.reviews.all()), None),
         }
         for judgment in page_obj
@@ -123,6 +127,7 @@ def revision_page(
         entered = {"answer": said.as_sent(queue.kind), "rationale": said.rationale, "flags": said.flags}
     entered["active_seconds"] = sent.get("active_seconds", 0.0)
     entered["submission_id"] = sent.get("submission_id") if status == 422 else None
+    first = Judgment.objects.get(assignment=judgment.assignment_id, revision=1)
     later = Judgment.objects.current().filter(assignment=judgment.assignment_id).first()
     texts = judgment.task.texts
     context = {
@@ -139,6 +144,7 @@ def revision_page(
         "judgment_id": judgment.pk,
         "created_at": judgment.created_at,
         "revision": judgment.revision,
+        "revisable": revisable(first_at=first.created_at, queue=queue, now=timezone.now()),
         "later_id": later.pk if later and later.pk != judgment.pk else None,
         "review": Review.objects.filter(judgment=judgment).first(),
         "back": request.POST.get("back") or request.GET.get("back", ""),

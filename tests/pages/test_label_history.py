@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from feedback.models import Judgment
 from feedback.reviewing import review_judgment
@@ -123,3 +125,23 @@ def test_the_history_is_searched_by_prompt_and_reason(client, queue, annotator):
     prompt = Judgment.objects.get(rationale="Muddy").task.prompt.last_turn
     assert "Muddy" in client.get(at("label-history", queue), {"q": prompt}).content.decode()
     assert "Nothing of yours matches" in client.get(at("label-history", queue), {"q": "zzz"}).content.decode()
+
+
+def test_history_and_revision_say_until_when_a_judgment_may_be_revised(client, project, annotator):
+    queue = make_queue(project, revise_hours=24)
+    client.force_login(annotator)
+    now = timezone.now().replace(microsecond=0)
+    recent = make_judgment(queue=queue, annotator=annotator, now=now - timedelta(hours=1))
+    until = f'<time datetime="{(now + timedelta(hours=23)).isoformat()}">'
+    assert until in client.get(at("label-history", queue)).content.decode()
+    assert until in client.get(at("label-revise", queue, recent.pk)).content.decode()
+
+
+def test_a_judgment_that_stands_can_be_read_but_not_revised(client, project, annotator):
+    queue = make_queue(project, revise_hours=24)
+    client.force_login(annotator)
+    old = make_judgment(queue=queue, annotator=annotator, now=timezone.now() - timedelta(hours=30))
+    assert "stands as it is" in client.get(at("label-history", queue)).content.decode()
+    page = client.get(at("label-revise", queue, old.pk)).content.decode()
+    assert "The time to revise it is over" in page
+    assert 'id="submit" disabled' in page
