@@ -34,13 +34,9 @@ def ask_one_more(*, task: Task, queue: Queue, schema: Schema) -> Assignment | No
     if cap is None or queue.kind not in DISAGREE or task.repeat_of_id is not None:
         return None
     Task.objects.select_for_update(no_key=True).get(pk=task.pk)
-    states = list(
-        Assignment.objects.filter(task=task, slot__isnull=False)
-        .exclude(state=Assignment.State.WITHDRAWN)
-        .values_list("state", flat=True)
-    )
+    states = list(Assignment.objects.filter(task=task, slot__isnull=False).values_list("state", flat=True))
     if len(states) >= cap or any(state != Assignment.State.DONE for state in states):
-        return None
+        return None  # a slot that was taken out counts too: a curator wants no more of this task
     if Gold.objects.filter(task=task).exists() or Skip.objects.keeping_out().filter(task=task).exists():
         return None
     judgments = Judgment.objects.current().filter(task=task, assignment__slot__isnull=False).order_by()

@@ -176,6 +176,8 @@ class SchemaEditor:
         """A refusal that stands beside no field."""
         self.new_row = ""
         """Prefix of the row that was just added, where the cursor goes."""
+        self.focus = ""
+        """The button that takes the focus after another one was pressed, so that a keyboard goes on from there."""
 
     @classmethod
     def showing(cls, schema: Schema, *, policies: Sequence[tuple[str, str]] = ()) -> SchemaEditor:
@@ -195,7 +197,7 @@ class SchemaEditor:
 
     @property
     def presets(self) -> list[tuple[str, str]]:
-        return [(name, PRESET_LABELS[name]) for name in FLAG_PRESETS]
+        return [(f"preset-{name}", PRESET_LABELS[name]) for name in FLAG_PRESETS]
 
     def rows(self, row: str) -> list[RowForm]:
         return list(self.attributes if row == "attribute" else self.flags)
@@ -208,6 +210,7 @@ class SchemaEditor:
         verb, _, rest = button.partition("-")
         if verb == "preset" and rest in FLAG_PRESETS:
             self.show("flag", [vars(flag) for flag in FLAG_PRESETS[rest]])
+            self.focus = button
             return
         row, _, place = rest.partition("-")
         if row not in ROWS:
@@ -219,10 +222,13 @@ class SchemaEditor:
             rows.append(dict(NEW[row]))
         elif verb == "remove" and at is not None:
             del rows[at]
+            self.focus = f"remove-{row}-{min(at, len(rows) - 1)}" if rows else f"add-{row}"
         elif verb in ("up", "down") and at is not None:
             to = at + (-1 if verb == "up" else 1)
             if 0 <= to < len(rows):
                 rows[at], rows[to] = rows[to], rows[at]
+                onward = "down" if to == 0 else "up" if to == len(rows) - 1 else verb
+                self.focus = f"{onward}-{row}-{to}"
         self.show(row, rows)
 
     def show(self, row: str, rows: Sequence[Mapping[str, Any]]) -> None:

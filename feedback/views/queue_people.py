@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db.models import Q
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
@@ -19,7 +20,7 @@ from feedback.steering_forms import DecideForm, PersonForm, annotators_of
 from feedback.views.queues import queue_or_404
 from feedback.views.requests import SignedInRequest
 
-PAGE = 200
+PAGE = 100
 
 
 @require_safe
@@ -93,7 +94,8 @@ def people_context(
     name_of = names_for(request.user, project)
     assert queue.policy is not None, "a queue has its policy"
     named = queue.named.select_related("person", "named_by").order_by("person__username")
-    tested = annotators_of(project)[:PAGE] if queue.is_qualification else []
+    begun = Q(pk__in=queue.judgments.values("annotator")) | Q(pk__in=queue.qualifications.values("person"))
+    tested = annotators_of(project).filter(begun)[:PAGE] if queue.is_qualification else []
     words = Qualification.objects.filter(queue=queue).select_related("person", "decided_by", "policy")
     return {
         "project": project,

@@ -80,6 +80,15 @@ def test_withdrawing_takes_out_what_nobody_holds(project, curator):
     assert claim(task.queue, make_member(project)) is None
 
 
+def test_nobody_more_is_asked_about_a_task_that_was_taken_out(project, curator):
+    task = make_task(make_queue(project, overlap=3, overlap_cap=5))
+    make_judgment(task=task, preference=-3)
+    held = make_assignment(task)
+    withdraw_task(task=task, withdrawn_by=curator, now=timezone.now())
+    make_judgment(held, preference=3)
+    assert states(task) == ["done", "done", "withdrawn"]
+
+
 def test_what_was_taken_out_is_opened_again(project, curator, annotator):
     task = make_task(make_queue(project, overlap=2))
     withdraw_task(task=task, withdrawn_by=curator, now=timezone.now())

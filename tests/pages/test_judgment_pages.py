@@ -5,11 +5,14 @@ import uuid
 import pytest
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import escape
 
+from feedback.gold import make_gold
 from feedback.judging import revise_judgment
 from feedback.people import create_simulated_annotator
 from feedback.reviewing import review_judgment
 from tests.factories import make_judgment, make_member, make_queue, make_snapshot, make_task
+from tests.feedback.talks import hold, make_talk_queue, talk
 
 
 @pytest.fixture(autouse=True)
@@ -165,3 +168,68 @@ def test_reviewing_what_has_been_revised_meanwhile_is_a_conflict(project, client
     answer = client.post(at("judgment-review", first), {"verdict": "accept"})
     assert answer.status_code == 409
     assert not first.reviews.exists()
+
+
+# Every kind -------------------------------------------------------------------------------------------
+
+SAID = {
+    "ranking": {"ranks": [2, 1, None], "not_rankable": [False, False, True]},
+    "rating": {"ratings": [{"helpfulness": 4, "correctness": 2, "thumbs": -1}]},
+    "demonstration": {"text": "A river **flows**."},
+    "correction": {"text": "Put right."},
+}
+SHOWN = {
+    "ranking": ["rank 1", "rank 2", "not rankable", "shown first", "shown at place 3"],
+    "rating": ["Helpfulness", "mostly", "Correctness", "mostly wrong", "down"],
+    "demonstration": ["18 characters written", "<strong>flows</strong>"],
+    "correction": ["10 characters written", "<ins>Put", "<del>"],
+}
+
+
+@pytest.mark.parametrize("kind", SAID)
+def test_a_judgment_of_every_kind_is_told_in_response_order_with_its_writers(project, client, kind):
+    judgment = make_judgment(queue=make_queue(project, kind=kind), answer=SAID[kind])
+    page = client.get(at("judgment", judgment)).content.decode()
+    assert [shown for shown in SHOWN[kind] if shown not in page] == []
+    assert page.count("a model") == len(judgment.task.texts)
+    words = client.get(reverse("judgments", args=[project.slug])).context["rows"][0][2]
+    assert escape(words) in page
+    if kind == "ranking":
+        best = judgment.content["ranks"].index(1)
+        assert words.startswith("ABC"[best])
+
+
+def test_an_edited_winner_is_shown_with_what_changed(project, client):
+    queue = make_queue(project, schema={"edit_winner": True})
+    judgment = make_judgment(queue=queue, answer={"preference": -1, "edited": "Better still."})
+    page = client.get(at("judgment", judgment)).content.decode()
+    assert "The better response, improved" in page
+    assert "<ins>Better" in page
+
+
+def test_a_conversation_is_told_turn_by_turn(project, annotator, client):
+    slot = hold(make_talk_queue(project), annotator)
+    turns = talk(slot, 2)
+    judgment = make_judgment(slot, answer={})
+    page = client.get(at("judgment", judgment)).content.decode()
+    for turn in turns:
+        assert turn.said in page
+        assert turn.first.text in page
+        assert turn.second.text in page
+    assert "Conversation of 2 turns" in page
+    assert page.count("the talk goes on with it") == 2
+
+
+def test_the_list_is_narrowed_by_kind(project, client):
+    compared = make_judgment(queue=make_queue(project))
+    written = make_judgment(queue=make_queue(project, kind="demonstration"), answer=SAID["demonstration"])
+    assert listed(client, project, kind="comparison") == {compared.pk}
+    assert listed(client, project, kind="demonstration") == {written.pk}
+
+
+@pytest.mark.parametrize(("preference", "tag"), [(2, ">right<"), (-2, ">not right<")])
+def test_a_judgment_of_gold_tells_whether_it_is_right(project, curator, client, preference, tag):
+    task = make_task(make_queue(project))
+    judgment = make_judgment(task=task, preference=preference)
+    make_gold(task=task, answer={"preference": 1}, created_by=curator)
+    assert tag in client.get(at("judgment", judgment)).content.decode()

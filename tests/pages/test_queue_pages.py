@@ -103,12 +103,12 @@ def test_the_preview_renders_markdown_and_writes_nothing(project, client):
 
 
 def test_changed_rules_become_the_next_version(project, client):
-    queue = make_queue(project)
+    queue = make_queue(project, repeat_percent=7)
     change_rules(client, queue, overlap=3, lease_minutes=5, languages="de, pt-BR")
     queue.refresh_from_db()
     policy = queue.policy
     assert (policy.number, policy.overlap, policy.lease_minutes) == (2, 3, 5)
-    assert (policy.languages, policy.repeat_percent, policy.show_gold) == (["de", "pt-BR"], 3, False)
+    assert (policy.languages, policy.repeat_percent, policy.show_gold) == (["de", "pt-BR"], 7, False)
 
 
 def test_rules_out_of_range_are_refused(project, client):

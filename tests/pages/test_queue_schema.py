@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.urls import reverse
 
@@ -72,6 +74,23 @@ def test_rows_are_added_moved_and_removed(project, client):
     fields = press(client, queue, "add-attribute")
     assert labels(fields, "attribute") == ["Helpfulness", "Correctness", "All in all", ""]
     assert queue.schema.number == 1
+
+
+@pytest.mark.parametrize(
+    ("button", "focused"),
+    [
+        ("up-attribute-2", "up-attribute-1"),
+        ("up-attribute-1", "down-attribute-0"),
+        ("down-attribute-1", "up-attribute-2"),
+        ("remove-attribute-2", "remove-attribute-1"),
+        ("preset-none", "preset-none"),
+    ],
+)
+def test_the_focus_goes_on_from_the_button_that_was_pressed(project, client, button, focused):
+    queue = make_queue(project, kind="rating")
+    page = client.post(address(queue), form_of(client, queue, do=button), headers=HTMX).content.decode()
+    assert page.count("autofocus") == 1
+    assert re.search(rf'value="{focused}"[^>]* autofocus', page)
 
 
 @pytest.mark.parametrize("button", ["up-attribute-0", "down-attribute-2", "remove-attribute-99", "burn", "add-house"])

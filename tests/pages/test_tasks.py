@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -152,3 +154,18 @@ def test_only_annotators_of_the_project_can_be_given_a_task(project, ml_staff, o
     for person in (ml_staff, outsider):
         assert client.post(at("task-give", task), {"person": person.pk}).status_code == 422
     assert not Assignment.objects.filter(reserved_for__isnull=False).exists()
+
+
+def test_a_longer_list_takes_no_more_queries(project, curator, client):
+    queue = make_queue(project, overlap=2)
+
+    def queries() -> int:
+        make_judgment(task=make_task(queue, prompt=make_prompt(project, tags=["a"])))
+        make_gold(task=make_task(queue), answer={"preference": 1}, created_by=curator)
+        with CaptureQueriesContext(connection) as context:
+            client.get(at("tasks", queue))
+        return len(context)
+
+    queries()
+    first = queries()
+    assert [queries() for _ in range(3)] == [first] * 3
