@@ -160,7 +160,7 @@ def more_annotators(assignment: str, count: int) -> dict[str, Any]:
     return {"queue": str(queue.pk), "annotators": [make_member(queue.project).pk for _ in range(count)]}
 
 
-def submit(assignment: str, annotator: int, token: str, submission: str) -> str:
+def submit(assignment: str, annotator: int, token: str, submission: str, answer: dict[str, Any] | None = None) -> str:
     from django.utils import timezone
 
     from feedback.judging import submit_judgment
@@ -171,7 +171,7 @@ def submit(assignment: str, annotator: int, token: str, submission: str) -> str:
         annotator=User.objects.get(pk=annotator),
         lease_token=uuid.UUID(token),
         submission_id=uuid.UUID(submission),
-        answer={"preference": 1},
+        answer={"preference": 1} if answer is None else answer,
         active_seconds=1.0,
         interface="api",
         now=timezone.now(),
@@ -196,6 +196,38 @@ def revise(judgment: str, submission: str) -> str:
         now=timezone.now(),
     )
     return str(revision.pk)
+
+
+def hold_talk() -> dict[str, Any]:
+    from tests.feedback.talks import hold, make_talk_queue
+
+    slot = hold(make_talk_queue())
+    return {"assignment": str(slot.pk), "annotator": slot.annotator_id, "token": str(slot.lease_token)}
+
+
+def talking(verb: str, assignment: str, annotator: int, token: str, **said: Any) -> int:
+    """Do something in a talk; returns the number of the turn."""
+    from django.utils import timezone
+
+    from feedback import conversations
+    from feedback.models import User
+
+    person = User.objects.get(pk=annotator)
+    act = getattr(conversations, verb)
+    held = {"assignment_id": uuid.UUID(assignment), "lease_token": uuid.UUID(token)}
+    turn = act(**held, annotator=person, now=timezone.now(), **said)
+    return int(turn.number)
+
+
+def answer_turn(worker: str) -> int | None:
+    """Answer the turn that waits longest, as a talker would; returns its number."""
+    from feedback import answering
+
+    turn = answering.claim_turn(worker=worker)
+    if turn is None:
+        return None
+    answers = [answering.WrittenAnswer(f"{worker} {place}", True) for place in range(2)]
+    return answering.answer_turn(answering.turn_lease(turn), answers=answers).number
 
 
 def labelled_project() -> str:
@@ -241,6 +273,7 @@ ACTIONS: dict[str, Callable[..., Any]] = {
             more_annotators,
         ),
         *(submit, revise, labelled_project, freeze, load_prompts, count),
+        *(hold_talk, talking, answer_turn),
     )
 }
 

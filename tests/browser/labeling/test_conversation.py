@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.browser.labeling.conftest import Site, task
+from tests.browser.test_accessibility import AXE, LEVELS, RUN
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.torch]
 
@@ -107,6 +108,34 @@ def test_a_network_that_is_cut_loses_no_words(opened, site):
     page.click("#send")
     becomes(page, "choosing")
     assert "Words on a bad line" in page.inner_text("#talk-so-far")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_at_any_moment_of_a_talk(opened, site, theme):
+    page = opened("given", color_scheme=theme, reduced_motion="reduce", bypass_csp=True)
+    found = {}
+
+    def look(moment: str) -> None:
+        page.evaluate(AXE)
+        if violations := page.evaluate(RUN, LEVELS):
+            found[moment] = violations
+
+    becomes(page, "choosing")
+    look("choosing")
+    page.keyboard.press("1")
+    page.keyboard.press("Enter")
+    becomes(page, "writing")
+    look("writing")
+    page.keyboard.type("One more thing")
+    page.keyboard.press("Control+Enter")
+    becomes(page, "waiting")
+    look("waiting")
+    becomes(page, "choosing")
+    page.keyboard.press("s")
+    page.keyboard.press("o")
+    page.keyboard.press("1")
+    page.wait_for_selector("#unskip")
+    assert found == {}
 
 
 def test_a_given_opening_is_answered_while_one_looks_on_a_phone(opened, site):
