@@ -111,13 +111,17 @@ class prepared(Kept, Generic[Row]):
     def all(self, **given: Any) -> list[Row]:
         return self.run(given)[0]
 
+    def asked(self, given: Mapping[str, Any]) -> QuerySet[Any, Row]:
+        """Return the QuerySet that is compiled, or that of real values."""
+        return self.build(**given)
+
     def first(self, **given: Any) -> Row | None:
         """Return the first of the rows, all of which are fetched: the QuerySet itself says how many it wants."""
         rows = self.run(given)[0]
         return rows[0] if rows else None
 
     def compile(self, given: Mapping[str, Given], connection: BaseDatabaseWrapper) -> Statement:
-        asked = self.build(**given)
+        asked = self.asked(given)
         compiler = asked.query.get_compiler(connection=connection)
         sql, parameters = compiler.as_sql()
         converters = compiler.get_converters([column[0] for column in compiler.select[: compiler.col_count]])

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
-from django.shortcuts import get_object_or_404
+from django.http import Http404
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import generics
@@ -31,6 +31,7 @@ from feedback.api.queue_serializers import (
 from feedback.api.refusals import REFUSED, Refused
 from feedback.api.requests import checked, person_of
 from feedback.filling import fill_from_responses
+from feedback.leases import queue_in_force
 from feedback.models import LabelSchema, Project, Queue, User
 from feedback.own_work import own_progress
 from feedback.queues import (
@@ -120,7 +121,9 @@ def queue_fill(request: Request, queue: UUID) -> ApiResponse:
 
 
 def queue_or_404(request: Request, queue: UUID, permission: str) -> Queue:
-    found = get_object_or_404(Queue.objects.in_force(), pk=queue)
+    found = queue_in_force.first(queue=queue)
+    if found is None:
+        raise Http404("no such queue")
     check(request.user, permission, found.project)
     return found
 
