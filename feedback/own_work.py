@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from feedback.answers import Answer, to_shown
 from feedback.claims import reclaim
@@ -18,6 +18,7 @@ from feedback.gold import gold_left
 from feedback.judging import stored_answer, submit_judgment, submitted_before
 from feedback.models import Assignment, Draft, Judgment, Qualification, Queue, Task, User
 from feedback.places import LEFT_LIMIT, Reader, count_left
+from feedback.prepared import prepared
 
 
 @dataclass(frozen=True)
@@ -83,17 +84,33 @@ def credible_seconds(*, claimed: float, task: Task, annotator: User, now: dateti
     At most the time since the person took the slot; where a draft of theirs is stored, at most its seconds and the time
     since then. Of a slot that somebody else has taken over, at most one lease.
     """
-    slot = Assignment.objects.filter(task=task, annotator=annotator).first()
-    draft = Draft.objects.filter(task=task, annotator=annotator).first()
-    taken_at = slot.leased_at if slot is not None else None
-    if draft is not None:
-        since = max(draft.updated_at, taken_at) if taken_at else draft.updated_at
-        limit = timedelta(seconds=draft.active_seconds) + (now - since)
+    taken_at = taken.first(task=task.pk, annotator=annotator)
+    drafted = draft_times.first(task=task.pk, annotator=annotator)
+    if drafted is not None:
+        seconds, updated_at = drafted
+        since = max(updated_at, taken_at) if taken_at else updated_at
+        limit = timedelta(seconds=seconds) + (now - since)
     elif taken_at is not None:
         limit = now - taken_at
     else:
         limit = timedelta(minutes=task.queue.policy.lease_minutes if task.queue.policy else 0)
     return max(0.0, min(claimed, limit.total_seconds()))
+
+
+@prepared
+def taken(*, task: Any, annotator: Any) -> QuerySet[Assignment, Any]:
+    """Return since when the person holds the task, or held it when they judged it."""
+    return Assignment.objects.filter(task=task, annotator=annotator).values_list("leased_at", flat=True)
+
+
+@prepared
+def draft_times(*, task: Any, annotator: Any) -> QuerySet[Draft, Any]:
+    return Draft.objects.filter(task=task, annotator=annotator).values_list("active_seconds", "updated_at")
+
+
+@prepared
+def drafts_of(*, task: Any, annotator: Any) -> QuerySet[Draft]:
+    return Draft.objects.filter(task=task, annotator=annotator)
 
 
 def credible_revision_seconds(*, claimed: float, judgment: Judgment, now: datetime) -> float:

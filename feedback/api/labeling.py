@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -40,7 +42,8 @@ from feedback.judging import (
     submit_judgment,
 )
 from feedback.models import Assignment, Draft, Judgment, Queue, Task, User
-from feedback.own_work import credible_seconds, entered
+from feedback.own_work import credible_seconds, drafts_of, entered
+from feedback.prepared import prepared
 
 
 @extend_schema(request=None, responses={200: TaskSerializer, 204: None, 409: CONFLICT})
@@ -175,9 +178,17 @@ def take_back(request: Request, task: UUID) -> ApiResponse:
 
 
 def slot_of(request: Request, assignment: UUID) -> Assignment:
-    slot = get_object_or_404(Assignment.objects.select_related("task__queue__project", "queue__project"), pk=assignment)
+    slot = slot_with_queue.first(slot=assignment)
+    if slot is None:
+        raise Http404("no such assignment")
+    slot.queue = slot.task.queue
     check(request.user, "feedback.label", slot.queue.project)
     return slot
+
+
+@prepared
+def slot_with_queue(*, slot: Any) -> QuerySet[Assignment]:
+    return Assignment.objects.filter(pk=slot).select_related("task__queue__project")
 
 
 def task_of(request: Request, task: UUID) -> Task:
@@ -199,7 +210,7 @@ def shown_task(slot: Assignment, annotator: User) -> dict[str, Any]:
     assert slot.guideline is not None, "a held slot has its guideline"
     assert slot.schema is not None, "a held slot has its schema"
     open_talk(slot=slot, now=timezone.now())  # a talk whose opening is given begins with the first look at it
-    stored = Draft.objects.filter(task=slot.task, annotator=annotator).first()
+    stored = drafts_of.first(task=slot.task_id, annotator=annotator)
     kind = slot.schema.asks.kind
     return {
         "assignment": slot.pk,
