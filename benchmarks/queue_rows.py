@@ -14,6 +14,7 @@ import sys
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def fill(
 ) -> dict[str, Any]:
     """Make `queues` queues of `comparisons` comparisons of about 1.2 kB each, and `people` annotators with tokens.
 
-    The order of priority is drawn, as for tasks from a reward model. Returns the queues' ids and the tokens.
+    They were opened yesterday; the order of priority is drawn, as for tasks from a reward model. Returns the queues' ids and the tokens.
     """
     from django.db import connection, transaction
 
@@ -85,7 +86,7 @@ def fill(
                 )  # fmt: skip
                 insert(
                     Assignment,
-                    ["id", "task", "queue", "slot", "priority", "order_key", "random_key", "language"],
+                    ["id", "task", "queue", "slot", "priority", "order_key", "random_key", "language", "opened_at"],
                     slots_of(tasks, overlap),
                 )
     if connection.vendor == "postgresql":
@@ -153,10 +154,13 @@ def new_ids(count: int) -> list[uuid.UUID]:
 
 
 def slots_of(tasks: Sequence[tuple[Any, ...]], overlap: int) -> Iterator[tuple[Any, ...]]:
+    from django.utils import timezone
+
+    yesterday = timezone.now() - timedelta(days=1)
     for task, queue, *_ in tasks:
         priority, order_key, random_key = random.random(), random.random(), random.random()
         for slot in range(overlap):
-            yield new_ids(1)[0], task, queue, slot, priority, order_key, random_key, "en"
+            yield new_ids(1)[0], task, queue, slot, priority, order_key, random_key, "en", yesterday
 
 
 @contextmanager
@@ -210,6 +214,8 @@ def insert(model: type[Model], fields: Sequence[str], rows: Iterable[Sequence[An
 
 
 def plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None).isoformat(" ")  # the connection's time zone is UTC
     return value.hex if isinstance(value, uuid.UUID) else value
 
 

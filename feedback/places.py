@@ -33,7 +33,7 @@ from feedback.prepared import prepared
 
 LATEST = 40
 """Of so many of a person's latest judgments the furthest is their place: a few urgent tasks do not throw them back."""
-EVENTS_LIMIT = 200
+EVENTS_LIMIT = 50
 """After more changes than these (a large import), reading from the front is cheaper."""
 MARGIN = timedelta(minutes=1)
 PUT_OFF_LIMIT = 50

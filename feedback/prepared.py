@@ -12,7 +12,7 @@ has the figures.
     drafts_of.first(task=slot.task_id, annotator=person)
 
 The function is called once, with a `Given` for each argument: it must not look at the values. `prefetch_related` is not
-carried out, and a list (`__in`) cannot be given.
+carried out, a list (`__in`) cannot be given, and an id has to be a UUID, not its text.
 """
 
 from __future__ import annotations
