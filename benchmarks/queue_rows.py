@@ -54,7 +54,7 @@ def fill(
 ) -> dict[str, Any]:
     """Make `queues` queues of `comparisons` comparisons of about 1.2 kB each, and `people` annotators with tokens.
 
-    They were opened yesterday; their priority is drawn, as if by a reward model. Returns the queues' ids and the tokens.
+    They were opened yesterday; their priority is drawn, as if by a model. Returns the queues' ids and the tokens.
     """
     from django.db import connection, transaction
 

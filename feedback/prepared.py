@@ -61,9 +61,20 @@ class Statement:
         bound = [
             bind(given[each.name], self.connection) if isinstance(each, Given) else each for each in self.parameters
         ]
-        with self.connection.cursor() as cursor:
+        with cursor_of(self.connection) as cursor:
             cursor.execute(self.sql, bound)
             return (self.rows(cursor.fetchall()) if cursor.description else []), cursor.rowcount
+
+
+def cursor_of(connection: Any) -> Any:
+    """Return a cursor; PostgreSQL's binds in the server, which keeps its plan too (setting PREPARED_STATEMENTS)."""
+    if connection.vendor != "postgresql":
+        return connection.cursor()
+    from django.db.backends.postgresql.base import ServerBindingCursor
+
+    connection.ensure_connection()
+    cursor = ServerBindingCursor(connection.connection)
+    return connection.make_debug_cursor(cursor) if connection.queries_logged else connection.make_cursor(cursor)
 
 
 def bind(value: Any, connection: BaseDatabaseWrapper) -> Any:
