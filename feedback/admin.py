@@ -24,6 +24,7 @@ from feedback.models import (
     Skip,
     Snapshot,
     Task,
+    Turn,
     User,
 )
 
@@ -151,6 +152,13 @@ class DraftAdmin(ReadOnlyAdmin):
 class SkipAdmin(ReadOnlyAdmin):
     list_display = ("task_id", "annotator", "reason", "note", "created_at")
     list_filter = ("reason",)
+    list_select_related = ("annotator",)
+
+
+@admin.register(Turn)
+class TurnAdmin(ReadOnlyAdmin):
+    list_display = ("task_id", "annotator", "number", "state", "preference", "failures", "error", "created_at")
+    list_filter = ("state",)
     list_select_related = ("annotator",)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from feedback.models.people import User, new_id
@@ -25,8 +25,10 @@ class TurnQuerySet(models.QuerySet["Turn"]):
         """Turns whose worker has not renewed its lease; in database time."""
         return self.filter(state=Turn.State.RUNNING, lease_expires_at__lte=Now())
 
-    def chosen(self) -> TurnQuerySet:
-        return self.filter(state=Turn.State.CHOSEN)
+    def unanswered(self) -> TurnQuerySet:
+        """Turns of which somebody has been told that no answer could be had, the latest first."""
+        held = Q(task__assignments__annotator=F("annotator"), task__assignments__state="leased")
+        return self.filter(held, state=Turn.State.FAILED).order_by("-id").distinct()
 
 
 class Turn(models.Model):

@@ -235,7 +235,8 @@ def in_words(schema: Schema, said: Answer) -> str:
     if schema.kind in (TaskKind.DEMONSTRATION, TaskKind.CORRECTION):
         length = len(said.content.get("text", ""))
         return ngettext("%(count)d character written", "%(count)d characters written", length) % {"count": length}
-    return _("Conversation")
+    turns = len(said.content.get("turns", ()))
+    return ngettext("Conversation of %(count)d turn", "Conversation of %(count)d turns", turns) % {"count": turns}
 
 
 def preference_in_words(schema: Schema, preference: object) -> str:

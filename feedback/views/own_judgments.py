@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from feedback.judging import BadJudgment, NotCurrent, RevisionClosed, SubmissionIdTaken, revise_judgment
 from feedback.label_forms import RevisionForm, said_in
-from feedback.models import Judgment, Queue, Review
+from feedback.models import Judgment, Queue, Review, Turn
 from feedback.models.judgments import JudgmentQuerySet
 from feedback.own_work import credible_revision_seconds, revisable
 from feedback.schemas import TaskKind
@@ -62,12 +62,14 @@ def history(request: SignedInRequest, queue: Queue) -> HttpResponse:
 
 
 def searched(judgments: JudgmentQuerySet, asked: str) -> JudgmentQuerySet:
-    """Keep those whose prompt, reason or written text has `asked` in it."""
+    """Keep those whose prompt, reason, written text or talk has `asked` in it."""
     if not asked or "\x00" in asked:
         return judgments
     escaped = json.dumps(asked)[1:-1]  # SQLite stores JSON with escapes, PostgreSQL as the characters themselves
     wanted = Q(rationale__icontains=asked)
+    own_turns = Turn.objects.filter(task=OuterRef("task"), annotator=OuterRef("annotator"))
     for words in {asked, escaped}:
+        wanted |= Q(Exists(own_turns.filter(prompt__messages__icontains=words)))
         wanted |= Q(task__prompt__messages__icontains=words) | Q(content__icontains=words)
     return judgments.filter(wanted)
 

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from feedback.access import may, names_for, project_or_404
 from feedback.filling import fill_from_responses, fillable_prompts
-from feedback.models import Arm, Assignment, Judgment, Project, Queue, QueuePolicy, Response, Skip, User
+from feedback.models import Arm, Assignment, Judgment, Project, Queue, QueuePolicy, Response, Skip, Turn, User
 from feedback.queue_forms import FillForm, QueueStateForm, RulesForm, rules_in_words
 from feedback.queues import QueueProgress, default_rules, queue_progress, set_queue_state
 from feedback.schemas import RESPONSES
@@ -23,6 +23,7 @@ from feedback.views.requests import SignedInRequest
 from feedback.views.words import count
 
 PAGE = 50
+UNANSWERED_SHOWN = 3
 
 
 @require_safe
@@ -65,6 +66,7 @@ def queue_detail(request: SignedInRequest, project: str, queue: str) -> HttpResp
         "arms": arms_of(found),
         "review_waiting": Skip.objects.up_for_review().filter(task__queue=found).values("task").distinct().count(),
         "naming_waiting": naming.distinct().count(),
+        "unanswered": Turn.objects.unanswered().filter(task__queue=found)[:UNANSWERED_SHOWN],
         "named": found.named.count(),
         "fill_form": FillForm(),
         "fillable": fillable_prompts(found).count(),

@@ -18,6 +18,7 @@ from feedback.claims import LeaseLost, SlotGone, reclaim
 from feedback.conversations import TurnConflict, choose, retry, say
 from feedback.judging import BadJudgment
 from feedback.label_forms import TurnForm, said_in
+from feedback.lease_tokens import was_given_out
 from feedback.models import Assignment, Queue, Task, Turn
 from feedback.schemas import TaskKind
 from feedback.views.annotator import lease_of, refused, seconds_of
@@ -112,7 +113,7 @@ def acted(request: SignedInRequest, queue: Queue, act: Act, *, announce: str) ->
     if not form.is_valid():
         return refused(request, queue, form, now)
     sent = form.cleaned_data
-    task = task_of(queue, sent["task"])
+    task = task_of(queue, sent["task"], assignments=sent["assignment"])
     about = {
         "annotator": request.user,
         "number": sent["turn"],
@@ -123,7 +124,7 @@ def acted(request: SignedInRequest, queue: Queue, act: Act, *, announce: str) ->
         try:
             act(**lease_of(form), **about)
         except LeaseLost as error:
-            if not error.slot_free:
+            if not error.slot_free or not was_theirs(form, task, request):
                 raise
             again = reclaim(task=task, annotator=request.user, now=now)
             act(assignment_id=again.pk, lease_token=again.lease_token, **about)
@@ -146,8 +147,19 @@ def talk_page(request: SignedInRequest, queue: Queue, task: Task, now: datetime,
     return answer(request, queue, "_task.html", {**context, "announce": announce})
 
 
-def task_of(queue: Queue, task: uuid.UUID) -> Task:
-    found: Task = get_object_or_404(queue.tasks, pk=task)
+def was_theirs(form: TurnForm, task: Task, request: SignedInRequest) -> bool:
+    """Tell whether the person had the lease: who never had it cannot take a task by saying something into it."""
+    lease = lease_of(form)
+    return was_given_out(
+        lease["lease_token"],
+        salt=task.queue.project.salt,
+        assignment_id=lease["assignment_id"],
+        person=request.user.pk,
+    )
+
+
+def task_of(queue: Queue, task: uuid.UUID, **where: object) -> Task:
+    found: Task = get_object_or_404(queue.tasks, pk=task, **where)
     found.queue = queue
     return found
 

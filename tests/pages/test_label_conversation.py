@@ -7,6 +7,7 @@ import uuid
 from html import unescape
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
 from feedback.answering import WrittenAnswer, answer_turn, claim_turn, fail_turn, turn_lease
@@ -260,6 +261,37 @@ def test_a_submitted_talk_is_read_and_its_reason_revised(client, queue, annotato
     assert client.get(at("label-history", queue)).status_code == 200
 
 
+def test_a_talk_is_found_by_what_was_said_in_it(client, queue, annotator):
+    talk(hold(queue, annotator), 2)
+    post(client, queue, "label-submit", open_task(client, queue))
+    shown = text_of(client.get(at("label-history", queue), {"q": "words OF turn 2"}))
+    assert "Conversation of 2 turns" in shown
+    assert "Conversation of" not in text_of(client.get(at("label-history", queue), {"q": "nothing of that"}))
+
+
+def test_a_reason_is_asked_for_with_the_talk_and_not_with_every_choice(client, project, annotator):
+    client.force_login(annotator)
+    queue = make_talk_queue(project, rationale="required")
+    say(client, queue)
+    answer_next()
+    choosing = text_of(client.get(at("label", queue)))
+    assert "needed in this queue" not in choosing
+    assert choose(client, queue, 1).status_code == 200
+    page = client.get(at("label", queue))
+    assert "needed in this queue" in text_of(page)
+    assert post(client, queue, "label-submit", form_on(page)).status_code == 422
+    assert post(client, queue, "label-submit", form_on(page), rationale="All in all").status_code == 200
+    assert Judgment.objects.get().rationale == "All in all"
+
+
+def test_curators_read_on_the_queues_page_why_no_answer_came(client, queue, curator):
+    say(client, queue)
+    fail_turn(turn_lease(claim_turn(worker="w")), message="The files of dpo-3 are gone.", for_good=True)
+    client.force_login(curator)
+    page = client.get(reverse("queue", args=[queue.project.slug, queue.pk]))
+    assert "The files of dpo-3 are gone." in text_of(page)
+
+
 # Who may, and what they never see -----------------------------------------------------------------------
 
 
@@ -287,6 +319,15 @@ def test_nobody_talks_in_somebody_elses_talk(client, queue, project):
     page = client.get(at("turn-state", queue, other.task_id), headers=HTMX)
     assert "Words of turn 1" not in text_of(page)
     assert client.get(at("turn-state", queue, uuid.uuid4())).status_code == 404
+
+
+def test_a_made_up_lease_takes_no_task(client, queue):
+    task = queue.tasks.get()
+    form = {"assignment": task.assignments.get().pk, "lease_token": uuid.uuid4(), "task": task.pk, "shown": 0}
+    answer = say(client, queue, "Let me in", form={**form, "turn": 1, "submission_id": uuid.uuid4()})
+    assert answer.status_code == 409
+    assert task.assignments.get().state == Assignment.State.OPEN
+    assert not Draft.objects.exists()
 
 
 def test_no_page_of_a_talk_says_who_answers(client, queue, project):
