@@ -1,10 +1,11 @@
 """Draw what a claim gives: gold, a repeat, a task uniformly at random, or the next one by priority. Nobody sees which.
 
-The server draws at every new claim. The shares are the policy's `gold_percent` (or `newcomer_gold_percent`),
-`repeat_percent` and `random_percent`; what is left is the priority arm's. Gold that the person has all had, and repeats
-that they have no judgment for, leave their share to the priority arm. So the stored propensity is the very
-probability with which this claim would give that arm, given what the queue could offer then. Gold and repeats are mixed
-into work: when the queue's order has nothing for the person, they are not handed out alone, which would give them away.
+The server draws at every new claim. The shares are the policy's `gold_percent` (`newcomer_gold_percent`, where that is
+more, until a person has judged `newcomer_judgments` tasks), `repeat_percent` and `random_percent`; what is left is the
+priority arm's. Gold that the person has all had, and repeats that they have no judgment for, leave their share to the
+priority arm. So the stored propensity is the very probability with which this claim would give that arm, given what the
+queue could offer then. Gold and repeats are mixed into work: when the queue's order has nothing for the person, they
+are not handed out alone, which would give them away.
 
 Two more arms are no draw, and their propensity is 1: a slot that a curator reserved (NAMED), a task that the person
 asked for by name (ASKED). A task that was put off comes back before its time, when nothing else is left, by priority
@@ -69,12 +70,12 @@ def draw_arm(shares: dict[Arm, float], chance: random.Random) -> Arm:
 
 
 def gold_percent(*, queue: Queue, annotator: User) -> int:
-    """Return the gold share for this person: a newcomer's until they have judged `newcomer_judgments` tasks here."""
+    """Return the gold share for this person, in percent: the larger one for a newcomer to the queue."""
     policy = queue.policy
     assert policy is not None, "an open queue has its policy"
     if queue.kind not in COMPARABLE:
         return 0
-    if policy.newcomer_gold_percent == policy.gold_percent or not policy.newcomer_judgments:
+    if policy.newcomer_gold_percent <= policy.gold_percent or not policy.newcomer_judgments:
         return policy.gold_percent
     judged = Assignment.objects.filter(queue=queue, annotator=annotator).done().order_by()
     is_newcomer = judged[: policy.newcomer_judgments].count() < policy.newcomer_judgments

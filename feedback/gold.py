@@ -101,8 +101,9 @@ def sign(number: int) -> int:
 
 def ranked_right(gold: Sequence[int | None], ranks: Sequence[int | None]) -> bool:
     orders = pair_orders(gold, ranks)
+    has_order = any(known for known, _ in pair_orders(gold, gold))
     return all(known * said >= 0 for known, said in orders) and (
-        any(known * said > 0 for known, said in orders) or not any(known for known, _ in orders)
+        any(known * said > 0 for known, said in orders) or not has_order
     )
 
 

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from feedback.claims import BadSkip, LeaseLost, claim_next, skip
+from feedback.claims import LATER, BadSkip, LeaseLost, claim_next, skip
 from feedback.models import Assignment, Draft, Skip
-from tests.factories import make_assignment
+from tests.factories import make_assignment, make_member, make_task
 
 pytestmark = pytest.mark.django_db
 
@@ -67,3 +67,55 @@ def test_a_skip_needs_a_known_reason_and_a_short_note(slot, field, values):
     assert caught.value.field == field
     slot.refresh_from_db()
     assert slot.state == Assignment.State.LEASED
+
+
+# What follows a skip
+
+
+def test_what_is_put_off_comes_back_after_a_while(slot):
+    queue, person = slot.queue, slot.annotator
+    other = make_task(queue, priority=-1.0, slots=3)
+    put_off = pass_over(slot, kind="later")
+    assert put_off.until == NOW + LATER
+    assert claim_next(queue=queue, annotator=person, now=NOW).task == other
+    in_time = NOW + LATER + timedelta(minutes=1)
+    assert claim_next(queue=queue, annotator=person, now=in_time).task == slot.task
+
+
+def test_what_is_put_off_comes_back_before_its_time_when_nothing_else_is_left(slot):
+    pass_over(slot, kind="later")
+    again = claim_next(queue=slot.queue, annotator=slot.annotator, now=NOW)
+    assert (again.pk, again.arm, again.arm_propensity) == (slot.pk, "priority", 1.0)
+
+
+def test_what_was_put_off_first_comes_back_first(slot):
+    queue, person = slot.queue, slot.annotator
+    second = make_task(queue, priority=-1.0)
+    pass_over(slot, kind="later")
+    other = claim_next(queue=queue, annotator=person, now=NOW)
+    assert other.task == second
+    pass_over(other, kind="later", now=NOW + timedelta(minutes=1))
+    assert claim_next(queue=queue, annotator=person, now=NOW + timedelta(minutes=2)).task == slot.task
+
+
+def test_what_somebody_put_off_goes_to_others_meanwhile(slot):
+    pass_over(slot, kind="later")
+    other = make_member(slot.queue.project)
+    assert claim_next(queue=slot.queue, annotator=other, now=NOW).task == slot.task
+    assert claim_next(queue=slot.queue, annotator=slot.annotator, now=NOW) is None
+
+
+def test_what_is_left_to_others_does_not_come_back(slot):
+    pass_over(slot, kind="others")
+    much_later = NOW + timedelta(days=9)
+    assert claim_next(queue=slot.queue, annotator=slot.annotator, now=much_later) is None
+
+
+def test_work_before_a_skip_is_kept_for_pay(slot):
+    assert pass_over(slot, active_seconds=41.5).active_seconds == 41.5
+
+
+def test_an_unknown_kind_of_skip_is_refused(slot):
+    with pytest.raises(BadSkip) as caught:
+        pass_over(slot, kind="never")
+    assert caught.value.field == "kind"
