@@ -10,8 +10,9 @@ from django import forms
 from django.forms import BoundField
 
 from feedback.forms import offer
-from feedback.models import Project, Queue, QueuePolicy
+from feedback.models import Project, Queue, QueuePolicy, User
 from feedback.queues import GUIDELINE_LENGTH_LIMIT, RANGES, default_rules
+from feedback.steering_forms import annotators_of
 
 
 class GuidelineForm(forms.Form):
@@ -88,7 +89,7 @@ SECTIONS = (
         "who",
         "Who may label",
         "Empty and unticked: every annotator of the project.",
-        ("languages", "route_by_language", "expertise", "qualification", "named_only"),
+        ("languages", "route_by_language", "expertise", "qualification", "named_only", "people"),
     ),
     Section(
         "test",
@@ -170,7 +171,7 @@ class RulesForm(forms.Form):
     named_only = yes_or_no(
         "named_only",
         "Only people whom I name",
-        "You name them on the queue's page.",
+        "More can be named later, under People on the queue's page.",
     )
     pass_judgments = whole_number("pass_judgments", "Decided after so many judgments")
     pass_percent = whole_number("pass_percent", "Passed with so many right, in percent")
@@ -232,6 +233,23 @@ class OpenForm(RulesForm, GuidelineForm):
         required=False,
         help_text="Every task of it needs a gold answer. This cannot be changed later.",
     )
+    people = forms.CharField(
+        label="Named people", max_length=4000, required=False, help_text="Usernames of annotators, separated by commas."
+    )
+
+    def __init__(self, data: Any = None, *, project: Project, may_name: bool, **kwargs: Any) -> None:
+        """`may_name` tells whether whoever opens the queue may also name people for it."""
+        super().__init__(data, project=project, **kwargs)
+        self.project = project
+        if not may_name:
+            del self.fields["people"]
+
+    def clean_people(self) -> list[User]:
+        names = list(dict.fromkeys(name.strip() for name in self.cleaned_data["people"].split(",") if name.strip()))
+        found = {person.username: person for person in annotators_of(self.project).filter(username__in=names)}
+        if unknown := [name for name in names if name not in found]:
+            raise forms.ValidationError(f"No annotator of this project is called {unknown[0]!r}.")
+        return [found[name] for name in names]
 
 
 class FillForm(forms.Form):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from feedback.access import project_or_404
+from feedback.access import may, project_or_404
+from feedback.appointing import name_person
 from feedback.first_guidelines import FIRST_GUIDELINES
 from feedback.forms import show_refusal
+from feedback.models import Project, Queue, User
 from feedback.queue_forms import OpenForm
 from feedback.queues import QueueRefused, open_queue
 from feedback.schema_forms import SchemaEditor
@@ -46,7 +47,9 @@ def queue_open(request: SignedInRequest, project: str, queue_kind: str) -> HttpR
     within = project_or_404(request.user, project, "feedback.manage_queues")
     kind = kind_or_404(queue_kind)
     editor = editor_for(request, within, default_schema(kind))
-    form = OpenForm(request.POST or None, project=within, initial={"guideline": FIRST_GUIDELINES[kind]})
+    may_name = may(request.user, "feedback.manage_annotators", within)
+    first = {"guideline": FIRST_GUIDELINES[kind]}
+    form = OpenForm(request.POST or None, project=within, may_name=may_name, initial=first)
     context = {"project": within, "form": form, "says": KIND_SAYS[kind][0]}
     page = "feedback/queue_open.html"
     if request.method != "POST" or button_pressed(request, editor):
@@ -54,7 +57,7 @@ def queue_open(request: SignedInRequest, project: str, queue_kind: str) -> HttpR
     if not (form.is_valid() & editor.is_valid()):  # both, so that all that is wrong is marked at once
         return answer(request, page, {**context, **editing(editor, request.user)}, status=422)
     try:
-        queue = open_queue(project=within, created_by=request.user, kind=kind, **opening(form, editor))
+        queue = open_as_asked(within, kind, form, editor, request.user)
     except QueueRefused as refusal:
         if refusal.field in FIELDS[kind]:
             editor.show_refusal(refusal)
@@ -65,7 +68,11 @@ def queue_open(request: SignedInRequest, project: str, queue_kind: str) -> HttpR
     return redirect("queue", within.slug, queue.pk)
 
 
-def opening(form: OpenForm, editor: SchemaEditor) -> dict[str, Any]:
-    """Return what was chosen, as `open_queue` takes it."""
+@transaction.atomic
+def open_as_asked(project: Project, kind: str, form: OpenForm, editor: SchemaEditor, person: User) -> Queue:
+    """Open the queue and name its people, both or neither. Raises QueueRefused."""
     chosen = {name: form.cleaned_data[name] for name in ("name", "guideline", "is_qualification")}
-    return {**chosen, **form.rules, "schema": editor.content}
+    queue = open_queue(project=project, created_by=person, kind=kind, schema=editor.content, **chosen, **form.rules)
+    for named in form.cleaned_data.get("people", []):
+        name_person(queue=queue, person=named, named_by=person)
+    return queue

@@ -6,7 +6,7 @@ from django.urls import reverse
 from feedback.models import Queue
 from feedback.queues import default_rules
 from feedback.schemas import TaskKind, default_schema
-from tests.factories import make_queue
+from tests.factories import make_member, make_queue
 from tests.pages.posted import fields_on
 
 
@@ -68,6 +68,28 @@ def test_a_qualification_queue_can_be_required_by_the_next_one(project, client):
     assert test.is_qualification
     open_a_queue(client, project, qualification=test.pk)
     assert Queue.objects.in_force().get(name="Round one").policy.qualification == test
+
+
+def test_people_are_named_at_once(project, curator, client):
+    for name in ("ada", "bob"):
+        make_member(project, username=name)
+    open_a_queue(client, project, named_only="on", people="bob, ada,bob")
+    named = Queue.objects.get().named.order_by("person__username")
+    assert [(one.person.username, one.named_by) for one in named] == [("ada", curator), ("bob", curator)]
+
+
+def test_a_name_that_no_annotator_has_opens_nothing(project, ml_staff, client):
+    answer = open_a_queue(client, project, people=ml_staff.username)
+    assert answer.status_code == 422
+    assert "No annotator of this project is called" in answer.content.decode()
+    assert not Queue.objects.exists()
+
+
+def test_ml_staff_open_queues_without_naming_people(project, ml_staff, annotator, client):
+    client.force_login(ml_staff)
+    assert 'name="people"' not in client.get(address(project)).content.decode()
+    open_a_queue(client, project, people=annotator.username)
+    assert not Queue.objects.get().named.exists()
 
 
 def test_a_taken_name_is_an_error_on_the_field(project, client):
