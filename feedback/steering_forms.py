@@ -23,6 +23,7 @@ STANDS = [
     ("withdrawn", "Taken out"),
     ("review", "Up for review"),
     ("gold", "Gold"),
+    ("plain", "Without a gold answer"),
 ]
 
 
@@ -46,6 +47,7 @@ class TaskFilter(forms.Form):
             "withdrawn": Exists(slots.filter(state=Assignment.State.WITHDRAWN)),
             "review": Exists(Skip.objects.up_for_review().filter(task=OuterRef("pk"))),
             "gold": Exists(Gold.objects.filter(task=OuterRef("pk"))),
+            "plain": ~Exists(Gold.objects.filter(task=OuterRef("pk"))),
         }
         return tasks.filter(wanted[asked["stands"]]) if asked.get("stands") else tasks
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from feedback.access import roles_of
-from feedback.models import Assignment, Judgment, Project, Queue, Response, Role, Task, User
+from feedback.models import Assignment, Judgment, Project, Queue, Response, Role, Skip, Task, User
 from feedback.schemas import RESPONSES
 from feedback.snapshots import eligible_judgments
 from rlhf_site.annotator_steps import annotator_steps
@@ -50,6 +50,7 @@ def curator_steps(project: Project) -> Iterator[Step]:
     queues = project.queues.exclude(state=Queue.State.CLOSED).annotate(has_tasks=Exists(tasks)).order_by("id")
     if not queues:
         yield Step("Open a queue", "Write the guidelines; annotators work from it.", url("queue-open"), "Open a queue")
+    yield from attention_steps(project)
     for queue in queues:
         if queue.state == Queue.State.OPEN and not queue.has_tasks:
             yield Step(
@@ -99,6 +100,19 @@ def judgment_steps(project: Project) -> Iterator[Step]:
             reverse("snapshot-freeze", args=[project.slug]),
             "Freeze a snapshot",
         )
+
+
+def attention_steps(project: Project) -> Iterator[Step]:
+    """Yield what annotators and the reading of responses have brought up, and nobody has settled."""
+    up = Skip.objects.up_for_review().filter(task__queue__project=project).values("task").distinct().count()
+    if up:
+        url = reverse("skips", args=[project.slug])
+        yield Step(f"{plural(up, 'task')} up for review", "Annotators took them out and said why.", url, "Settle")
+    naming = Response.objects.naming_itself().in_project(project).filter(naming_settled_at__isnull=True).count()
+    if naming:
+        url = reverse("self-naming", args=[project.slug])
+        says = f"{plural(naming, 'response')} {'says' if naming == 1 else 'say'} which model wrote it"
+        yield Step(says, "That unblinds a task. Take its tasks out, or leave them.", url, "Decide")
 
 
 def training_steps(project: Project, now: datetime) -> Iterator[Step]:

@@ -68,6 +68,7 @@ def queue_detail(request: SignedInRequest, project: str, queue: str) -> HttpResp
         "naming_waiting": naming.distinct().count(),
         "unanswered": Turn.objects.unanswered().filter(task__queue=found)[:UNANSWERED_SHOWN],
         "named": found.named.count(),
+        "without_gold": found.tasks.filter(gold__isnull=True).count() if found.is_qualification else 0,
         "fill_form": FillForm(),
         "fillable": fillable_prompts(found).count(),
         "enough": RESPONSES[found.kind][0],

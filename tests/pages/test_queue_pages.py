@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
+from feedback.gold import make_gold
 from feedback.models import Queue, Task
 from feedback.people import create_simulated_annotator
 from feedback.queues import set_queue_state
+from feedback.steering import withdraw_task
 from tests.factories import make_judgment, make_prompt, make_queue, make_response, make_task
 from tests.pages.posted import fields_on
 
@@ -161,3 +166,30 @@ def test_filling_with_no_number_is_refused(project, client):
     queue = make_queue(project)
     answer = client.post(at("queue-fill", queue), {"pairs": "many"}, follow=True)
     assert "Tasks per prompt" in answer.content.decode()
+
+
+def test_a_test_says_which_tasks_have_no_gold_answer(project, curator, client):
+    queue = make_queue(project, kind="rating", is_qualification=True)
+    make_task(queue)
+    make_gold(task=make_task(queue), answer={"ratings": [{"helpfulness": 4}]}, created_by=curator)
+    page = client.get(at("queue", queue)).content.decode()
+    assert "1 task without a gold answer" in page
+    assert f"{at('tasks', queue)}?stands=plain" in page
+
+
+def test_the_bar_shows_how_the_slots_stand(project, curator, client):
+    queue = make_queue(project, overlap=2)
+    make_judgment(queue=queue)
+    withdraw_task(task=make_task(queue), withdrawn_by=curator, now=timezone.now())
+    page = client.get(at("queue-progress", queue)).content.decode()
+    assert "1 of 4 slots judged, 0 in hand, 1 open, 2 taken out" in page
+    bar = re.findall(r'class="slots-(\w+)" x="([\d.]+)" y="0" width="([\d.]+)"', page)
+    assert bar == [("done", "0.000", "25.000"), ("open", "25.000", "25.000"), ("withdrawn", "50.000", "50.000")]
+
+
+def test_the_page_counts_why_tasks_were_handed_out(project, client):
+    queue = make_queue(project, random_percent=0)
+    make_judgment(queue=queue)
+    answer = client.get(at("queue", queue))
+    assert answer.context["arms"] == [("By priority", 1, 100.0)]
+    assert "Why tasks were handed out" in answer.content.decode()

@@ -88,6 +88,15 @@ def test_a_skip_of_another_project_is_not_found(project, client):
     assert settle(client, project, elsewhere(), "return").status_code == 404
 
 
+def test_the_project_page_says_what_waits_for_a_curator(project, annotator, naming, client):
+    pass_over(make_task(make_queue(project)), annotator)
+    page = client.get(reverse("project", args=[project.slug])).content.decode()
+    for name in ("skips", "self-naming"):
+        assert f'href="{reverse(name, args=[project.slug])}"' in page
+    assert "1 task up for review" in page
+    assert "1 response says which model wrote it" in page
+
+
 # Models that name themselves --------------------------------------------------------------------------
 
 

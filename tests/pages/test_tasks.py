@@ -58,6 +58,7 @@ def test_the_list_is_narrowed_by_words_tag_and_state(project, curator, client):
     assert listed(client, queue, stands="held") == [held]
     assert listed(client, queue, stands="withdrawn") == [out, gold]
     assert listed(client, queue, stands="gold") == [gold]
+    assert listed(client, queue, stands="plain") == [waiting, done, held, out]
     assert len(listed(client, queue, stands="nonsense")) == 5
 
 
