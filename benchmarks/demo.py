@@ -2,8 +2,8 @@
 
 Starts a site of its own (temporary database and data directory, a free port), then works from outside, as a client of
 the HTTP API: import prompts, sample from the base model, compare by two simulated annotators, let them answer a few
-tasks of other kinds, freeze a snapshot, train a reward model, PPO and DPO, evaluate on held-out labels, and sample from
-the new policy into a fresh queue.
+tasks of other kinds and talk with the base model, freeze a snapshot, train a reward model, PPO and DPO, evaluate on
+held-out labels, and sample from the new policy into a fresh queue.
 
 Prints what it does, then a table, then one JSON line. Every figure is read from the API of the running site; nothing is
 assumed. Any failure ends it with a message and exit status 1. The labels come from rules (feedback/simulation.py,
@@ -27,8 +27,8 @@ import httpx
 from benchmarks.own_site import OwnSite, SiteFailed, base_model
 from feedback.first_guidelines import FIRST_GUIDELINES
 from feedback.schemas import TaskKind, check_schema
-from feedback.simulated_answers import simulated_answer
-from feedback.simulation import RULES
+from feedback.simulated_answers import next_words, simulated_answer
+from feedback.simulation import RULES, preference
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,6 +48,8 @@ class Sizes:
     """How many prompts to sample first; None for all."""
     new_prompts: int = 12
     """How many prompts the new policy answers."""
+    talks: int = 1
+    """How many talks every simulated annotator holds."""
     other_answers: int = 6
     """How many tasks of each other kind every simulated annotator answers."""
     sample: dict[str, Any] = field(
@@ -74,6 +76,9 @@ class Sizes:
 
 
 POLL_SECONDS = 1.0
+ANSWER_SECONDS = 180
+TURNS = 2
+"""Turns of a simulated annotator's talk."""
 
 
 class DemoFailed(Exception):
@@ -131,6 +136,8 @@ class Annotator:
                 break
             task = answer.json()
             schema = check_schema(task["kind"], task["schema"])
+            if task["kind"] == TaskKind.CONVERSATION:
+                self.talk(task)
             texts = [response["text"] for response in task["responses"]]
             said = simulated_answer(RULES[self.rule], schema, task["prompt"]["messages"], texts, seed=self.seed)
             self.client.post(
@@ -149,6 +156,33 @@ class Annotator:
             self.ties += said.get("preference") == 0
             done += 1
         return done
+
+    def talk(self, task: dict[str, Any]) -> None:
+        """Choose at every turn and go on from the choice, for TURNS turns; the prompt is the first one."""
+        path, lease = f"assignments/{task['assignment']}/talk/", {"lease_token": task["lease_token"]}
+        messages = list(task["prompt"]["messages"])
+        for number in range(1, TURNS + 1):
+            first, second = self.answers(path, number)
+            step = preference(RULES[self.rule], messages, first, second, seed=self.seed)
+            turn = self.client.post(f"{path}choose/", {**lease, "number": number, "preference": step})
+            answer = turn["answers"][turn["went_on_with"]]["text"]
+            if number == TURNS or not answer.strip():
+                return
+            words = next_words(messages, answer)
+            messages += [{"role": "assistant", "content": answer}, {"role": "user", "content": words}]
+            self.client.post(f"{path}say/", {**lease, "number": number + 1, "text": words})
+
+    def answers(self, path: str, number: int) -> list[str]:
+        """Wait until turn `number` has its two answers and return them."""
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while time.monotonic() < deadline:
+            turn = self.client.get(path)["turns"][number - 1]
+            if turn["state"] == "failed":
+                raise DemoFailed(f"Turn {number} of a talk has got no answers; the site's log says why")
+            if turn["answers"]:
+                return [answer["text"] for answer in turn["answers"]]
+            time.sleep(POLL_SECONDS / 2)
+        raise DemoFailed(f"Turn {number} of a talk had no answers after {ANSWER_SECONDS} s")
 
 
 def say(text: str) -> None:
@@ -271,6 +305,8 @@ def turn(client: Client, http: httpx.Client, prompts: Path, sizes: Sizes) -> dic
     say(f"  {labels} labels, {ties} of them ties, by {len(annotators)} simulated annotators")
 
     others = {kind.value: answer_others(client, annotators, kind, sizes.other_answers) for kind in OTHER_KINDS}
+    talks_with = {"policies": [base["id"]], "max_new_tokens": 48}
+    others["conversation"] = answer_others(client, annotators, TaskKind.CONVERSATION, sizes.talks, talks_with)
     say("Freezing a snapshot ...")
     client.call("POST", f"projects/{PROJECT}/snapshots/", json={"name": "People only"}, expect=(400, 409, 422))
     say("  without include_simulated it is refused, as it must be: no person has labelled here")
@@ -334,12 +370,19 @@ def turn(client: Client, http: httpx.Client, prompts: Path, sizes: Sizes) -> dic
     }
 
 
-def answer_others(client: Client, annotators: list[Annotator], kind: TaskKind, each: int) -> int:
+def answer_others(
+    client: Client, annotators: list[Annotator], kind: TaskKind, each: int, schema: dict[str, Any] | None = None
+) -> int:
     """Open a queue of another kind, fill it with what there is, and let everybody answer some; return how many."""
     say(f"A few tasks of the kind {kind} ...")
     queue = client.post(
         f"projects/{PROJECT}/queues/",
-        {"name": f"A few {kind}s", "kind": kind.value, "guideline": FIRST_GUIDELINES[kind]},
+        {
+            "name": f"A few {kind}s",
+            "kind": kind.value,
+            "guideline": FIRST_GUIDELINES[kind],
+            "schema": schema or {},
+        },
     )
     filled = client.post(f"queues/{queue['id']}/fill/")
     if not filled["tasks"]:
@@ -394,7 +437,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         model = base_model(say)
-        with OwnSite(base_model=model, keep=options.keep, say=say) as site:
+        with OwnSite(base_model=model, talkers=1, keep=options.keep, say=say) as site:
             site.manage("migrate", "--verbosity", "0", "--no-input")
             password = uuid.uuid4().hex
             site.manage("createsuperuser", "--no-input", "--username", PILOT, "--email", "", password=password)

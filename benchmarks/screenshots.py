@@ -245,7 +245,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="concord-model-") as scratch:
             model = tiny_model(Path(scratch) / "tiny") if options.tiny else base_model(say)
-            with OwnSite(base_model=model, say=say) as site:
+            with OwnSite(base_model=model, talkers=1, say=say) as site:
                 said = site.manage("seed_demo", "--migrate", "--without-run")
                 passwords = dict(re.findall(r"(\w+) / (\S+)$", said, re.MULTILINE))
                 site.start()

@@ -72,7 +72,7 @@ REWARD = (
         "loss",
         "Loss",
         "Mean of -log sigmoid(reward of chosen - reward of rejected - margin), with the centring term. The "
-        "margin is the preference's strength, if it is used.",
+        "margin is the preference's strength, if it is used; 0 where nobody said how strong it is (rankings, edits).",
         "Falls and levels off. Without margins a coin has ln 2 = 0.693; with them it starts higher.",
         "Flat: the model cannot tell the two apart; raise the learning rate or look at the labels. "
         "Near 0 within one pass: it has learned the rows by heart.",

@@ -148,7 +148,7 @@ def check_queue(queue: Queue) -> None:
         kinds = ", ".join(SHOW_RESPONSES)
         raise RunRefused("queue", f"{queue} shows no responses that were there before; choose one of {kinds}")
     if queue.is_qualification:
-        raise RunRefused("queue", f"{queue} is a qualification test; its tasks are gold that a curator makes")
+        raise RunRefused("queue", f"{queue} is a test; its tasks are gold that a curator makes")
 
 
 def check_snapshot(kind: str, snapshot: Snapshot) -> None:

@@ -284,6 +284,30 @@ def test_inputs_of_another_project_are_not_offered(
     assert list(response.context["form"].errors) == ["policy"]
 
 
+def test_only_what_the_run_can_read_and_fill_is_offered(
+    client: Client, project: Project, ready: dict[str, Any], ml_staff: User
+) -> None:
+    from tests.factories import make_judgment
+
+    written = make_queue(project, name="Written by people", kind="demonstration")
+    make_judgment(queue=written, answer={"text": "As a person says it."})
+    make_snapshot(project, name="Written by people", kinds=["demonstration"])
+    make_queue(project, name="Ranked by people", kind="ranking")
+    client.force_login(ml_staff)
+    for kind in ("dpo", "sample"):
+        assert "Written by people" not in text(client.get(url(project, kind)))
+    assert "Ranked by people" in text(client.get(url(project, "sample")))
+
+
+def test_a_ranking_wants_more_responses_than_a_comparison(
+    client: Client, project: Project, ready: dict[str, Any], ml_staff: User
+) -> None:
+    client.force_login(ml_staff)
+    asked = filled(project, "sample", queue=str(make_queue(project, kind="ranking").pk))
+    page = text(client.get(url(project, "sample"), asked, headers={"HX-Request": "true"}))
+    assert "2 responses make no ranking, which shows 3 to a prompt" in page
+
+
 def test_the_query_string_preselects(client: Client, project: Project, ready: dict[str, Any], ml_staff: User) -> None:
     make_snapshot_of_more(project)
     policy = make_policy_checkpoint(project, name="pupil", parent=ready["base"], snapshot=ready["snapshot"])

@@ -11,12 +11,14 @@ from feedback.models import Project, User
 from feedback.queues import set_queue_state
 from tests.factories import (
     make_base_checkpoint,
+    make_judgment,
     make_policy_checkpoint,
     make_project,
     make_prompt,
     make_queue,
     make_reward_checkpoint,
     make_snapshot,
+    make_task,
 )
 from tests.training.conftest import labelled_snapshot, with_files
 from training.configs import BadConfig
@@ -206,13 +208,36 @@ def test_evaluating_two_models_at_once_is_refused(project, ml_staff, policy, rew
 
 
 def test_a_snapshot_without_train_rows_is_refused(project, ml_staff, base):
-    from tests.factories import make_judgment, make_task
-
     queue = make_queue(project)
     make_judgment(task=make_task(queue, prompt=make_prompt(project, split="evaluation")))
     held_out = make_snapshot(project)
     said = refusal(project=project, kind="dpo", created_by=ml_staff, policy=base, snapshot=held_out)
     assert (said.field, "train split" in said.message) == ("snapshot", True)
+
+
+def test_a_snapshot_without_preferences_is_refused_with_what_it_holds(project, ml_staff, base):
+    make_judgment(queue=make_queue(project, kind="demonstration"), answer={"text": "As a person says it."})
+    written = make_snapshot(project)
+    said = refusal(project=project, kind="dpo", created_by=ml_staff, policy=base, snapshot=written)
+    assert said.field == "snapshot"
+    assert "no preference rows" in said.message
+    assert "it holds sft" in said.message
+
+
+def test_evaluating_on_what_nobody_compared_is_refused(project, ml_staff, policy):
+    task = make_task(make_queue(project, kind="correction"), prompt=make_prompt(project, split="evaluation"))
+    make_judgment(task=task, answer={"text": "As it should have been."})
+    edited = make_snapshot(project, kinds=["correction"])
+    assert edited.rows("preference", "evaluation") == 1
+    said = refusal(project=project, kind="evaluate", created_by=ml_staff, policy=policy, snapshot=edited)
+    assert (said.field, "between two responses" in said.message) == ("snapshot", True)
+
+
+@pytest.mark.parametrize(("kind", "words"), [("demonstration", "shows no responses"), ("comparison", "is a test")])
+def test_sampling_into_a_queue_that_takes_no_responses_is_refused(project, ml_staff, base, kind, words):
+    queue = make_queue(project, kind=kind, is_qualification=kind == "comparison")
+    said = refusal(project=project, kind="sample", created_by=ml_staff, policy=base, queue=queue)
+    assert (said.field, words in said.message) == ("queue", True)
 
 
 def test_a_snapshot_whose_files_are_gone_is_refused(project, ml_staff, base, snapshot):
