@@ -88,7 +88,7 @@ def check_answer(
     content: dict[str, Any] = {}
     if schema.kind == TaskKind.COMPARISON:
         preference = checked_preference(schema, answer.get("preference"), whole=whole)
-        if edited := checked_text(answer.get("edited") or "", "edited", schema.max_characters):
+        if edited := checked_text(given(answer, "edited", ""), "edited", schema.max_characters):
             if not schema.edit_winner:
                 raise BadJudgment("edited", "this queue does not ask for an edit of the better response")
             if whole and not preference:
@@ -99,7 +99,7 @@ def check_answer(
     elif schema.kind == TaskKind.RATING:
         content = {"ratings": checked_ratings(schema, responses, answer.get("ratings"), whole=whole)}
     elif schema.kind in (TaskKind.DEMONSTRATION, TaskKind.CORRECTION):
-        text = checked_text(answer.get("text") or "", "text", schema.max_characters)
+        text = checked_text(given(answer, "text", ""), "text", schema.max_characters)
         if whole and len(text.strip()) < max(1, schema.min_characters):
             raise BadJudgment("text", f"write at least {max(1, schema.min_characters):,} characters")
         content = {"text": text}
@@ -135,8 +135,8 @@ def checked_preference(schema: Schema, preference: object, *, whole: bool) -> in
 
 def checked_ranks(schema: Schema, responses: int, answer: Mapping[str, Any], *, whole: bool) -> dict[str, Any]:
     """Return ranks from 1 without gaps ([1, 3, 3] becomes [1, 2, 2]), None for what is not ranked."""
-    ranks = members(answer.get("ranks") or [None] * responses, responses, "ranks")
-    aside = members(answer.get("not_rankable") or [False] * responses, responses, "not_rankable")
+    ranks = members(given(answer, "ranks", [None] * responses), responses, "ranks")
+    aside = members(given(answer, "not_rankable", [False] * responses), responses, "not_rankable")
     for position, (rank, out) in enumerate(zip(ranks, aside, strict=True), start=1):
         if not isinstance(out, bool):
             raise BadJudgment("not_rankable", f"response {position}: {out!r} is neither true nor false")
@@ -148,29 +148,30 @@ def checked_ranks(schema: Schema, responses: int, answer: Mapping[str, Any], *, 
             raise BadJudgment("ranks", f"response {position} is marked as not rankable and has a rank")
         if whole and not out and rank is None:
             raise BadJudgment("ranks", f"response {position} has no rank yet")
-    given = sorted({rank for rank in ranks if rank is not None})
-    if len(given) < sum(rank is not None for rank in ranks) and not schema.allow_tie:
+    used = sorted({rank for rank in ranks if rank is not None})
+    if len(used) < sum(rank is not None for rank in ranks) and not schema.allow_tie:
         raise BadJudgment("ranks", "two responses share a rank; this queue allows no tie")
     if whole and sum(rank is not None for rank in ranks) < 2:
         raise BadJudgment("ranks", "rank at least two responses, or skip the task")
-    dense = {rank: place for place, rank in enumerate(given, start=1)} if whole else {rank: rank for rank in given}
+    dense = {rank: place for place, rank in enumerate(used, start=1)} if whole else {rank: rank for rank in used}
     return {"ranks": [None if rank is None else dense[rank] for rank in ranks], "not_rankable": aside}
 
 
 def checked_ratings(schema: Schema, responses: int, ratings: object, *, whole: bool) -> list[dict[str, int]]:
     known = {attribute.key: attribute for attribute in schema.attributes}
     checked = []
-    for position, given in enumerate(members(ratings or [{}] * responses, responses, "ratings"), start=1):
+    ratings = [{}] * responses if ratings is None else ratings
+    for position, rated in enumerate(members(ratings, responses, "ratings"), start=1):
         where = f"response {position}, " if responses > 1 else ""
-        if not isinstance(given, Mapping):
+        if not isinstance(rated, Mapping):
             raise BadJudgment("ratings", f"{where}the ratings are an object of attribute and value")
         said: dict[str, int] = {}
-        for key, value in given.items():
+        for key, value in rated.items():
             if key not in known:
                 raise BadJudgment("ratings", f"{where}{key!r} is not one of {', '.join(known)}")
             if value is None:
                 continue
-            if isinstance(value, bool) or value not in known[key].values:
+            if not isinstance(value, int) or isinstance(value, bool) or value not in known[key].values:
                 allowed = ", ".join(str(each) for each in known[key].values)
                 raise BadJudgment("ratings", f"{where}{known[key].label}: {value!r} is not one of {allowed}")
             said[key] = value
@@ -201,11 +202,11 @@ def checked_flags(schema: Schema, responses: int, flags: object) -> list[dict[st
             raised = {"flag": raised}
         if not isinstance(raised, Mapping) or set(raised) - {"flag", "kind", "response"}:
             raise BadJudgment("flags", "a flag is an object with flag, kind and response")
-        key, kind, response = raised.get("flag"), raised.get("kind") or "", raised.get("response")
+        key, kind, response = raised.get("flag"), given(raised, "kind", ""), raised.get("response")
         known = schema.flag(key) if isinstance(key, str) else None
         if known is None:
             raise BadJudgment("flags", f"{key!r}: use {', '.join(place) or 'none; this queue has no flags'}")
-        if kind and kind not in known.kinds:
+        if kind != "" and kind not in known.kinds:
             raise BadJudgment("flags", f"{known.label}: {kind!r} is not one of {', '.join(known.kinds) or 'no kinds'}")
         if response is not None and (
             not isinstance(response, int) or isinstance(response, bool) or not 0 <= response < responses
@@ -228,6 +229,12 @@ def checked_text(text: object, name: str, limit: int) -> str:
     if "\x00" in text:
         raise BadJudgment(name, "the text contains a NUL character")
     return text
+
+
+def given(values: Mapping[str, Any], name: str, otherwise: Any) -> Any:
+    """Return what `values` says under `name`, null being as good as nothing."""
+    value = values.get(name)
+    return otherwise if value is None else value
 
 
 def members(values: object, responses: int, name: str) -> list[Any]:

@@ -254,7 +254,7 @@ def check_schema(kind: str, content: Mapping[str, Any]) -> Schema:
 
 def check_values(schema: Schema) -> None:
     words(schema.question, "question", "the question", 300, needed=True)
-    if schema.levels not in STRENGTHS:
+    if not isinstance(schema.levels, int) or schema.levels not in STRENGTHS:
         raise BadSchema("levels", f"{schema.levels!r} is not one of 2, 4, 7")
     for name in ("allow_tie", "edit_winner", "allow_not_rankable"):
         if not isinstance(getattr(schema, name), bool):
