@@ -33,6 +33,7 @@ from feedback.api.task_serializers import (
 )
 from feedback.claims import BadSkip, LeaseLost, QueueNotOpen, SlotGone, claim_next, reclaim, renew_lease, skip
 from feedback.conversations import open_talk
+from feedback.eligibility import NotEligible
 from feedback.judging import (
     AlreadyJudged,
     BadJudgment,
@@ -49,13 +50,19 @@ from feedback.prepared import prepared
 @extend_schema(request=None, responses={200: TaskSerializer, 204: None, 409: CONFLICT})
 @api_view(["POST"])
 def claim(request: Request, queue: UUID) -> ApiResponse:
-    """Take the next task under a lease, or get the one you hold; 204 when there is none for you."""
+    """Take the next task under a lease, or get the one you hold; 204 when there is none for you.
+
+    409 with `queue_not_open`, or with the rule that is in the way: `not_named`, `language`, `expertise`,
+    `qualification`, `qualification_failed`, `annotator_cap`, `daily_quota`.
+    """
     person = person_of(request)
     found = queue_or_404(request, queue, "feedback.label")
     try:
         slot = claim_next(queue=found, annotator=person, now=timezone.now())
     except QueueNotOpen as refusal:
         raise Conflict("queue_not_open", str(refusal)) from refusal
+    except NotEligible as refusal:
+        raise Conflict(refusal.code, str(refusal)) from refusal
     return ApiResponse(status=204) if slot is None else ApiResponse(shown_task(slot, person))
 
 
@@ -98,6 +105,8 @@ def next_task(queue: Queue, person: User) -> Mapping[str, Any]:
         slot = claim_next(queue=queue, annotator=person, now=timezone.now())
     except QueueNotOpen as refusal:
         return {"next": None, "next_refused": {"code": "queue_not_open", "detail": str(refusal)}}
+    except NotEligible as refusal:
+        return {"next": None, "next_refused": {"code": refusal.code, "detail": str(refusal)}}
     return NOTHING_NEXT if slot is None else {"next": shown_task(slot, person), "next_refused": None}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from feedback.models import Project, Queue, QueuePolicy
+from feedback.models import Guideline, LabelSchema, Project, Queue, QueuePolicy, User
 from feedback.queues import RULES
 from feedback.schemas import TaskKind
 
@@ -128,3 +128,27 @@ class FillInputSerializer(serializers.Serializer):
 class FilledSerializer(serializers.Serializer):
     prompts = serializers.IntegerField()
     tasks = serializers.IntegerField()
+
+
+class GuidelineVersionSerializer(serializers.ModelSerializer[Guideline]):
+    created_by: serializers.SlugRelatedField[User] = serializers.SlugRelatedField(slug_field="username", read_only=True)
+
+    class Meta:
+        model = Guideline
+        fields = ["number", "text", "created_by", "created_at"]
+
+
+class SchemaVersionSerializer(serializers.ModelSerializer[LabelSchema]):
+    created_by: serializers.SlugRelatedField[User] = serializers.SlugRelatedField(slug_field="username", read_only=True)
+    content = serializers.DictField()
+
+    class Meta:
+        model = LabelSchema
+        fields = ["number", "content", "created_by", "created_at"]
+
+
+class PolicyVersionSerializer(PolicySerializer):
+    created_by: serializers.SlugRelatedField[User] = serializers.SlugRelatedField(slug_field="username", read_only=True)
+
+    class Meta(PolicySerializer.Meta):
+        fields = [*PolicySerializer.Meta.fields, "created_by"]

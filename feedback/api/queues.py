@@ -23,16 +23,19 @@ from feedback.api.queue_serializers import (
     HIDDEN_OF_SCHEMA,
     FilledSerializer,
     FillInputSerializer,
+    GuidelineVersionSerializer,
+    PolicyVersionSerializer,
     QueueChangeSerializer,
     QueueDetailSerializer,
     QueueInputSerializer,
     QueueSerializer,
+    SchemaVersionSerializer,
 )
 from feedback.api.refusals import REFUSED, Refused
 from feedback.api.requests import checked, person_of
 from feedback.filling import fill_from_responses
 from feedback.leases import queue_in_force
-from feedback.models import LabelSchema, Project, Queue, User
+from feedback.models import Guideline, LabelSchema, Project, Queue, QueuePolicy, User
 from feedback.own_work import own_progress
 from feedback.queues import (
     RULES,
@@ -115,6 +118,39 @@ def queue_fill(request: Request, queue: UUID) -> ApiResponse:
     found = queue_or_404(request, queue, "feedback.manage_queues")
     filled = fill_from_responses(queue=found, pairs=checked(FillInputSerializer, request)["pairs"])
     return ApiResponse(FilledSerializer(filled).data)
+
+
+class GuidelineVersions(generics.ListAPIView):
+    """List the versions of the queue's guidelines, the one in force first."""
+
+    serializer_class = GuidelineVersionSerializer
+    queryset = Guideline.objects.none()
+
+    def get_queryset(self) -> QuerySet[Guideline]:
+        queue = queue_or_404(self.request, self.kwargs["queue"], "feedback.read_queues")
+        return queue.guidelines.select_related("created_by").order_by("-number")
+
+
+class SchemaVersions(generics.ListAPIView):
+    """List the versions of what the queue asks, the one in force first."""
+
+    serializer_class = SchemaVersionSerializer
+    queryset = LabelSchema.objects.none()
+
+    def get_queryset(self) -> QuerySet[LabelSchema]:
+        queue = queue_or_404(self.request, self.kwargs["queue"], "feedback.read_queues")
+        return queue.schemas.select_related("created_by").order_by("-number")
+
+
+class PolicyVersions(generics.ListAPIView):
+    """List the versions of the queue's rules, the one in force first."""
+
+    serializer_class = PolicyVersionSerializer
+    queryset = QueuePolicy.objects.none()
+
+    def get_queryset(self) -> QuerySet[QueuePolicy]:
+        queue = queue_or_404(self.request, self.kwargs["queue"], "feedback.read_queues")
+        return queue.policies.select_related("created_by").order_by("-number")
 
 
 # What the endpoints share

@@ -98,6 +98,62 @@ class OwnJudgmentSerializer(serializers.Serializer):
     created_at = serializers.DateTimeField()
 
 
+class ShownJudgmentSerializer(OwnJudgmentSerializer):
+    """With what one saw then."""
+
+    prompt = ShownPromptSerializer()
+    responses = ShownResponseSerializer(many=True, help_text="In display order.")
+    schema = serializers.DictField(help_text="What the queue asked.")
+    latest = serializers.UUIDField(help_text="The revision that counts; this one's own id when it is the one.")
+
+
+class ReadGuidelineSerializer(GuidelineSerializer):
+    is_new = serializers.BooleanField(help_text="You have not read this version.")
+    has_changed = serializers.BooleanField(help_text="You have read an older one.")
+
+
+class GuidelineReadInputSerializer(serializers.Serializer):
+    number = serializers.IntegerField(min_value=1, help_text="Of the version that you have before you.")
+
+
+class DaySerializer(serializers.Serializer):
+    day = serializers.DateField()
+    judgments = serializers.IntegerField()
+    seconds = serializers.FloatField(help_text="Active time of judgments, revisions and skips.")
+
+
+class HoursSerializer(serializers.Serializer):
+    judgments = serializers.IntegerField()
+    seconds = serializers.FloatField()
+    per_hour = serializers.FloatField(allow_null=True, help_text="Judgments in an hour of active time.")
+    days = DaySerializer(many=True, help_text="The last 14, the oldest first.")
+
+
+class PaidHoursSerializer(HoursSerializer):
+    rate = serializers.FloatField(allow_null=True)
+    currency = serializers.CharField()
+    pay = serializers.FloatField(allow_null=True, help_text="Hours times rate.")
+
+
+class AgreementSerializer(serializers.Serializer):
+    compared = serializers.IntegerField(help_text="Pairs of your judgment and somebody else's of the same task.")
+    percent = serializers.FloatField(allow_null=True, help_text="Null while too few are compared.")
+
+
+class KnownAnswersSerializer(serializers.Serializer):
+    judged = serializers.IntegerField(help_text="Tasks whose good answer is known.")
+    right = serializers.IntegerField(allow_null=True, help_text="Answered like it; null while there are too few.")
+
+
+class OwnWorkSerializer(serializers.Serializer):
+    done_today = serializers.IntegerField()
+    left = serializers.IntegerField(help_text="101 stands for more than 100.")
+    queue = HoursSerializer(help_text="In this queue.")
+    project = PaidHoursSerializer(help_text="In all queues of the project.")
+    agreement = AgreementSerializer(allow_null=True, help_text="Null where the queue does not show it.")
+    known_answers = KnownAnswersSerializer(allow_null=True, help_text="Null where the queue does not show it.")
+
+
 class NextRefusedSerializer(serializers.Serializer):
     code = serializers.CharField()
     detail = serializers.CharField()

@@ -1,6 +1,17 @@
 from django.urls import path
 
-from feedback.api import judgments, labeling, own, projects, queues, snapshots, talking
+from feedback.api import (
+    judgments,
+    labeling,
+    own,
+    people,
+    projects,
+    queues,
+    reviewing,
+    snapshots,
+    talking,
+    tasks,
+)
 
 urlpatterns = [
     path("projects/", projects.ProjectList.as_view(), name="api-projects"),
@@ -13,10 +24,37 @@ urlpatterns = [
     path(
         "projects/<slug:project>/simulated-annotators/", projects.simulated_annotators, name="api-simulated-annotators"
     ),
+    path("projects/<slug:project>/self-naming/", reviewing.SelfNamingList.as_view(), name="api-self-naming"),
+    path("projects/<slug:project>/people/", people.People.as_view(), name="api-people"),
+    path("projects/<slug:project>/people/<str:username>/", people.Profile.as_view(), name="api-person"),
+    path("projects/<slug:project>/people/<str:username>/expertise/", people.expertise, name="api-expertise"),
+    path(
+        "projects/<slug:project>/people/<str:username>/expertise/<int:expertise>/withdraw/",
+        people.expertise_withdraw,
+        name="api-expertise-withdraw",
+    ),
     path("queues/<uuid:queue>/", queues.QueueDetail.as_view(), name="api-queue"),
     path("queues/<uuid:queue>/fill/", queues.queue_fill, name="api-queue-fill"),
+    path("queues/<uuid:queue>/guidelines/", queues.GuidelineVersions.as_view(), name="api-guidelines"),
+    path("queues/<uuid:queue>/schemas/", queues.SchemaVersions.as_view(), name="api-schemas"),
+    path("queues/<uuid:queue>/policies/", queues.PolicyVersions.as_view(), name="api-policies"),
+    path("queues/<uuid:queue>/tasks/", tasks.TaskList.as_view(), name="api-tasks"),
+    path("queues/<uuid:queue>/prioritize/", tasks.prioritize, name="api-prioritize"),
+    path("queues/<uuid:queue>/named/", people.NamedPeople.as_view(), name="api-named"),
+    path("queues/<uuid:queue>/named/<str:username>/", people.named_person, name="api-named-person"),
+    path("queues/<uuid:queue>/qualifications/", people.Qualifications.as_view(), name="api-qualifications"),
+    path("queues/<uuid:queue>/skips/", reviewing.SkipList.as_view(), name="api-skips"),
+    path("skips/<int:skip>/settle/", reviewing.settle, name="api-settle"),
+    path("tasks/<uuid:task>/", tasks.TaskDetail.as_view(), name="api-task"),
+    path("tasks/<uuid:task>/take-out/", tasks.take_out, name="api-take-out"),
+    path("tasks/<uuid:task>/put-back/", tasks.put_back, name="api-put-back"),
+    path("tasks/<uuid:task>/gold/", tasks.gold, name="api-gold"),
+    path("tasks/<uuid:task>/give/", tasks.give, name="api-give"),
     path("queues/<uuid:queue>/claim/", labeling.claim, name="api-claim"),
     path("queues/<uuid:queue>/own-judgments/", own.OwnJudgments.as_view(), name="api-own-judgments"),
+    path("queues/<uuid:queue>/own-work/", own.own_work, name="api-own-work"),
+    path("queues/<uuid:queue>/guideline/", own.OwnGuideline.as_view(), name="api-guideline"),
+    path("own-judgments/<uuid:judgment>/", own.OwnJudgment.as_view(), name="api-own-judgment"),
     path("assignments/<uuid:assignment>/submit/", labeling.submit, name="api-submit"),
     path("assignments/<uuid:assignment>/skip/", labeling.pass_over, name="api-skip"),
     path("assignments/<uuid:assignment>/renew/", labeling.renew, name="api-renew"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -11,12 +12,15 @@ from django.utils import timezone
 
 from feedback.answers import Answer, to_shown
 from feedback.models.append_only import AppendOnlyModel
+from feedback.models.conversations import Turn
 from feedback.models.people import Project, new_id
 from feedback.models.queues import Guideline, LabelSchema, Queue, QueuePolicy
 from feedback.models.tasks import Arm, Assignment, Task
 
 if TYPE_CHECKING:
     import uuid
+
+SEARCH_LIMIT = 200
 
 
 class JudgmentQuerySet(models.QuerySet["Judgment"]):
@@ -46,6 +50,19 @@ class JudgmentQuerySet(models.QuerySet["Judgment"]):
 
     def in_project(self, project: Project) -> JudgmentQuerySet:
         return self.filter(queue__project=project)
+
+    def mentioning(self, words: str) -> JudgmentQuerySet:
+        """Those whose prompt, reason, written text or talk has `words` in it; all for no words."""
+        words = words.strip()[:SEARCH_LIMIT]
+        if not words or "\x00" in words:
+            return self
+        escaped = json.dumps(words)[1:-1]  # SQLite stores JSON with escapes, PostgreSQL as the characters themselves
+        wanted = Q(rationale__icontains=words)
+        own_turns = Turn.objects.filter(task=OuterRef("task"), annotator=OuterRef("annotator"))
+        for each in {words, escaped}:
+            wanted |= Q(Exists(own_turns.filter(prompt__messages__icontains=each)))
+            wanted |= Q(task__prompt__messages__icontains=each) | Q(content__icontains=each)
+        return self.filter(wanted)
 
 
 class Judgment(AppendOnlyModel):

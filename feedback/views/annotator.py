@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from feedback.claims import BadSkip, LeaseLost, QueueNotOpen, SlotGone, claim_next, reclaim, renew_lease, skip
 from feedback.eligibility import NotEligible
+from feedback.guidelines import mark_read
 from feedback.judging import (
     AlreadyJudged,
     BadJudgment,
@@ -25,7 +26,7 @@ from feedback.judging import (
 )
 from feedback.label_forms import DraftForm, JudgmentForm, LeaseForm, RetakeForm, SkipForm, UnskipForm, said_in
 from feedback.markdown import render_document
-from feedback.models import Assignment, GuidelineReading, Queue, Skip, Task
+from feedback.models import Assignment, Queue, Skip, Task
 from feedback.own_work import credible_seconds, retake_and_submit
 from feedback.views import own_judgments, own_page
 from feedback.views.label_page import (
@@ -242,7 +243,7 @@ def label_guidelines(request: SignedInRequest, queue: Queue) -> HttpResponse:
     guideline = queue.guideline
     assert guideline is not None, "a queue has its guidelines"
     if request.method == "POST":
-        GuidelineReading.objects.get_or_create(guideline=guideline, person=request.user)
+        mark_read(guideline=guideline, person=request.user)
         return HttpResponse(status=204) if wants_json(request) else redirect("label", queue.pk)
     context = {
         "guideline_html": render_document(guideline.text),

@@ -16,8 +16,9 @@ from django.utils.cache import patch_vary_headers
 
 from feedback.access import check
 from feedback.conversations import open_talk
+from feedback.guidelines import news_of
 from feedback.markdown import render_document
-from feedback.models import Assignment, Guideline, GuidelineReading, Judgment, Queue, Skip, User
+from feedback.models import Assignment, Guideline, Judgment, Queue, Skip, User
 from feedback.own_work import entered as typed
 from feedback.own_work import own_progress
 from feedback.schemas import TaskKind
@@ -130,16 +131,12 @@ def guideline_context(guideline: Guideline | None, annotator: User) -> dict[str,
     """Return the guidelines, and whether the person has read another version, or none yet."""
     if guideline is None:
         return {}
-    read = set(
-        GuidelineReading.objects.filter(guideline__queue=guideline.queue_id, person=annotator).values_list(
-            "guideline_id", flat=True
-        )
-    )
+    news = news_of(guideline=guideline, person=annotator)
     return {
         "guideline_number": guideline.number,
         "guideline_html": render_document(guideline.text),
-        "guideline_is_new": guideline.pk not in read,
-        "guideline_has_changed": bool(read) and guideline.pk not in read,
+        "guideline_is_new": news.is_new,
+        "guideline_has_changed": news.has_changed,
     }
 
 

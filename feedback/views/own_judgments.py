@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models import OuterRef, Subquery
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -17,8 +16,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from feedback.judging import BadJudgment, NotCurrent, RevisionClosed, SubmissionIdTaken, revise_judgment
 from feedback.label_forms import RevisionForm, said_in
-from feedback.models import Judgment, Queue, Review, Turn
-from feedback.models.judgments import JudgmentQuerySet
+from feedback.models import Judgment, Queue, Review
+from feedback.models.judgments import SEARCH_LIMIT, JudgmentQuerySet
 from feedback.own_work import credible_revision_seconds, revisable
 from feedback.schemas import TaskKind
 from feedback.views.label_page import guideline_context, in_queue
@@ -31,7 +30,6 @@ from feedback.views.talk_parts import finished_talk
 PAGE = 50
 FIRST_AT = Subquery(Judgment.objects.filter(assignment=OuterRef("assignment"), revision=1).values("created_at")[:1])
 """When the first revision of a judgment was made."""
-SEARCH_LIMIT = 200
 
 
 @require_safe
@@ -40,7 +38,7 @@ def history(request: SignedInRequest, queue: Queue) -> HttpResponse:
     """List what the person has judged in this queue, the revisions that count; `q` searches prompts and reasons."""
     now = timezone.now()
     asked = request.GET.get("q", "").strip()[:SEARCH_LIMIT]
-    found = searched(own(request, queue).current(), asked).annotate(first_at=FIRST_AT)
+    found = own(request, queue).current().mentioning(asked).annotate(first_at=FIRST_AT)
     found = found.select_related("task__prompt", "schema__queue").prefetch_related("reviews")
     page_obj = Paginator(found, PAGE).get_page(request.GET.get("page"))
     rows = [
@@ -59,19 +57,6 @@ def history(request: SignedInRequest, queue: Queue) -> HttpResponse:
     ]
     context = {"project": queue.project, "queue": queue, "page_obj": page_obj, "rows": rows, "asked": asked}
     return render(request, "feedback/annotator/history.html", context)
-
-
-def searched(judgments: JudgmentQuerySet, asked: str) -> JudgmentQuerySet:
-    """Keep those whose prompt, reason, written text or talk has `asked` in it."""
-    if not asked or "\x00" in asked:
-        return judgments
-    escaped = json.dumps(asked)[1:-1]  # SQLite stores JSON with escapes, PostgreSQL as the characters themselves
-    wanted = Q(rationale__icontains=asked)
-    own_turns = Turn.objects.filter(task=OuterRef("task"), annotator=OuterRef("annotator"))
-    for words in {asked, escaped}:
-        wanted |= Q(Exists(own_turns.filter(prompt__messages__icontains=words)))
-        wanted |= Q(task__prompt__messages__icontains=words) | Q(content__icontains=words)
-    return judgments.filter(wanted)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

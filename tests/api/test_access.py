@@ -8,7 +8,9 @@ import uuid
 import pytest
 
 from feedback.api.urls import urlpatterns
-from feedback.models import Assignment, Judgment, Task
+from feedback.appointing import name_person
+from feedback.models import Assignment, Judgment, Skip, Task
+from feedback.people import verify_expertise
 from tests.api.people import ApiClient
 from tests.factories import make_judgment, make_member, make_queue, make_snapshot, make_task, make_user
 
@@ -18,6 +20,7 @@ ALL = {"annotator": True, "curator": True, "ml_staff": True}
 STAFF = {"annotator": False, "curator": True, "ml_staff": True}
 CURATORS = {"annotator": False, "curator": True, "ml_staff": False}
 ANNOTATORS = {"annotator": True, "curator": False, "ml_staff": False}
+ADMINS = {"annotator": False, "curator": False, "ml_staff": False, "admin": True}
 
 ENDPOINTS = [
     ("get", "projects/{project}/", ALL),
@@ -32,7 +35,35 @@ ENDPOINTS = [
     ("get", "queues/{queue}/", ALL),
     ("patch", "queues/{queue}/", STAFF),
     ("post", "queues/{queue}/fill/", STAFF),
+    ("get", "projects/{project}/self-naming/", STAFF),
+    ("get", "projects/{project}/people/", ADMINS),
+    ("get", "projects/{project}/people/{username}/", ADMINS),
+    ("put", "projects/{project}/people/{username}/", ADMINS),
+    ("post", "projects/{project}/people/{username}/expertise/", ADMINS),
+    ("post", "projects/{project}/people/{username}/expertise/{expertise}/withdraw/", ADMINS),
+    ("get", "queues/{queue}/guidelines/", STAFF),
+    ("get", "queues/{queue}/schemas/", STAFF),
+    ("get", "queues/{queue}/policies/", STAFF),
+    ("get", "queues/{queue}/tasks/", STAFF),
+    ("post", "queues/{queue}/tasks/", STAFF),
+    ("post", "queues/{queue}/prioritize/", STAFF),
+    ("get", "queues/{queue}/named/", CURATORS),
+    ("post", "queues/{queue}/named/", CURATORS),
+    ("delete", "queues/{queue}/named/{username}/", CURATORS),
+    ("get", "queues/{queue}/qualifications/", CURATORS),
+    ("post", "queues/{queue}/qualifications/", CURATORS),
+    ("get", "queues/{queue}/skips/", CURATORS),
+    ("post", "skips/{skip}/settle/", CURATORS),
+    ("get", "tasks/{task}/", STAFF),
+    ("post", "tasks/{task}/take-out/", CURATORS),
+    ("post", "tasks/{task}/put-back/", CURATORS),
+    ("post", "tasks/{task}/gold/", CURATORS),
+    ("post", "tasks/{task}/give/", CURATORS),
     ("post", "queues/{queue}/claim/", ANNOTATORS),
+    ("get", "queues/{queue}/own-work/", ANNOTATORS),
+    ("get", "queues/{queue}/guideline/", ANNOTATORS),
+    ("post", "queues/{queue}/guideline/", ANNOTATORS),
+    ("get", "own-judgments/{judgment}/", ANNOTATORS),
     ("get", "queues/{queue}/own-judgments/", ANNOTATORS),
     ("post", "assignments/{assignment}/submit/", ANNOTATORS),
     ("post", "assignments/{assignment}/skip/", ANNOTATORS),
@@ -53,12 +84,18 @@ OPEN_TO_ALL = {"projects/"}
 
 
 @pytest.fixture
-def places(project, annotator):
+def places(project, annotator, curator):
     snapshot = make_snapshot(project, labels=2)
     queue = make_queue(project)
     make_task(queue)
     judgment = make_judgment(queue=queue, annotator=annotator)
+    name_person(queue=queue, person=annotator, named_by=curator)
+    known = verify_expertise(person=annotator, domain="medicine", evidence="A degree.", verified_by=curator)
+    passed = Skip.objects.create(task=judgment.task, annotator=annotator, kind="others", reason="other")
     return {
+        "username": annotator.username,
+        "expertise": known.pk,
+        "skip": passed.pk,
         "project": project.slug,
         "queue": queue.pk,
         "assignment": Assignment.objects.filter(queue=queue, state="open").get().pk,
@@ -78,8 +115,8 @@ def ask(person, method, path, places):
 
 
 @pytest.mark.parametrize(("method", "path", "allowed"), ENDPOINTS, ids=[f"{m} {p}" for m, p, _ in ENDPOINTS])
-def test_who_may(places, method, path, allowed, annotator, curator, ml_staff, outsider):
-    people = {"annotator": annotator, "curator": curator, "ml_staff": ml_staff}
+def test_who_may(places, method, path, allowed, annotator, curator, ml_staff, project_admin, outsider):
+    people = {"annotator": annotator, "curator": curator, "ml_staff": ml_staff, "admin": project_admin}
     for role, may in allowed.items():
         status = ask(people[role], method, path, places).status_code
         if may:
@@ -93,9 +130,10 @@ def test_who_may(places, method, path, allowed, annotator, curator, ml_staff, ou
 
 @pytest.mark.parametrize(("method", "path", "allowed"), ENDPOINTS, ids=[f"{m} {p}" for m, p, _ in ENDPOINTS])
 def test_what_is_not_there_is_not_found(method, path, allowed, project):
-    person = make_member(project, "curator" if allowed["curator"] else "annotator")
+    role = "admin" if "admin" in allowed else "curator" if allowed["curator"] else "annotator"
     nowhere = {name: uuid.uuid4() for name in ("queue", "assignment", "task", "judgment", "snapshot")}
-    assert ask(person, method, path, {**nowhere, "project": "nowhere"}).status_code == 404
+    nowhere |= {"project": "nowhere", "username": "nobody", "expertise": 999_999_999, "skip": 999_999_999}
+    assert ask(make_member(project, role), method, path, nowhere).status_code == 404
 
 
 def test_every_endpoint_of_this_side_is_asked():
