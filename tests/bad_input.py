@@ -31,7 +31,15 @@ from feedback.models import (
     Turn,
     User,
 )
-from tests.factories import make_judgment, make_member, make_project, make_queue, make_task
+from tests.factories import (
+    make_base_checkpoint,
+    make_judgment,
+    make_member,
+    make_project,
+    make_queue,
+    make_response,
+    make_task,
+)
 
 TABLES: tuple[type[models.Model], ...] = (
     Assignment,
@@ -196,16 +204,41 @@ class Place:
     """The other person's in a project in which the person has no role."""
 
 
+TALKS = ("conversation",)
+
+
+def have_talked(slot: Assignment) -> None:
+    """Let the holder have said something and chosen one of two answers, so that the talk can be submitted."""
+    if Turn.objects.filter(task=slot.task, annotator=slot.annotator).exists():
+        return
+    first, second = make_response(slot.task.prompt), make_response(slot.task.prompt)
+    Turn.objects.create(
+        task=slot.task,
+        annotator=slot.annotator,
+        number=1,
+        prompt=slot.task.prompt,
+        state=Turn.State.CHOSEN,
+        policies=[],
+        first=first,
+        second=second,
+        preference=-1,
+        went_on_with=first,
+    )
+
+
 def make_place(kind: str, now: datetime.datetime) -> Place:
     """Make a queue of `kind` with tasks in every state, seen from one of its two annotators."""
     project, home = make_project(), make_project()
     person, other = make_member(project), make_member(project)
     make_member(home, user=other)
-    queue = make_queue(project, kind=kind, lease_minutes=30, repeat_percent=0, random_percent=0)
+    schema = {"opening": "written", "policies": [str(make_base_checkpoint(project).pk)]} if kind in TALKS else {}
+    queue = make_queue(project, kind=kind, schema=schema, lease_minutes=30, repeat_percent=0, random_percent=0)
 
     def leased(to: User, minutes: int, task: Task | None = None) -> Assignment:
         """A slot that was taken so many minutes ago."""
         slot = reclaim(task=task or make_task(queue), annotator=to, now=now - datetime.timedelta(minutes=minutes))
+        if kind in TALKS:
+            have_talked(slot)
         return Assignment.objects.with_task().get(pk=slot.pk)
 
     def judgment(by: User) -> Judgment:

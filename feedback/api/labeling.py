@@ -18,6 +18,7 @@ from rest_framework.response import Response as ApiResponse
 from rest_framework.views import APIView
 
 from feedback.access import check
+from feedback.answers import KEYS
 from feedback.api.queues import asked_of, queue_or_404
 from feedback.api.refusals import CONFLICT, LEASE_LOST, REFUSED, Conflict, Refused, lease_lost
 from feedback.api.requests import checked, person_of
@@ -245,7 +246,8 @@ def own_judgment(judgment: Judgment, kind: str) -> dict[str, Any]:
         "task": judgment.task_id,
         "kind": kind,
         "revision": judgment.revision,
-        "answer": shown.as_sent(kind),
+        # As it can be sent again; the turns of a talk are kept anyway.
+        "answer": {name: value for name, value in shown.as_sent(kind).items() if name in KEYS[kind]},
         "rationale": shown.rationale,
         "flags": shown.flags,
         "active_seconds": judgment.active_seconds,
