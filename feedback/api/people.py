@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response as ApiResponse
 from rest_framework.views import APIView
 
-from feedback.access import project_or_404
+from feedback.access import check, may, project_or_404
 from feedback.api.queues import queue_or_404
 from feedback.api.refusals import REFUSED, Refused
 from feedback.api.requests import checked, person_of
@@ -44,13 +44,13 @@ class NamedPeople(generics.ListAPIView):
     queryset = QueueMember.objects.none()
 
     def get_queryset(self) -> QuerySet[QueueMember]:
-        queue = queue_or_404(self.request, self.kwargs["queue"], "feedback.review")
+        queue = queue_or_404(self.request, self.kwargs["queue"], "feedback.manage_annotators")
         return queue.named.select_related("person", "named_by").order_by("person__username")
 
     @extend_schema(request=PersonInputSerializer, responses={201: NamedSerializer, 422: REFUSED})
     def post(self, request: Request, queue: UUID) -> ApiResponse:
         """Name an annotator of the project for the queue; again changes nothing."""
-        found = queue_or_404(request, queue, "feedback.review")
+        found = queue_or_404(request, queue, "feedback.manage_annotators")
         person = member_named(checked(PersonInputSerializer, request)["person"], found.project)
         try:
             named = name_person(queue=found, person=person, named_by=person_of(request))
@@ -63,7 +63,7 @@ class NamedPeople(generics.ListAPIView):
 @api_view(["DELETE"])
 def named_person(request: Request, queue: UUID, username: str) -> ApiResponse:
     """Take a person off the queue's names; what they hold they may finish."""
-    found = queue_or_404(request, queue, "feedback.review")
+    found = queue_or_404(request, queue, "feedback.manage_annotators")
     unname_person(queue=found, person=user_or_404(User.objects.filter(named_for__queue=found), username))
     return ApiResponse(status=204)
 
@@ -75,13 +75,13 @@ class Qualifications(generics.ListAPIView):
     queryset = Qualification.objects.none()
 
     def get_queryset(self) -> QuerySet[Qualification]:
-        queue = queue_or_404(self.request, self.kwargs["queue"], "feedback.review")
+        queue = queue_or_404(self.request, self.kwargs["queue"], "feedback.manage_annotators")
         return queue.qualifications.select_related("person", "decided_by")
 
     @extend_schema(request=DecisionInputSerializer, responses={201: QualificationSerializer, 422: REFUSED})
     def post(self, request: Request, queue: UUID) -> ApiResponse:
         """Decide by word whether a person has passed this test; it counts over the rule's decision."""
-        found = queue_or_404(request, queue, "feedback.review")
+        found = queue_or_404(request, queue, "feedback.manage_annotators")
         asked = checked(DecisionInputSerializer, request)
         person = member_named(asked["person"], found.project)
         try:
@@ -102,31 +102,38 @@ class People(generics.ListAPIView):
     queryset = User.objects.none()
 
     def get_queryset(self) -> QuerySet[User]:
-        project = project_or_404(self.request.user, self.kwargs["project"], "feedback.manage_people")
-        return members(project)
+        self.project = project_or_404(self.request.user, self.kwargs["project"], "feedback.manage_annotators")
+        return members(self.project)
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> ApiResponse:
-        """List the project's people with roles, languages, pay and verified expertise."""
+        """List the project's people with roles, languages and verified expertise; admins see their pay, too."""
         page = self.paginate_queryset(self.get_queryset()) or []
-        return self.get_paginated_response([shown_person(person) for person in page])
+        pay = may(request.user, "feedback.manage_people", self.project)
+        return self.get_paginated_response([shown_person(person, pay=pay) for person in page])
 
 
 class Profile(APIView):
     @extend_schema(responses=PersonSerializer)
     def get(self, request: Request, project: str, username: str) -> ApiResponse:
-        """Show a person's roles, languages, pay and expertise."""
+        """Show a person's roles, languages and expertise; admins see their pay, too."""
         within, person = managed(request, project, username)
-        return ApiResponse(shown_person(members(within).get(pk=person.pk)))
+        return ApiResponse(shown_person(person, pay=may(request.user, "feedback.manage_people", within)))
 
     @extend_schema(request=ProfileInputSerializer, responses={200: PersonSerializer, 422: REFUSED})
-    def put(self, request: Request, project: str, username: str) -> ApiResponse:
-        """Store which languages a person reads and what their hour costs."""
+    def patch(self, request: Request, project: str, username: str) -> ApiResponse:
+        """Store which languages a person reads and, for admins, what their hour costs. What is left out stays."""
         within, person = managed(request, project, username)
+        asked = checked(ProfileInputSerializer, request)
+        if "hourly_rate" in asked or "currency" in asked:
+            check(request.user, "feedback.manage_people", within)
+        stored = AnnotatorProfile.objects.filter(user=person).first() or AnnotatorProfile(user=person)
+        before = {name: getattr(stored, name) for name in ("languages", "hourly_rate", "currency")}
         try:
-            save_profile(person=person, **checked(ProfileInputSerializer, request))
+            save_profile(person=person, **{**before, **asked})
         except ProfileRefused as refusal:
             raise Refused(refusal.field, refusal.message) from refusal
-        return ApiResponse(shown_person(members(within).get(pk=person.pk)))
+        changed = members(within).get(pk=person.pk)
+        return ApiResponse(shown_person(changed, pay=may(request.user, "feedback.manage_people", within)))
 
 
 @extend_schema(request=ExpertiseInputSerializer, responses={201: ExpertiseSerializer, 422: REFUSED})
@@ -156,7 +163,7 @@ def expertise_withdraw(request: Request, project: str, username: str, expertise:
 
 
 def managed(request: Request, project: str, username: str) -> tuple[Project, User]:
-    within = project_or_404(request.user, project, "feedback.manage_people")
+    within = project_or_404(request.user, project, "feedback.manage_annotators")
     return within, user_or_404(members(within), username)
 
 
@@ -179,16 +186,16 @@ def members(project: Project) -> QuerySet[User]:
     )
 
 
-def shown_person(person: User) -> dict[str, Any]:
-    """Return a person out of `members` (`PersonSerializer`)."""
+def shown_person(person: User, *, pay: bool) -> dict[str, Any]:
+    """Return a person out of `members` (`PersonSerializer`), with their pay for those who may see it."""
     profile: AnnotatorProfile | None = getattr(person, "profile", None)
     shown = {
         "person": person.username,
         "simulated": person.is_simulated,
         "roles": [membership.role for membership in person.memberships.all()],
         "languages": profile.languages if profile else [],
-        "hourly_rate": profile.hourly_rate if profile else None,
-        "currency": profile.currency if profile else "",
+        "hourly_rate": profile.hourly_rate if profile and pay else None,
+        "currency": profile.currency if profile and pay else "",
         "expertise": person.expertise.all(),
     }
     return dict(PersonSerializer(shown).data)

@@ -6,8 +6,9 @@ from rest_framework import serializers
 
 from feedback.api.answer_serializers import AnswerField
 from feedback.api.serializers import MessageSerializer
-from feedback.models import AnnotatorProfile, Expertise, Qualification, Response, Skip
+from feedback.models import Expertise, Qualification, Response, Skip
 from feedback.settling import SETTLEMENTS
+from feedback.steering import NAMING_SETTLEMENTS
 
 
 class TaskProgressSerializer(serializers.Serializer):
@@ -99,7 +100,9 @@ class GivenSerializer(serializers.Serializer):
 
 
 class SkipSerializer(serializers.ModelSerializer[Skip]):
-    person = serializers.CharField(source="annotator.username")
+    """Give `name_of` in the context."""
+
+    person = serializers.SerializerMethodField(help_text="The name for reviewers, else a pseudonym.")
     queue = serializers.UUIDField(source="task.queue_id")
 
     class Meta:
@@ -108,6 +111,9 @@ class SkipSerializer(serializers.ModelSerializer[Skip]):
             "id", "queue", "task", "person", "kind", "reason", "note", "created_at", "taken_back_at", "settled_at",
             "settlement",
         ]  # fmt: skip
+
+    def get_person(self, skip: Skip) -> str:
+        return str(self.context["name_of"](skip.annotator))
 
 
 class SettlementInputSerializer(serializers.Serializer):
@@ -119,7 +125,15 @@ class SelfNamingSerializer(serializers.ModelSerializer[Response]):
 
     class Meta:
         model = Response
-        fields = ["id", "prompt", "text", "names_itself", "model_name", "tasks"]
+        fields = [
+            "id", "prompt", "text", "names_itself", "model_name", "tasks", "naming_settlement", "naming_settled_at",
+        ]  # fmt: skip
+
+
+class NamingSettlementInputSerializer(serializers.Serializer):
+    settlement = serializers.ChoiceField(
+        choices=NAMING_SETTLEMENTS, help_text="Take its tasks out, or let them stay where they are."
+    )
 
 
 class ExpertiseSerializer(serializers.ModelSerializer[Expertise]):
@@ -140,16 +154,14 @@ class PersonSerializer(serializers.Serializer):
     expertise = ExpertiseSerializer(many=True)
 
 
-class ProfileInputSerializer(serializers.ModelSerializer[AnnotatorProfile]):
-    """All three in place of what stood there."""
+class ProfileInputSerializer(serializers.Serializer):
+    """What is left out stays; pay is for admins."""
 
-    languages = serializers.ListField(child=serializers.CharField(max_length=20), max_length=50)
-    hourly_rate = serializers.DecimalField(max_digits=8, decimal_places=2, allow_null=True)
-    currency = serializers.CharField(allow_blank=True, max_length=3)
-
-    class Meta:
-        model = AnnotatorProfile
-        fields = ["languages", "hourly_rate", "currency"]
+    languages = serializers.ListField(
+        child=serializers.CharField(max_length=20), required=False, max_length=50, help_text="Such as en or pt-BR."
+    )
+    hourly_rate = serializers.DecimalField(max_digits=8, decimal_places=2, required=False, allow_null=True)
+    currency = serializers.CharField(required=False, allow_blank=True, max_length=3)
 
 
 class ExpertiseInputSerializer(serializers.Serializer):

@@ -112,7 +112,7 @@ def prioritize(request: Request, queue: UUID) -> ApiResponse:
 @api_view(["POST"])
 def take_out(request: Request, task: UUID) -> ApiResponse:
     """Take out the slots of the task that nobody holds; what was judged stays."""
-    found = steered_or_404(request, task, "feedback.review")
+    found = steered_or_404(request, task, "feedback.manage_queues")
     changed = withdraw_task(task=found, withdrawn_by=person_of(request), now=timezone.now())
     return ApiResponse({"changed": changed})
 
@@ -121,7 +121,7 @@ def take_out(request: Request, task: UUID) -> ApiResponse:
 @api_view(["POST"])
 def put_back(request: Request, task: UUID) -> ApiResponse:
     """Open the slots of the task that were taken out."""
-    found = steered_or_404(request, task, "feedback.review")
+    found = steered_or_404(request, task, "feedback.manage_queues")
     changed = return_task(task=found, returned_by=person_of(request), now=timezone.now())
     return ApiResponse({"changed": changed})
 
@@ -143,7 +143,7 @@ def gold(request: Request, task: UUID) -> ApiResponse:
 @api_view(["POST"])
 def give(request: Request, task: UUID) -> ApiResponse:
     """Reserve a slot of the task for a person, who gets it before anything else."""
-    found = steered_or_404(request, task, "feedback.review")
+    found = steered_or_404(request, task, "feedback.manage_annotators")
     person = member_named(checked(PersonInputSerializer, request)["person"], found.queue.project)
     try:
         slot = give_task(task=found, person=person, given_by=person_of(request))

@@ -45,6 +45,7 @@ urlpatterns = [
     path("queues/<uuid:queue>/qualifications/", people.Qualifications.as_view(), name="api-qualifications"),
     path("queues/<uuid:queue>/skips/", reviewing.SkipList.as_view(), name="api-skips"),
     path("skips/<int:skip>/settle/", reviewing.settle, name="api-settle"),
+    path("self-naming/<uuid:naming>/settle/", reviewing.naming_settle, name="api-settle-naming"),
     path("tasks/<uuid:task>/", tasks.TaskDetail.as_view(), name="api-task"),
     path("tasks/<uuid:task>/take-out/", tasks.take_out, name="api-take-out"),
     path("tasks/<uuid:task>/put-back/", tasks.put_back, name="api-put-back"),

@@ -20,7 +20,6 @@ ALL = {"annotator": True, "curator": True, "ml_staff": True}
 STAFF = {"annotator": False, "curator": True, "ml_staff": True}
 CURATORS = {"annotator": False, "curator": True, "ml_staff": False}
 ANNOTATORS = {"annotator": True, "curator": False, "ml_staff": False}
-ADMINS = {"annotator": False, "curator": False, "ml_staff": False, "admin": True}
 
 ENDPOINTS = [
     ("get", "projects/{project}/", ALL),
@@ -36,11 +35,11 @@ ENDPOINTS = [
     ("patch", "queues/{queue}/", STAFF),
     ("post", "queues/{queue}/fill/", STAFF),
     ("get", "projects/{project}/self-naming/", STAFF),
-    ("get", "projects/{project}/people/", ADMINS),
-    ("get", "projects/{project}/people/{username}/", ADMINS),
-    ("put", "projects/{project}/people/{username}/", ADMINS),
-    ("post", "projects/{project}/people/{username}/expertise/", ADMINS),
-    ("post", "projects/{project}/people/{username}/expertise/{expertise}/withdraw/", ADMINS),
+    ("get", "projects/{project}/people/", CURATORS),
+    ("get", "projects/{project}/people/{username}/", CURATORS),
+    ("patch", "projects/{project}/people/{username}/", CURATORS),
+    ("post", "projects/{project}/people/{username}/expertise/", CURATORS),
+    ("post", "projects/{project}/people/{username}/expertise/{expertise}/withdraw/", CURATORS),
     ("get", "queues/{queue}/guidelines/", STAFF),
     ("get", "queues/{queue}/schemas/", STAFF),
     ("get", "queues/{queue}/policies/", STAFF),
@@ -52,11 +51,12 @@ ENDPOINTS = [
     ("delete", "queues/{queue}/named/{username}/", CURATORS),
     ("get", "queues/{queue}/qualifications/", CURATORS),
     ("post", "queues/{queue}/qualifications/", CURATORS),
-    ("get", "queues/{queue}/skips/", CURATORS),
+    ("get", "queues/{queue}/skips/", STAFF),
     ("post", "skips/{skip}/settle/", CURATORS),
+    ("post", "self-naming/{naming}/settle/", CURATORS),
     ("get", "tasks/{task}/", STAFF),
-    ("post", "tasks/{task}/take-out/", CURATORS),
-    ("post", "tasks/{task}/put-back/", CURATORS),
+    ("post", "tasks/{task}/take-out/", STAFF),
+    ("post", "tasks/{task}/put-back/", STAFF),
     ("post", "tasks/{task}/gold/", CURATORS),
     ("post", "tasks/{task}/give/", CURATORS),
     ("post", "queues/{queue}/claim/", ANNOTATORS),
@@ -93,6 +93,7 @@ def places(project, annotator, curator):
     known = verify_expertise(person=annotator, domain="medicine", evidence="A degree.", verified_by=curator)
     passed = Skip.objects.create(task=judgment.task, annotator=annotator, kind="others", reason="other")
     return {
+        "naming": judgment.task.texts[0].pk,
         "username": annotator.username,
         "expertise": known.pk,
         "skip": passed.pk,
@@ -115,8 +116,8 @@ def ask(person, method, path, places):
 
 
 @pytest.mark.parametrize(("method", "path", "allowed"), ENDPOINTS, ids=[f"{m} {p}" for m, p, _ in ENDPOINTS])
-def test_who_may(places, method, path, allowed, annotator, curator, ml_staff, project_admin, outsider):
-    people = {"annotator": annotator, "curator": curator, "ml_staff": ml_staff, "admin": project_admin}
+def test_who_may(places, method, path, allowed, annotator, curator, ml_staff, outsider):
+    people = {"annotator": annotator, "curator": curator, "ml_staff": ml_staff}
     for role, may in allowed.items():
         status = ask(people[role], method, path, places).status_code
         if may:
@@ -130,8 +131,8 @@ def test_who_may(places, method, path, allowed, annotator, curator, ml_staff, pr
 
 @pytest.mark.parametrize(("method", "path", "allowed"), ENDPOINTS, ids=[f"{m} {p}" for m, p, _ in ENDPOINTS])
 def test_what_is_not_there_is_not_found(method, path, allowed, project):
-    role = "admin" if "admin" in allowed else "curator" if allowed["curator"] else "annotator"
-    nowhere = {name: uuid.uuid4() for name in ("queue", "assignment", "task", "judgment", "snapshot")}
+    role = "curator" if allowed["curator"] else "annotator"
+    nowhere = {name: uuid.uuid4() for name in ("queue", "assignment", "task", "judgment", "snapshot", "naming")}
     nowhere |= {"project": "nowhere", "username": "nobody", "expertise": 999_999_999, "skip": 999_999_999}
     assert ask(make_member(project, role), method, path, nowhere).status_code == 404
 

@@ -188,12 +188,20 @@ def test_what_was_left_to_others_is_not_settled(api, annotator, queue):
     assert api.post(f"skips/{skip.pk}/settle/", {"settlement": "return"}).status_code == 422
 
 
-def test_responses_that_name_their_model_are_listed_with_their_tasks(api, project, queue):
+def test_responses_that_name_their_model_are_listed_with_their_tasks_and_settled_once(api, project, queue):
     prompt = make_prompt(project)
     telling = make_response(prompt, "I am ChatGPT.", names_itself="I am ChatGPT")
     task = make_task(queue, prompt=prompt, responses=[telling, make_response(prompt)])
-    (row,) = api.get(f"projects/{project.slug}/self-naming/").json()["results"]
+    path = f"projects/{project.slug}/self-naming/"
+    (row,) = api.get(path, up=1).json()["results"]
     assert (row["id"], row["names_itself"], row["tasks"]) == (str(telling.pk), "I am ChatGPT", [str(task.pk)])
+    settle = f"self-naming/{telling.pk}/settle/"
+    assert api.post(settle, {"settlement": "keep"}).status_code == 400
+    assert api.post(settle, {"settlement": "discard"}).json() == {"changed": 1}
+    again = api.post(settle, {"settlement": "leave"})
+    assert (again.status_code, error_of(again)["code"]) == (409, "already_settled")
+    assert api.get(path, up=1).json()["count"] == 0
+    assert [row["naming_settlement"] for row in api.get(path).json()["results"]] == ["discard"]
 
 
 # People
@@ -230,7 +238,7 @@ def test_a_test_is_decided_by_word_with_a_reason(api, project, annotator):
 def test_an_admin_keeps_profiles_and_expertise(admin, project, annotator):
     path = f"projects/{project.slug}/people/annotator/"
     asked = {"languages": ["en", "de"], "hourly_rate": "21.50", "currency": "eur"}
-    answer = admin.put(path, asked)
+    answer = admin.patch(path, asked)
     assert answer.status_code == 200, answer.content
     known = admin.post(f"{path}expertise/", {"domain": "Medicine", "evidence": "A degree."})
     assert (known.status_code, known.json()["domain"]) == (201, "medicine")
@@ -251,9 +259,18 @@ def test_an_admin_keeps_profiles_and_expertise(admin, project, annotator):
 )
 def test_a_profile_that_makes_no_sense_is_refused(admin, project, annotator, change):
     asked = {"languages": ["en"], "hourly_rate": "20", "currency": "EUR", **change}
-    answer = admin.put(f"projects/{project.slug}/people/annotator/", asked)
+    answer = admin.patch(f"projects/{project.slug}/people/annotator/", asked)
     assert answer.status_code in (400, 422)
     assert error_of(answer)["attr"].split(".")[0] == next(iter(change))
+
+
+def test_a_curator_keeps_languages_and_neither_sees_nor_sets_pay(api, admin, project, annotator):
+    path = f"projects/{project.slug}/people/annotator/"
+    admin.patch(path, {"hourly_rate": "21.50", "currency": "EUR"})
+    shown = api.patch(path, {"languages": ["fr"]}).json()
+    assert (shown["languages"], shown["hourly_rate"], shown["currency"]) == (["fr"], None, "")
+    assert api.patch(path, {"hourly_rate": "99"}).status_code == 403
+    assert admin.get(path).json()["hourly_rate"] == "21.50"
 
 
 def test_a_person_of_another_project_is_not_found(admin, project, outsider):
