@@ -132,7 +132,12 @@ def claim_test(*, lease: Lease, chance: random.Random) -> Assignment | None:
 def lock_person(person: User) -> None:
     """Let nobody else claim for this person until the transaction ends; SQLite lets nobody else write at all."""
     if connection.features.has_select_for_update:
-        User.objects.select_for_update(no_key=True).filter(pk=person.pk).values_list("pk", flat=True).first()
+        person_locked.all(person=person.pk)
+
+
+@prepared
+def person_locked(*, person: Any) -> models.QuerySet[User, Any]:
+    return User.objects.select_for_update(no_key=True).filter(pk=person).values_list("pk")
 
 
 class OwnSlot(NamedTuple):

@@ -132,11 +132,9 @@ def store_submission(
     said = stored_answer(schema, order, answer, rationale=rationale, flags=flags)
     if queue.is_qualification:
         lock_person(annotator)  # the pass rule counts, so one judgment of a person at a time
-    if stored := submitted_before(submission_id, annotator, said, assignment_id=assignment_id):
-        return stored
     if not is_mine or not close_slot(slot=assignment_id, annotator=annotator, token=lease_token, now=now):
         if stored := submitted_before(submission_id, annotator, said, assignment_id=assignment_id):
-            return stored  # the same submission was committed a moment ago, by another process
+            return stored  # the same submission was committed before, perhaps a moment ago by another process
         raise lease_lost(assignment_id=assignment_id, annotator=annotator, now=now)
     assert slot.guideline_id is not None, "a held slot has its guidelines"
     assert slot.policy_id is not None, "a held slot has its policy"

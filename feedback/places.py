@@ -31,7 +31,7 @@ from feedback.models import Assignment, Judgment, Queue, Skip, User
 from feedback.models.tasks import AssignmentQuerySet, SkipQuerySet
 from feedback.prepared import prepared
 
-LATEST = 40
+LATEST = 12
 """Of so many of a person's latest judgments the furthest is their place: a few urgent tasks do not throw them back."""
 EVENTS_LIMIT = 50
 """After more changes than these (a large import), reading from the front is cheaper."""

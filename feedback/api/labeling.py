@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 
 from feedback.access import check
 from feedback.answers import KEYS
-from feedback.api.queues import asked_of, queue_or_404
+from feedback.api.queues import asked_of
 from feedback.api.refusals import CONFLICT, LEASE_LOST, REFUSED, Conflict, Refused, lease_lost
 from feedback.api.requests import checked, person_of
 from feedback.api.task_serializers import (
@@ -57,7 +57,7 @@ def claim(request: Request, queue: UUID) -> ApiResponse:
     `qualification`, `qualification_failed`, `annotator_cap`, `daily_quota`.
     """
     person = person_of(request)
-    found = queue_or_404(request, queue, "feedback.label")
+    found = queue_to_label(request, queue)
     try:
         slot = claim_next(queue=found, annotator=person, now=timezone.now())
     except QueueNotOpen as refusal:
@@ -185,6 +185,20 @@ def take_back(request: Request, task: UUID) -> ApiResponse:
 
 
 # What the endpoints share
+
+
+def queue_to_label(request: Request, queue: UUID) -> Queue:
+    """Return the queue with its project alone: what is in force there, the claim itself reads."""
+    found = queue_with_project.first(queue=queue)
+    if found is None:
+        raise Http404("no such queue")
+    check(request.user, "feedback.label", found.project)
+    return found
+
+
+@prepared
+def queue_with_project(*, queue: Any) -> QuerySet[Queue]:
+    return Queue.objects.filter(pk=queue).select_related("project")
 
 
 def slot_of(request: Request, assignment: UUID) -> Assignment:
