@@ -72,6 +72,15 @@
     event.preventDefault();
   }
 
+  // Who speaks to the computer, or whose hand trembles, turns single keys off; Ctrl and Enter always submits.
+  const OFF = "concord:keys-off";
+  const singleKeys = () => !bench.kept.get(OFF);
+  const choice = find("#single-keys");
+  if (choice) {
+    choice.checked = singleKeys();
+    choice.addEventListener("change", () => (choice.checked ? bench.kept.drop(OFF) : bench.kept.set(OFF, true)));
+  }
+
   document.addEventListener("keydown", (event) => {
     if (event.defaultPrevented || event.isComposing || find("dialog[open]") || !find("#task")) return;
     const target = event.target;
@@ -80,7 +89,7 @@
       event.preventDefault();
       return submitByKey();
     }
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || (!singleKeys() && event.key !== "Escape")) return;
     if (skipping()) return keyInSkip(event);
     if (bench.now && !bench.now.sending && bench.kind()?.key?.(event, digitOf(event))) return event.preventDefault();
     if (event.key === "Enter") {

@@ -149,6 +149,24 @@ def test_differences_are_marked_without_touching_the_text(opened):
     page.wait_for_function("() => !CSS.highlights.has('differences')")
 
 
+def test_single_keys_can_be_turned_off_and_typing_in_a_field_is_never_a_key(opened):
+    page = opened("comparison")
+    keys(page, "?")
+    page.locator("#single-keys").uncheck()
+    keys(page, "Escape", "3", "s", "g")
+    assert page.locator("#scale input:checked").count() == 0
+    assert not page.is_visible("#skip")
+    before = task(page)
+    page.locator("#scale input").first.check(force=True)
+    ahead(page)
+    submit(page)
+    assert task(page) != before
+    page.get_by_role("button", name="Keys").click()
+    page.locator("#single-keys").check()
+    keys(page, "Escape", "3")
+    assert page.locator("#scale input:checked").get_attribute("data-key") == "3"
+
+
 def test_the_clock_stands_still_in_a_pause(opened):
     page = opened("comparison")
     keys(page, "p")
