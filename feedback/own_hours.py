@@ -6,22 +6,24 @@ Nothing here names an arm: which tasks were gold or repeats stays unseen.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
 from feedback.eligibility import midnight
+from feedback.gold import is_right, pair_orders, sign
 from feedback.models import AnnotatorProfile, Judgment, Project, Queue, Skip, User
 from feedback.schemas import TaskKind
 
 DAYS = 14
 FEW = 5
 """Below so many comparable judgments, agreement says nothing and could point at one task."""
-LATEST = 2_000
-"""Of so many of the person's latest judgments agreement is computed."""
+LATEST = 500
+"""Of so many of the person's latest judgments, or gold judgments, agreement and rightness are computed."""
 
 
 @dataclass(frozen=True)
@@ -77,26 +79,33 @@ class Agreement:
 
 def own_hours(*, project: Project, annotator: User, now: datetime, queue: Queue | None = None) -> Hours:
     """Sum the person's active time in the project, or in one queue of it, by day of the site's time zone."""
-    judged = Judgment.objects.filter(annotator=annotator, queue__project=project)
-    skipped = Skip.objects.filter(annotator=annotator, task__queue__project=project)
-    if queue is not None:
+    judged = Judgment.objects.filter(annotator=annotator).order_by()
+    skipped = Skip.objects.filter(annotator=annotator).order_by()
+    if queue is None:
+        judged, skipped = judged.filter(queue__project=project), skipped.filter(task__queue__project=project)
+    else:
         judged, skipped = judged.filter(queue=queue), skipped.filter(task__queue=queue)
+    today = midnight(now).date()
     counts: dict[date, int] = defaultdict(int)
     seconds: dict[date, float] = defaultdict(float)
-    for made_at, revision, active in judged.order_by().values_list("created_at", "revision", "active_seconds"):
+    # From a day early on, because a day of the site's may have 25 hours.
+    since = midnight(now) - timedelta(days=DAYS)
+    lately = judged.filter(created_at__gte=since)
+    for made_at, revision, active in lately.values_list("created_at", "revision", "active_seconds"):
         day = timezone.localtime(made_at).date()
         counts[day] += revision == 1
         seconds[day] += active
-    for made_at, active in skipped.order_by().values_list("created_at", "active_seconds"):
+    for made_at, active in skipped.filter(created_at__gte=since).values_list("created_at", "active_seconds"):
         seconds[timezone.localtime(made_at).date()] += active
-    today = midnight(now).date()
+    whole = judged.aggregate(judgments=Count("pk", filter=Q(revision=1)), seconds=Sum("active_seconds"))
+    passed_over = skipped.aggregate(seconds=Sum("active_seconds"))["seconds"]
     profile = AnnotatorProfile.objects.filter(user=annotator).first()
     rate = profile.hourly_rate if profile else None
     shown = [today - timedelta(days=back) for back in reversed(range(DAYS))]
     return Hours(
         days=[Day(day, counts.get(day, 0), seconds.get(day, 0.0)) for day in shown],
-        judgments=sum(counts.values()),
-        seconds=sum(seconds.values()),
+        judgments=whole["judgments"],
+        seconds=(whole["seconds"] or 0.0) + (passed_over or 0.0),
         rate=None if rate is None else float(rate),
         currency=profile.currency if profile else "",
     )
@@ -110,19 +119,12 @@ def own_agreement(*, queue: Queue, annotator: User) -> Agreement | None:
     """
     if queue.kind not in ALIKE:
         return None
-    mine = {
-        judgment.task_id: judgment
-        for judgment in Judgment.objects.current().filter(queue=queue, annotator=annotator).order_by("-id")[:LATEST]
-    }
-    others = Judgment.objects.current().by_people().filter(queue=queue).exclude(annotator=annotator)
-    alike, compared = 0.0, 0
-    tasks = list(mine)
-    for start in range(0, len(tasks), 500):
-        for other in others.filter(task__in=tasks[start : start + 500]).order_by():
-            share = ALIKE[queue.kind](mine[other.task_id], other)
-            if share is not None:
-                alike, compared = alike + share, compared + 1
-    return Agreement(alike, compared)
+    latest = Judgment.objects.current().filter(queue=queue, annotator=annotator).order_by("-created_at")[:LATEST]
+    mine = {judgment.task_id: judgment for judgment in latest}
+    others = Judgment.objects.current().by_people().filter(task__in=list(mine)).exclude(annotator=annotator)
+    shares = [ALIKE[queue.kind](mine[other.task_id], other) for other in others.order_by()]
+    compared = [share for share in shares if share is not None]
+    return Agreement(sum(compared), len(compared))
 
 
 @dataclass(frozen=True)
@@ -136,23 +138,16 @@ class Known:
 
 
 def own_gold(*, queue: Queue, annotator: User) -> Known | None:
-    """Count how often the person answered a task like its gold: the same side, every pair in order, every value close.
+    """Count how often the person was right by gold (`feedback.gold`), of their latest gold judgments.
 
     None where words are written. A sum, so that nobody learns from it which task was gold.
     """
     if queue.kind not in ALIKE:
         return None
     mine = Judgment.objects.current().filter(queue=queue, annotator=annotator, task__gold__isnull=False)
-    shares = []
-    for judgment in mine.select_related("task__gold"):
-        known = judgment.task.gold.answer
-        shares.append(ALIKE[queue.kind](judgment, Judgment(preference=known.get("preference"), content=known)))
-    compared = [share for share in shares if share is not None]
-    return Known(sum(share == 1 for share in compared), len(compared))
-
-
-def sign(number: int) -> int:
-    return (number > 0) - (number < 0)
+    latest = list(mine.select_related("task__gold", "schema__queue").order_by("-created_at")[:LATEST])
+    right = sum(is_right(judgment.schema.asks, judgment.task.gold.answer, judgment.answer) for judgment in latest)
+    return Known(right, len(latest))
 
 
 def same_side(mine: Judgment, other: Judgment) -> float | None:
@@ -162,14 +157,8 @@ def same_side(mine: Judgment, other: Judgment) -> float | None:
 
 
 def ordered_alike(mine: Judgment, other: Judgment) -> float | None:
-    a, b = mine.content.get("ranks", []), other.content.get("ranks", [])
-    pairs = [
-        sign(a[i] - a[j]) == sign(b[i] - b[j])
-        for j in range(min(len(a), len(b)))
-        for i in range(j)
-        if None not in (a[i], a[j], b[i], b[j])
-    ]
-    return sum(pairs) / len(pairs) if pairs else None
+    pairs = pair_orders(mine.content.get("ranks", []), other.content.get("ranks", []))
+    return sum(a == b for a, b in pairs) / len(pairs) if pairs else None
 
 
 def rated_alike(mine: Judgment, other: Judgment) -> float | None:
@@ -183,4 +172,8 @@ def closeness(mine: list[Mapping[str, Any]], other: list[Mapping[str, Any]]) -> 
             yield abs(rated[key] - rated_too[key]) <= 1
 
 
-ALIKE = {TaskKind.COMPARISON: same_side, TaskKind.RANKING: ordered_alike, TaskKind.RATING: rated_alike}
+ALIKE: Mapping[str, Callable[[Judgment, Judgment], float | None]] = {
+    TaskKind.COMPARISON: same_side,
+    TaskKind.RANKING: ordered_alike,
+    TaskKind.RATING: rated_alike,
+}

@@ -11,24 +11,29 @@ from django.utils import timezone
 
 from feedback.models import (
     Assignment,
-    Comparison,
     Draft,
+    Gold,
     Guideline,
     Judgment,
+    LabelSchema,
     Membership,
     Prompt,
+    Qualification,
     Queue,
+    QueueMember,
     QueuePolicy,
     Response,
     Review,
     Skip,
     Snapshot,
+    Task,
+    TaskResponse,
 )
 from feedback.models.append_only import AppendOnly
 from feedback.reviewing import review_judgment
 from tests.factories import (
     make_assignment,
-    make_comparison,
+    make_gold,
     make_judgment,
     make_member,
     make_project,
@@ -36,6 +41,7 @@ from tests.factories import (
     make_queue,
     make_response,
     make_snapshot,
+    make_task,
     make_user,
 )
 
@@ -111,50 +117,102 @@ def test_queue_policy_in_range(project, curator, name, values):
         QueuePolicy.objects.create(queue=queue, number=2, created_by=curator, **values)
 
 
-def test_comparison_pair_once_per_queue():
-    pair = make_comparison()
-    with refuses("comparison_pair_once_per_queue", "queue_id", "response_a_id", "response_b_id"):
-        Comparison.objects.create(
-            queue=pair.queue, prompt=pair.prompt, response_a=pair.response_a, response_b=pair.response_b
-        )
+@pytest.mark.parametrize(
+    "rule",
+    ["overlap_percent", "gold_percent", "newcomer_gold_percent", "repeat_percent", "random_percent", "pass_percent"],
+)
+def test_queue_policy_percent_in_range(project, curator, rule):
+    queue = make_queue(project)
+    with refuses("queue_policy_percent_in_range"):
+        QueuePolicy.objects.create(queue=queue, number=2, created_by=curator, **{rule: 101})
 
 
-def test_comparison_responses_are_two_and_in_id_order():
-    queue = make_queue()
-    prompt = make_prompt(queue.project)
-    first, second = make_response(prompt), make_response(prompt)
-    for response_a, response_b in ((first, first), (second, first)):
-        with refuses("comparison_responses_are_two_and_in_id_order"), transaction.atomic():
-            Comparison.objects.create(queue=queue, prompt=prompt, response_a=response_a, response_b=response_b)
+def test_label_schema_number_and_named_person_once_per_queue(project, curator):
+    queue = make_queue(project)
+    with refuses("label_schema_number_once_per_queue", "queue_id", "number"), transaction.atomic():
+        LabelSchema.objects.create(queue=queue, number=1, content={}, created_by=curator)
+    QueueMember.objects.create(queue=queue, person=curator, named_by=curator)
+    with refuses("queue_member_once", "queue_id", "person_id"):
+        QueueMember.objects.create(queue=queue, person=curator, named_by=curator)
+
+
+def test_queue_kind_is_known(project, curator):
+    with refuses("queue_kind_is_known"):
+        Queue.objects.create(project=project, name="x", kind="guess", created_by=curator)
+
+
+def test_qualification_decided_by_rule_once(project, annotator, curator):
+    queue = make_queue(project, is_qualification=True)
+    values = {"queue": queue, "person": annotator, "passed": True, "policy": queue.policy}
+    Qualification.objects.create(**values)
+    Qualification.objects.create(**values, decided_by=curator)
+    Qualification.objects.create(**values, decided_by=curator)
+    with refuses("qualification_decided_by_rule_once", "queue_id", "person_id"):
+        Qualification.objects.create(**values)
+
+
+# Tasks --------------------------------------------------------------------------------------------------
+
+
+def test_task_once_per_queue():
+    task = make_task()
+    with refuses("task_once_per_queue", "queue_id", "key"):
+        Task.objects.create(queue=task.queue, prompt=task.prompt, key=task.key)
+
+
+def test_a_tasks_places_and_responses_are_there_once():
+    task = make_task()
+    first, second = task.texts
+    with refuses("task_response_place_once", "task_id", "place"), transaction.atomic():
+        TaskResponse.objects.create(task=task, response=make_response(task.prompt), place=1)
+    with refuses("task_response_once", "task_id", "response_id"):
+        TaskResponse.objects.create(task=task, response=first, place=2)
+    assert first != second
 
 
 @pytest.mark.parametrize("propensity", [0.0, -0.1, 1.1])
-def test_comparison_propensity_in_range(propensity):
-    with refuses("comparison_propensity_in_range"):
-        make_comparison(propensity=propensity)
+def test_task_propensity_in_range(propensity):
+    with refuses("task_propensity_in_range"):
+        make_task(propensity=propensity)
+
+
+def test_a_task_is_gold_once(curator):
+    task = make_task()
+    make_gold(task)
+    with refuses("feedback_gold_task_id", "task_id"):
+        Gold.objects.create(task=task, queue=task.queue, answer={}, created_by=curator)
 
 
 # Slots --------------------------------------------------------------------------------------------------
 
 
-def test_assignment_slot_once_per_comparison():
-    comparison = make_comparison()
-    with refuses("assignment_slot_once_per_comparison", "comparison_id", "slot"):
-        Assignment.objects.create(comparison=comparison, queue=comparison.queue, slot=0)
+def test_assignment_slot_once_per_task():
+    task = make_task()
+    with refuses("assignment_slot_once_per_task", "task_id", "slot"):
+        Assignment.objects.create(task=task, queue=task.queue, slot=0)
+
+
+def test_assignment_reserved_once_per_task(annotator):
+    task = make_task(slots=0)
+    Assignment.objects.create(task=task, queue=task.queue, reserved_for=annotator)
+    with refuses("assignment_reserved_once_per_task", "task_id", "reserved_for_id"):
+        Assignment.objects.create(task=task, queue=task.queue, reserved_for=annotator)
 
 
 def test_assignment_one_per_annotator():
-    held = make_assignment(make_comparison(slots=2))
-    other = held.comparison.assignments.exclude(pk=held.pk)
-    with refuses("assignment_one_per_annotator", "comparison_id", "annotator_id"):
+    held = make_assignment(make_task(slots=2))
+    other = held.task.assignments.exclude(pk=held.pk)
+    with refuses("assignment_one_per_annotator", "task_id", "annotator_id"):
         other.update(
             state="leased",
             annotator=held.annotator,
             lease_token=uuid.uuid4(),
             lease_expires_at=timezone.now(),
-            shown_first=held.shown_first,
+            display_order=held.display_order,
             guideline=held.guideline,
             policy=held.policy,
+            schema=held.schema,
+            arm_propensity=1.0,
         )
 
 
@@ -162,13 +220,16 @@ def test_assignment_one_per_annotator():
     "values",
     [
         {"state": "open"},
+        {"state": "withdrawn"},
         {"state": "elsewhere"},
         {"annotator": None},
         {"lease_token": None},
         {"lease_expires_at": None},
-        {"shown_first": None},
+        {"display_order": None},
         {"guideline": None},
         {"policy": None},
+        {"schema": None},
+        {"arm_propensity": None},
     ],
 )
 def test_assignment_holder_matches_state(values):
@@ -177,15 +238,18 @@ def test_assignment_holder_matches_state(values):
         Assignment.objects.filter(pk=held.pk).update(**values)
 
 
-def test_draft_and_skip_one_per_annotator():
-    comparison = make_comparison()
-    person = make_member(comparison.queue.project)
-    Draft.objects.create(comparison=comparison, annotator=person)
-    Skip.objects.create(comparison=comparison, annotator=person, reason="other")
-    with refuses("draft_one_per_annotator", "comparison_id", "annotator_id"), transaction.atomic():
-        Draft.objects.create(comparison=comparison, annotator=person)
-    with refuses("skip_one_per_annotator", "comparison_id", "annotator_id"):
-        Skip.objects.create(comparison=comparison, annotator=person, reason="other")
+def test_draft_one_per_annotator():
+    task = make_task()
+    person = make_member(task.queue.project)
+    Draft.objects.create(task=task, annotator=person)
+    with refuses("draft_one_per_annotator", "task_id", "annotator_id"):
+        Draft.objects.create(task=task, annotator=person)
+
+
+def test_skip_active_seconds_not_negative():
+    task = make_task()
+    with refuses("skip_active_seconds_not_negative"):
+        Skip.objects.create(task=task, annotator=make_user(), reason="other", active_seconds=-1.0)
 
 
 # Judgments ----------------------------------------------------------------------------------------------
@@ -227,6 +291,8 @@ def test_a_judgment_is_superseded_once():
         ("judgment_active_seconds_not_negative", {"active_seconds": -0.5}),
         ("judgment_propensity_in_range", {"propensity": 0.0}),
         ("judgment_propensity_in_range", {"propensity": 1.5}),
+        ("judgment_propensity_in_range", {"arm_propensity": 0.0}),
+        ("judgment_propensity_in_range", {"arm_propensity": 1.5}),
     ],
 )
 def test_judgment_values_in_range(name, values):
@@ -254,7 +320,8 @@ def test_what_is_written_once_is_neither_changed_nor_deleted():
     judgment = make_judgment()
     review = review_judgment(judgment=judgment, reviewer=make_user(), accepted=True)
     snapshot = make_snapshot(judgment.queue.project)
-    for row in (judgment, review, snapshot, judgment.guideline, judgment.policy):
+    gold = make_gold(make_task(judgment.queue))
+    for row in (judgment, review, snapshot, gold, judgment.guideline, judgment.policy, judgment.schema):
         with pytest.raises(AppendOnly):
             row.save()
         with pytest.raises(AppendOnly):
@@ -267,9 +334,9 @@ def test_what_judgments_stand_on_is_not_deleted():
     for row in (
         judgment.annotator,
         judgment.assignment,
-        judgment.comparison,
-        judgment.comparison.prompt,
-        judgment.comparison.response_a,
+        judgment.task,
+        judgment.task.prompt,
+        judgment.task.texts[0],
         judgment.queue,
         judgment.queue.project,
     ):
