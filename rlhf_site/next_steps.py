@@ -111,8 +111,9 @@ def attention_steps(project: Project) -> Iterator[Step]:
     naming = Response.objects.naming_itself().in_project(project).filter(naming_settled_at__isnull=True).count()
     if naming:
         url = reverse("self-naming", args=[project.slug])
-        says = f"{plural(naming, 'response')} {'says' if naming == 1 else 'say'} which model wrote it"
-        yield Step(says, "That unblinds a task. Take its tasks out, or leave them.", url, "Decide")
+        says = "says which model wrote it" if naming == 1 else "say which model wrote them"
+        detail = "That unblinds a task. Take its tasks out, or leave them."
+        yield Step(f"{plural(naming, 'response')} {says}", detail, url, "Decide")
 
 
 def training_steps(project: Project, now: datetime) -> Iterator[Step]:
