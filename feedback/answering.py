@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import DateTimeField, ExpressionWrapper, F
 from django.db.models.functions import Now
 
-from feedback.conversations import ANSWERS
+from feedback.answers import ANSWERS
 from feedback.models import Response, Turn
 from feedback.models.conversations import TurnQuerySet
 from feedback.responses import add_response

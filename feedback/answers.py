@@ -12,7 +12,8 @@ The answer of each kind, as pages and API send it (lists have one member per res
     demonstration  {"text": "..."}
     correction     {"text": "..."}
     conversation   {}                                         the turns are stored as they happen; a draft may hold
-                                                              {"preference", "message", "turn"}: what is not sent yet
+                                                              what is not sent yet: {"message", "turn",
+                                                              "preference", "why", "flags"}
 
 Pure Python, no database.
 """
@@ -29,6 +30,8 @@ from feedback.refusals import Refusal
 from feedback.schemas import TEXT_LIMIT, TURN_LIMIT, Schema, TaskKind
 
 RATIONALE_LENGTH_LIMIT = 10_000
+ANSWERS = 2
+"""Between so many a person chooses at every turn of a talk."""
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     TaskKind.COMPARISON: ("preference", "edited"),
@@ -36,7 +39,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     TaskKind.RATING: ("ratings",),
     TaskKind.DEMONSTRATION: ("text",),
     TaskKind.CORRECTION: ("text",),
-    TaskKind.CONVERSATION: ("preference", "message", "turn"),
+    TaskKind.CONVERSATION: ("preference", "message", "turn", "why", "flags"),
 }
 
 
@@ -105,13 +108,12 @@ def check_answer(
         content = {"text": text}
     elif schema.kind == TaskKind.CONVERSATION:
         preference = checked_preference(schema, answer.get("preference"), whole=False)
-        content = checked_message(answer)
+        content = checked_unsent(schema, answer)
         if whole and preference is not None:
             raise BadJudgment("preference", "send your choice between the two answers first, then submit")
         if whole and content.get("message"):
             raise BadJudgment("message", "you have written something that is not sent; send it or empty the box first")
         content = {} if whole else content
-        responses = responses if whole else 2  # of the turn that is being chosen
     reason = checked_text(rationale, "rationale", RATIONALE_LENGTH_LIMIT).strip()
     if reason and schema.rationale == "off":
         raise BadJudgment("rationale", "this queue does not ask for a reason")
@@ -182,13 +184,19 @@ def checked_ratings(schema: Schema, responses: int, ratings: object, *, whole: b
     return checked
 
 
-def checked_message(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the words that a person has not sent yet, and for which turn they are."""
-    message = checked_text(answer.get("message") or "", "message", TEXT_LIMIT)
+def checked_unsent(schema: Schema, answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a person has not sent yet in a talk: words for the turn to come, reason and flags of a choice."""
     turn = answer.get("turn")
     if turn is not None and (not isinstance(turn, int) or isinstance(turn, bool) or not 1 <= turn <= TURN_LIMIT + 1):
         raise BadJudgment("turn", f"{turn!r} is not the number of a turn")
-    return {**({"message": message} if message.strip() else {}), **({} if turn is None else {"turn": turn})}
+    message = checked_text(answer.get("message") or "", "message", TEXT_LIMIT)
+    unsent = {
+        "message": message if message.strip() else "",
+        "turn": turn,
+        "why": checked_text(answer.get("why") or "", "why", RATIONALE_LENGTH_LIMIT),
+        "flags": checked_flags(schema, ANSWERS, answer.get("flags") or ()),
+    }
+    return {name: value for name, value in unsent.items() if value}
 
 
 def checked_flags(schema: Schema, responses: int, flags: object) -> list[dict[str, Any]]:

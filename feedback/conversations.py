@@ -25,6 +25,7 @@ from typing import Any
 from django.db import transaction
 
 from feedback.answers import (
+    ANSWERS,
     RATIONALE_LENGTH_LIMIT,
     BadJudgment,
     checked_flags,
@@ -40,7 +41,6 @@ from feedback.schemas import Schema, TaskKind
 
 MESSAGE_LENGTH_LIMIT = 10_000
 """Characters of what a person says in one turn."""
-ANSWERS = 2
 CUT_SHORT = "The talk was submitted before an answer came."
 
 
@@ -121,7 +121,7 @@ def store_words(
     check_may_say(schema, turns, number)
     prompt = prompt_of_turn(task=slot.task, turns=turns, words=words, annotator=annotator)
     turn = begin_turn(slot=slot, annotator=annotator, number=number, prompt=prompt, now=now)
-    note_progress(slot=slot, active_seconds=active_seconds, now=now, content={})
+    note_progress(slot=slot, active_seconds=active_seconds, now=now, sent=("message",))
     return turn
 
 
@@ -245,7 +245,7 @@ def choose(
         went_on_with=better_of(turn, step or 0, slot.task.queue.project.salt),
         chosen_at=now,
     )
-    note_progress(slot=slot, active_seconds=active_seconds, now=now, preference=None, rationale="", flags=[])
+    note_progress(slot=slot, active_seconds=active_seconds, now=now, sent=("preference", "why", "flags"))
     turn.refresh_from_db()
     return turn
 
@@ -337,8 +337,8 @@ def went_on_with(turn: Turn) -> Response:
     return turn.went_on_with
 
 
-def note_progress(*, slot: Assignment, active_seconds: float | None, now: datetime, **draft: Any) -> None:
-    """Change the draft of the talk, and make one if there is none: it brings the person back to their own talk.
+def note_progress(*, slot: Assignment, active_seconds: float | None, now: datetime, sent: Sequence[str]) -> None:
+    """Take what was sent out of the talk's draft; make one if there is none, for it brings the person back to the talk.
 
     A draft caps the active time that can be claimed later, so a new one starts from all that can have passed.
     """
@@ -348,8 +348,10 @@ def note_progress(*, slot: Assignment, active_seconds: float | None, now: dateti
     )
     if active_seconds is not None:
         stored.active_seconds = active_seconds if is_new else max(stored.active_seconds, active_seconds)
-    for name, value in draft.items():
-        setattr(stored, name, value)
+    unsent = {name: value for name, value in stored.content.items() if name not in sent}
+    stored.content = {} if set(unsent) == {"turn"} else unsent
+    if "preference" in sent:
+        stored.preference = None
     stored.save()
 
 

@@ -14,6 +14,8 @@ from feedback.models import Skip
 from feedback.schemas import RESPONSES, TURN_LIMIT, TaskKind
 
 RATING = re.compile(r"rating-(\d)-([a-z0-9_]{1,40})")
+OF_TURN = "turn-"
+"""Starts the names of the fields that say something of one turn of a talk, and not of the whole."""
 WHOLE_NUMBER = re.compile(r"-?\d{1,3}")
 
 
@@ -111,17 +113,19 @@ def answer_in(posted: QueryDict, *, kind: str, responses: int) -> dict[str, Any]
             "preference": number(posted.get("preference")),
             "message": posted.get("message", ""),
             "turn": number(posted.get("turn")),
+            "why": posted.get(f"{OF_TURN}rationale", ""),
+            "flags": flags_in(posted, OF_TURN),
         }
-        return {name: value for name, value in unsent.items() if value not in (None, "")}
+        return {name: value for name, value in unsent.items() if value not in (None, "", [])}
     return {}
 
 
-def flags_in(posted: QueryDict) -> list[dict[str, Any]]:
+def flags_in(posted: QueryDict, prefix: str = "") -> list[dict[str, Any]]:
     """Return every flag once for each response that it is raised for, or once for the whole."""
     return [
-        {"flag": key, "kind": posted.get(f"flag-kind-{key}", ""), "response": number(response)}
-        for key in posted.getlist("flag")
-        for response in posted.getlist(f"flag-response-{key}") or [""]
+        {"flag": key, "kind": posted.get(f"{prefix}flag-kind-{key}", ""), "response": number(response)}
+        for key in posted.getlist(f"{prefix}flag")
+        for response in posted.getlist(f"{prefix}flag-response-{key}") or [""]
     ]
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 
 from django.conf import settings
 from django.db import connection
@@ -92,10 +94,22 @@ class Talker:
             if answers is None:
                 give_back_turn(lease)
                 return
-            answer_turn(lease, answers=answers)
+            self.until_written(lambda: answer_turn(lease, answers=answers))
             logger.info("turn %s is answered after %.1f s", turn.pk, time.monotonic() - started)
         except TurnLost as error:
             logger.warning("%s; nothing more is written", error)
+
+    def until_written(self, write: Callable[[], object]) -> None:
+        """Write what would be a pity to lose, again and again while the database is away. Raises TurnLost."""
+        while True:
+            try:
+                write()
+                return
+            except DATABASE_AWAY as error:
+                logger.warning("the database cannot be reached or is busy: %s", error)
+                connection.close()
+                if self.stopping.wait(self.poll):
+                    raise
 
     def spoken(self, job: Job, lease: TurnLease) -> list[WrittenAnswer] | None:
         """Return the answers; None when the talker is to stop first. Raises NoAnswer, TurnLost.
@@ -112,7 +126,8 @@ class Talker:
                 if time.monotonic() > deadline:
                     raise NoAnswer(f"No answer came within {settings.TALK_ANSWER_SECONDS} seconds.")
                 heartbeat.beat()
-                self.alive.give()
+                with suppress(*DATABASE_AWAY):
+                    self.alive.give()
         finally:
             if not speech.done(0):
                 self.voice.cancel()

@@ -52,6 +52,8 @@ class ConversationAnswerSerializer(serializers.Serializer):
     message = serializers.CharField(required=False, allow_blank=True)
     turn = serializers.IntegerField(required=False, help_text="Number of the turn that the draft is for.")
     preference = serializers.IntegerField(required=False, allow_null=True)
+    why = serializers.CharField(required=False, allow_blank=True, help_text="Reason of a choice that is not sent yet.")
+    flags = serializers.ListField(required=False, help_text="Flags of that choice.")
 
 
 @extend_schema_field(

@@ -10,7 +10,8 @@ from typing import Any
 
 from django.utils.safestring import SafeString
 
-from feedback.conversations import ANSWERS, MESSAGE_LENGTH_LIMIT
+from feedback.answers import ANSWERS
+from feedback.conversations import MESSAGE_LENGTH_LIMIT
 from feedback.markdown import render as render_markdown
 from feedback.models import Assignment, Response, Task, User
 from feedback.models import Turn as StoredTurn
@@ -130,19 +131,23 @@ def talk_context(
     )
     if choosing is None:
         return {"talk": talk, "responses": [], "flags": asked_flags(schema, entered["flags"], 0)}
-    return {"talk": talk, **choice_of(choosing, schema, entered, again=again)}
+    return {"talk": talk, **choice_of(choosing, schema, entered)}
 
 
-def choice_of(turn: StoredTurn, schema: Schema, entered: Mapping[str, Any], *, again: bool) -> dict[str, Any]:
-    """Return the two answers, the scale and the flags of a turn; what was typed wins over what was chosen before."""
-    is_draft = entered["answer"].get("turn") == turn.number
-    said = entered if is_draft or not again else {"rationale": turn.rationale, "flags": turn.flags}
-    preference = entered["answer"].get("preference") if is_draft else turn.preference
+def choice_of(turn: StoredTurn, schema: Schema, entered: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the two answers, the scale and the flags of a turn; what was typed wins over what was chosen before.
+
+    What the person has said of the talk as a whole is carried along (`of_whole`).
+    """
+    typed = entered["answer"]
+    before = {"preference": turn.preference, "why": turn.rationale, "flags": turn.flags}
+    said = typed if typed.get("turn") == turn.number else before
     return {
         "responses": shown_answers(turn, schema),
-        "steps": steps(schema, preference),
-        "flags": asked_flags(schema, said["flags"], ANSWERS),
-        "rationale": said["rationale"],
+        "steps": steps(schema, said.get("preference")),
+        "flags": asked_flags(schema, said.get("flags", ()), ANSWERS),
+        "rationale": said.get("why", ""),
+        "of_whole": {"rationale": entered["rationale"], "flags": asked_flags(schema, entered["flags"], 0)},
     }
 
 

@@ -46,11 +46,11 @@ def turn_say(request: SignedInRequest, queue: Queue) -> HttpResponse:
 @in_queue
 def turn_choose(request: SignedInRequest, queue: Queue) -> HttpResponse:
     """Store which answer is better and let the talk go on from it."""
-    said = said_in(request.POST, kind=TaskKind.CONVERSATION, responses=0)
-    preference = said["answer"].get("preference")
+    said = said_in(request.POST, kind=TaskKind.CONVERSATION, responses=0)["answer"]
+    choice = {"preference": said.get("preference"), "rationale": said.get("why", ""), "flags": said.get("flags", ())}
 
     def act(**lease: Any) -> Turn:
-        return choose(**lease, preference=preference, rationale=said["rationale"], flags=said["flags"])
+        return choose(**lease, **choice)
 
     return acted(request, queue, act, announce=_("Chosen. Go on talking, or submit."))
 

@@ -235,25 +235,26 @@ def test_a_talk_whose_lease_ran_out_is_taken_again_and_submitted(slot):
 # Drafts -------------------------------------------------------------------------------------------------
 
 
-def test_a_draft_keeps_words_choice_reason_and_flags_that_are_not_sent(slot):
+def test_a_draft_keeps_the_choice_that_is_not_sent_apart_from_what_is_said_of_the_whole(slot):
     say_it(slot)
     answer_next()
     flags = [{"flag": "hallucination", "kind": "", "response": 1}]
     draft = save_draft(
         task=slot.task,
         annotator=slot.annotator,
-        answer={"preference": -2, "turn": 1},
-        rationale="Becau",
-        flags=flags,
+        answer={"preference": -2, "turn": 1, "why": "Becau", "flags": flags},
+        rationale="A talk about",
         active_seconds=3,
     )
-    assert (draft.preference, draft.content, draft.rationale, draft.flags) == (-2, {"turn": 1}, "Becau", flags)
+    assert (draft.preference, draft.content) == (-2, {"turn": 1, "why": "Becau", "flags": flags})
     choose_it(slot, -2, rationale="Because.", flags=flags)
     draft.refresh_from_db()
-    assert (draft.preference, draft.rationale, draft.flags) == (None, "", [])
+    assert (draft.preference, draft.content, draft.rationale) == (None, {}, "A talk about")
 
 
-@pytest.mark.parametrize("answer", [{"text": "x"}, {"turn": "1"}, {"turn": 52}, {"turn": True}, {"message": 3}])
+@pytest.mark.parametrize(
+    "answer", [{"text": "x"}, {"turn": "1"}, {"turn": 52}, {"turn": True}, {"message": 3}, {"why": 3}, {"flags": "x"}]
+)
 def test_a_draft_of_another_shape_is_refused(slot, answer):
     with pytest.raises(BadJudgment):
         save_draft(task=slot.task, annotator=slot.annotator, answer=answer, active_seconds=0)

@@ -62,7 +62,12 @@ def test_a_whole_talk_of_two_turns(client, queue, annotator):
     assert "<strong>the moon</strong>" in text_of(choosing)
     assert "Salt." in text_of(choosing)
     assert 'id="submit"' not in text_of(choosing)
-    chosen = choose(client, queue, 3, rationale="Short.", flag=["hallucination"], **{"flag-response-hallucination": 0})
+    chosen = choose(
+        client,
+        queue,
+        3,
+        **{"turn-rationale": "Short.", "turn-flag": ["hallucination"], "turn-flag-response-hallucination": 0},
+    )
     assert 'data-state="writing"' in text_of(chosen)
     turn = Turn.objects.get()
     assert (turn.preference, turn.rationale) == (3, "Short.")
@@ -131,13 +136,13 @@ def test_a_turn_that_failed_says_so_and_is_tried_again(client, queue):
 def test_the_last_choice_can_be_made_again(client, queue):
     say(client, queue)
     answer_next("One", "Two")
-    page = choose(client, queue, -2, rationale="First thought")
+    page = choose(client, queue, -2, **{"turn-rationale": "First thought"})
     (address,) = re.findall(r'id="again-choice" href="([^"]+)"', text_of(page))
     again = client.get(address)
     assert 'data-state="choosing"' in text_of(again)
     assert "First thought" in text_of(again)
     assert re.search(r'value="-2" required checked', text_of(again))
-    post(client, queue, "turn-choose", form_on(again), preference=1, rationale="Second thought")
+    post(client, queue, "turn-choose", form_on(again), preference=1, **{"turn-rationale": "Second thought"})
     turn = Turn.objects.get()
     assert (turn.preference, turn.rationale, turn.went_on_with) == (1, "Second thought", turn.second)
 
@@ -161,14 +166,32 @@ def test_unsent_words_and_an_unsent_choice_come_back(client, queue):
     assert Draft.objects.get().content == {}
     answer_next()
     form = open_task(client, queue)
-    said = {"preference": 2, "rationale": "It has rea", "flag": "unsafe", "flag-response-unsafe": 1}
+    said = {"preference": 2, "turn-rationale": "It has rea", "turn-flag": "unsafe", "turn-flag-response-unsafe": 1}
     assert post(client, queue, "label-draft", form, **said).status_code == 204
     page = text_of(client.get(at("label", queue)))
     assert re.search(r'value="2" required checked', page)
     assert "It has rea</textarea>" in page
-    assert re.search(r'name="flag-response-unsafe" value="1" checked', page)
+    assert re.search(r'name="turn-flag-response-unsafe" value="1" checked', page)
     after = text_of(choose(client, queue, 2))
     assert "It has rea" not in after.split('id="judge"')[1]
+
+
+def test_what_is_said_of_the_whole_and_of_one_choice_are_kept_apart(client, queue):
+    form = open_task(client, queue)
+    whole = {"rationale": "On the\nwhole", "flag": "unsafe", "flag-kind-unsafe": "Other"}
+    assert post(client, queue, "label-draft", form, **whole).status_code == 204
+    say(client, queue)
+    answer_next()
+    page = client.get(at("label", queue))
+    assert form_on(page)["rationale"] == "On the\nwhole"
+    assert 'name="flag" value="unsafe" checked hidden' in text_of(page)
+    assert "On the" not in re.findall(r"<textarea[^>]*turn-rationale[^>]*>([^<]*)", text_of(page))[0]
+    carried = {**form_on(page), "flag": "unsafe", "preference": 1}
+    after = post(client, queue, "turn-choose", carried, **{"turn-rationale": "Of this one"})
+    assert "On the\nwhole</textarea>" in text_of(after)
+    assert re.search(r'name="flag" value="unsafe" checked>', text_of(after))
+    turn = Turn.objects.get()
+    assert (turn.rationale, turn.flags) == ("Of this one", [])
 
 
 def test_words_that_are_refused_stay_in_the_box(client, queue):
@@ -360,6 +383,9 @@ def test_no_page_of_a_talk_says_who_answers(client, queue, project):
         {"flag": "nonsense"},
         {"flag": "unsafe", "flag-kind-unsafe": "nonsense"},
         {"flag": "unsafe", "flag-response-unsafe": "7"},
+        {"turn-flag": "nonsense", "preference": "1"},
+        {"turn-flag": "unsafe", "turn-flag-response-unsafe": "7", "preference": "1"},
+        {"turn-rationale": "x" * 10_001, "preference": "1"},
         {"rationale": "x" * 10_001},
         {"active_seconds": "-5"},
         {"active_seconds": "nan"},
