@@ -11,8 +11,8 @@ USES: Mapping[str, str] = {
     "preference": (
         "`chosen` is better than `rejected`. TRL's `RewardTrainer` and `DPOTrainer` take the rows unchanged. `origin` "
         "says how that is known: `comparison`, `ranking` and `conversation` rows are two responses that a person saw "
-        "beside each other; `edit` and `correction` rows are a text that a person wrote over `rejected`, which nobody "
-        "compared, so leave them out where you measure agreement with people."
+        "beside each other; in `edit` and `correction` rows a person wrote `chosen`, to be better than a response. "
+        "Nobody compared those two, so leave them out where you measure agreement with people."
     ),
     "ranking": "Several responses in the order that one person gave them. The pairs that follow stand in `preference`.",
     "rating": "What one person said of one response by itself. Ratings are never turned into pairs.",
@@ -97,8 +97,9 @@ def opening(people: int, simulated: int) -> str:
     if simulated:
         who.append(f"{simulated:,} simulated annotator{'' if simulated == 1 else 's'}")
     return (
-        f"Judged by {' and '.join(who)}. Rejected judgments, ties, gold, repeats and qualification tests are left out; "
-        "`manifest.json` counts them. Prompts of the evaluation split were set aside when they were imported and share "
+        f"Judged by {' and '.join(who)}. Rejected judgments, ties, gold, repeats, qualification tests and tasks that a "
+        "curator took out are left out; `manifest.json` counts them. Prompts of the evaluation split were set aside "
+        "when they were imported and share "
         "no near-duplicate with the train split."
     )
 

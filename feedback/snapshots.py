@@ -21,7 +21,7 @@ from django.db.models import Case, CharField, Exists, OuterRef, Q, Value, When
 from django.utils.text import slugify
 
 from feedback.contract import COMPARED, SPLITS
-from feedback.models import Gold, Judgment, Project, Queue, Snapshot, User
+from feedback.models import Assignment, Gold, Judgment, Project, Queue, Skip, Snapshot, TaskResponse, User
 from feedback.models.judgments import JudgmentQuerySet
 from feedback.queues import RULES
 from feedback.refusals import Refusal
@@ -61,13 +61,16 @@ LEFT_OUT: Mapping[str, str] = {
     "qualification": "from qualification tests",
     "gold": "on gold",
     "repeat": "of repeated tasks",
+    "discarded": "on tasks that a curator left out",
+    "names_model": "on responses that name their model",
     "tie": "ties",
 }
 """Why a judgment stays out, in words. The first reason that holds is the one that counts.
 
 A qualification test says something of the person, not of the responses. Gold has an answer already, and everybody
 judges it: its share of the rows would be a policy's choice. A repeat is one person's second look at a task that their
-first judgment stands for. A tie names no better response.
+first judgment stands for. Of tasks that a curator left out for good, and of responses whose tasks a curator took out
+because they name their model, what was judged before counts no more. A tie names no better response.
 """
 
 
@@ -101,6 +104,11 @@ def considered_judgments(
         "qualification": Q(queue__is_qualification=True),
         "gold": Exists(Gold.objects.filter(task=OuterRef("task"))),
         "repeat": Q(task__repeat_of__isnull=False),
+        "discarded": Exists(Skip.objects.filter(task=OuterRef("task"), settlement="discard"))
+        & Exists(Assignment.objects.filter(task=OuterRef("task"), state=Assignment.State.WITHDRAWN)),
+        "names_model": Exists(
+            TaskResponse.objects.filter(task=OuterRef("task"), response__naming_settlement="discard")
+        ),
         "tie": Q(preference=0),
     }
     if include_simulated:

@@ -42,7 +42,7 @@ def home(request: SignedInRequest) -> HttpResponse:
 
 def role_labels(person: User, project: Project) -> list[str]:
     held = roles_of(person, project)
-    return [role.label for role in Role if role in held]
+    return [str(role.label) for role in Role if role in held]
 
 
 @require_safe

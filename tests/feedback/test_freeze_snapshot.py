@@ -12,21 +12,26 @@ import pyarrow.parquet
 import pytest
 from django.utils import timezone
 
-from feedback.claims import claim_next
+from feedback.claims import claim_next, skip
 from feedback.judging import revise_judgment
-from feedback.models import Judgment, LabelSchema, Project, Snapshot, User
+from feedback.models import Judgment, LabelSchema, Project, Response, Snapshot, User
 from feedback.people import create_simulated_annotator
 from feedback.reviewing import review_judgment
+from feedback.settling import settle_skip
 from feedback.snapshot_files import write_rows
 from feedback.snapshots import (
+    LEFT_OUT,
     SnapshotDamaged,
     SnapshotRefused,
+    considered_judgments,
     eligible_judgments,
     freeze_snapshot,
     snapshot_zip,
     verify_snapshot,
 )
+from feedback.steering import return_task, settle_naming
 from tests.factories import (
+    make_assignment,
     make_gold,
     make_judgment,
     make_member,
@@ -118,7 +123,7 @@ def test_the_manifest_says_what_is_inside_and_from_whom_without_naming_anybody(p
         "kinds": {"comparison": 1},
         "rows": {"preference": {"train": 1, "evaluation": 0}},
         "compared": {"train": 1, "evaluation": 0},
-        "left_out": {"simulated": 0, "rejected": 0, "qualification": 0, "gold": 0, "repeat": 0, "tie": 1},
+        "left_out": {**dict.fromkeys(LEFT_OUT, 0), "tie": 1},
     }
     assert manifest["filters"]["include_simulated"] is False
     assert manifest["guidelines"] == [
@@ -218,6 +223,29 @@ def test_gold_repeats_and_qualification_tests_are_left_out_and_counted(project, 
         "repeat": 1,
         "qualification": 1,
     }
+
+
+def test_what_a_curator_took_out_counts_no_more_until_it_is_returned(project, curator):
+    queue = make_queue(project, overlap=2)
+    first, second = make_member(project), make_member(project)
+    judgment = judge(queue, first, 2)
+    slot = make_assignment(judgment.task, second)
+    fields = {"assignment_id": slot.pk, "annotator": second, "lease_token": slot.lease_token}
+    skipped = skip(**fields, kind="review", reason="broken", now=timezone.now())
+    assert list(eligible_judgments(project=project)) == [judgment]
+    settle_skip(skip=skipped, settlement="discard", settled_by=curator, now=timezone.now())
+    assert considered_judgments(project=project).get().left_out == "discarded"
+    return_task(task=judgment.task, returned_by=curator, now=timezone.now())
+    assert list(eligible_judgments(project=project)) == [judgment]
+
+
+def test_judgments_of_a_response_that_names_its_model_count_no_more(project, queue, annotator, curator):
+    judgment, kept = judge(queue, annotator, 2), judge(queue, annotator, 1)
+    Response.objects.filter(pk=judgment.task.texts[0].pk).update(names_itself="I am SmolLM")
+    settle_naming(response=judgment.task.texts[0], settlement="discard", settled_by=curator, now=timezone.now())
+    snapshot = freeze(project, curator)
+    assert list(snapshot.judgments.all()) == [kept]
+    assert snapshot.manifest["counts"]["left_out"]["names_model"] == 1
 
 
 def test_simulated_judgments_are_marked_when_they_are_asked_for(project, queue, annotator, curator):
