@@ -16,9 +16,10 @@ from django.views.decorators.http import require_POST, require_safe
 from feedback.access import may, names_for, project_or_404
 from feedback.filling import fill_from_responses, fillable_prompts
 from feedback.models import Arm, Assignment, Judgment, Project, Queue, QueuePolicy, Response, Skip, Turn, User
+from feedback.policies import policies
 from feedback.queue_forms import FillForm, QueueStateForm, RulesForm, rules_in_words
 from feedback.queues import QueueProgress, default_rules, queue_progress, set_queue_state
-from feedback.schemas import RESPONSES
+from feedback.schemas import RESPONSES, Schema, TaskKind
 from feedback.views.requests import SignedInRequest
 from feedback.views.words import count
 
@@ -68,6 +69,7 @@ def queue_detail(request: SignedInRequest, project: str, queue: str) -> HttpResp
         "naming_waiting": naming.distinct().count(),
         "unanswered": Turn.objects.unanswered().filter(task__queue=found)[:UNANSWERED_SHOWN],
         "named": found.named.count(),
+        "nobody_talks": nobody_talks(found.schema.asks),
         "without_gold": found.tasks.filter(gold__isnull=True).count() if found.is_qualification else 0,
         "fill_form": FillForm(),
         "fillable": fillable_prompts(found).count(),
@@ -113,6 +115,19 @@ def queue_state(request: SignedInRequest, project: str, queue: str) -> HttpRespo
         return HttpResponse("state must be open, paused or closed", status=422, content_type="text/plain")
     set_queue_state(queue=found, state=form.cleaned_data["state"])
     return redirect("queue", within.slug, found.pk)
+
+
+def nobody_talks(asks: Schema) -> str:
+    """Say why nobody would answer in a conversation queue; empty where somebody would, and for other kinds."""
+    if asks.kind != TaskKind.CONVERSATION:
+        return ""
+    if not asks.policies:
+        return "No checkpoint is chosen to answer, so nobody can talk here."
+    return (
+        ""
+        if policies().somebody_answers(timezone.now())
+        else "Nothing that answers is running at the moment; an operator starts it with manage.py talker."
+    )
 
 
 def chosen_rules(policy: QueuePolicy) -> dict[str, str]:

@@ -12,6 +12,7 @@ from feedback.people import create_simulated_annotator
 from feedback.queues import set_queue_state
 from feedback.steering import withdraw_task
 from tests.factories import make_judgment, make_prompt, make_queue, make_response, make_task
+from tests.feedback.talks import make_talk_queue
 from tests.pages.posted import fields_on
 
 
@@ -193,3 +194,11 @@ def test_the_page_counts_why_tasks_were_handed_out(project, client):
     answer = client.get(at("queue", queue))
     assert answer.context["arms"] == [("By priority", 1, 100.0)]
     assert "Why tasks were handed out" in answer.content.decode()
+
+
+def test_a_conversation_queue_says_when_nobody_would_answer(project, client):
+    page = client.get(at("queue", make_queue(project, kind="conversation"))).content.decode()
+    assert "No checkpoint is chosen to answer" in page
+    page = client.get(at("queue", make_talk_queue(project))).content.decode()
+    assert "No checkpoint is chosen to answer" not in page
+    assert "Nothing that answers is running" in page
