@@ -10,14 +10,20 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from feedback.models import (
+    AnnotatorProfile,
     Assignment,
     Draft,
+    Expertise,
+    Gold,
     Guideline,
     Judgment,
+    LabelSchema,
     Membership,
     Project,
     Prompt,
+    Qualification,
     Queue,
+    QueueMember,
     QueuePolicy,
     Response,
     Review,
@@ -98,6 +104,37 @@ class GuidelineAdmin(ReadOnlyAdmin):
 class QueuePolicyAdmin(ReadOnlyAdmin):
     list_display = ("queue", "number", "overlap", "lease_minutes", "created_at")
     list_select_related = ("queue",)
+
+
+@admin.register(LabelSchema)
+class LabelSchemaAdmin(ReadOnlyAdmin):
+    list_display = ("queue", "number", "created_by", "created_at")
+
+
+@admin.register(QueueMember)
+class QueueMemberAdmin(ReadOnlyAdmin):
+    list_display = ("queue", "person", "named_by", "created_at")
+
+
+@admin.register(Qualification)
+class QualificationAdmin(ReadOnlyAdmin):
+    list_display = ("queue", "person", "passed", "right", "judged", "decided_by", "created_at")
+    list_filter = ("passed",)
+
+
+@admin.register(AnnotatorProfile)
+class AnnotatorProfileAdmin(ReadOnlyAdmin):
+    list_display = ("user", "languages", "hourly_rate", "currency")
+
+
+@admin.register(Expertise)
+class ExpertiseAdmin(ReadOnlyAdmin):
+    list_display = ("user", "domain", "verified_by", "verified_at", "withdrawn_at")
+
+
+@admin.register(Gold)
+class GoldAdmin(ReadOnlyAdmin):
+    list_display = ("task", "queue", "created_by", "created_at")
 
 
 @admin.register(Task)

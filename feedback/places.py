@@ -107,28 +107,24 @@ def at_random(*, random_key: float, **who: Any) -> AssignmentQuerySet:
     return free_slots(**who).filter(random_key__gte=random_key).order_by("random_key")
 
 
-def latest_places(*, queue: uuid.UUID, annotator: int) -> models.QuerySet[Judgment, Any]:
-    """Return where the tasks of the person's latest judgments stand in the queue's order, and since when."""
-    latest = Judgment.objects.filter(annotator=annotator, queue=queue, revision=1)
+def latest_places(*, queue: uuid.UUID, annotator: int, now: datetime) -> models.QuerySet[Judgment, Any]:
+    """Return where the tasks of the person's latest judgments stand in the queue's order, and since when.
+
+    `is_due`: a task that they had put off has come back since, and its slots are anywhere.
+    """
+    due = Skip.objects.filter(annotator=annotator, until__gt=OuterRef("assignment__chosen_at"), until__lte=now)
+    latest = Judgment.objects.filter(annotator=annotator, queue=queue, revision=1).annotate(is_due=Exists(due))
     fields = ("policy_id", "language", "priority", "order_key", "opened_at", "chosen_at")
-    return latest.order_by("-created_at").values_list(*(f"assignment__{field}" for field in fields))[:LATEST]
+    return latest.order_by("-created_at").values_list(*(f"assignment__{field}" for field in fields), "is_due")[:LATEST]
 
 
-def opened_since(*, queue: uuid.UUID, since: datetime) -> models.QuerySet[Assignment, Any]:
-    opened = Assignment.objects.filter(queue=queue, reserved_for__isnull=True, state=Assignment.State.OPEN)
-    return opened.filter(opened_at__gt=since).values_list("pk", "language", "priority", "order_key")[: EVENTS_LIMIT + 1]
-
-
-def ended_since(*, queue: uuid.UUID, since: datetime, now: datetime) -> models.QuerySet[Assignment, Any]:
-    """Return the slots whose lease has run out since then."""
-    leased = Assignment.objects.filter(queue=queue, reserved_for__isnull=True, state=Assignment.State.LEASED)
-    ended = leased.filter(lease_expires_at__gt=since, lease_expires_at__lte=now)
-    return ended.values_list("pk", "language", "priority", "order_key")[: EVENTS_LIMIT + 1]
-
-
-def due_since(*, annotator: int, since: datetime, now: datetime) -> models.QuerySet[Skip, Any]:
-    """Return what the person put off and what came back since then."""
-    return Skip.objects.filter(annotator=annotator, until__gt=since, until__lte=now).order_by().values_list("pk")[:1]
+def freed_since(*, queue: uuid.UUID, since: datetime, now: datetime) -> models.QuerySet[Assignment, Any]:
+    """Return the slots that were opened, or whose lease has run out, since then."""
+    in_queue = Assignment.objects.filter(queue=queue, reserved_for__isnull=True)
+    slots = in_queue.order_by().values_list("pk", "language", "priority", "order_key")
+    opened = slots.filter(state=Assignment.State.OPEN, opened_at__gt=since)
+    ended = slots.filter(state=Assignment.State.LEASED, lease_expires_at__gt=since, lease_expires_at__lte=now)
+    return opened.union(ended, all=True)[: EVENTS_LIMIT + 1]
 
 
 # The same, compiled
@@ -181,10 +177,8 @@ class Left:
         return len((self.of_all if lane is None else self.of_lane).all(**reader.who(lane), **where))
 
 
-PLACES = compiled(latest_places, "queue", "annotator")
-OPENED = compiled(opened_since, "queue", "since")
-ENDED = compiled(ended_since, "queue", "since", "now")
-DUE = compiled(due_since, "annotator", "since", "now")
+PLACES = compiled(latest_places, *WHO)
+FREED = compiled(freed_since, "queue", "since", "now")
 FRONT, FRONT_LEFT = First(from_the_front), Left(from_the_front)
 HERE, HERE_LEFT = First(at_place, "priority", "order_key"), Left(at_place, "priority", "order_key")
 BELOW, BELOW_LEFT = First(below_place, "priority"), Left(below_place, "priority")
@@ -216,25 +210,17 @@ class Reader:
         assert self.queue.policy is not None, "an open queue has its policy"
         policy = self.queue.policy.pk
         places: dict[str | None, Place] = {}
-        rows = PLACES.all(queue=self.queue.pk, annotator=self.annotator.pk)
-        for policy_id, language, priority, order_key, opened_at, chosen_at in rows:
-            if policy_id != policy or chosen_at is None or opened_at > chosen_at:
+        for policy_id, language, priority, order_key, opened_at, chosen_at, is_due in PLACES.all(**self.who(None)):
+            if policy_id != policy or chosen_at is None or opened_at > chosen_at or is_due:
                 continue
             for lane in (None, language):
                 if lane not in places or not places[lane].is_after(priority, order_key):
                     places[lane] = Place(priority, order_key, chosen_at)
         return places
 
-    def reopened(self, since: datetime) -> list[tuple[uuid.UUID, str, float, float]] | None:
-        """Return id, language and place of the slots that became free since then; None if they are too many.
-
-        A task that the person put off and that is due again counts as too many: its slots are anywhere.
-        """
-        queue, annotator, now = self.queue.pk, self.annotator.pk, self.now
-        if DUE.all(annotator=annotator, since=since, now=now):
-            return None
-        earlier = since - MARGIN
-        rows = OPENED.all(queue=queue, since=earlier) + ENDED.all(queue=queue, since=earlier, now=now)
+    def freed(self, since: datetime) -> list[tuple[uuid.UUID, str, float, float]] | None:
+        """Return id, language and place of the slots that became free since then; None if they are too many."""
+        rows = FREED.all(queue=self.queue.pk, since=since - MARGIN, now=self.now)
         return rows if len(rows) <= EVENTS_LIMIT else None
 
     def known_lanes(self) -> list[tuple[str | None, Place | None, list[uuid.UUID]]]:
@@ -245,7 +231,7 @@ class Reader:
         lanes = self.lanes()
         places = {lane: place for lane, place in self.places().items() if lane in lanes}
         since = min((place.since for place in places.values()), default=None)
-        rows = self.reopened(since) if since is not None else None
+        rows = self.freed(since) if since is not None else None
         known: list[tuple[str | None, Place | None, list[uuid.UUID]]] = []
         for lane in lanes:
             place = places.get(lane) if rows is not None else None

@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from feedback.models.append_only import AppendOnlyModel
 from feedback.reviewing import review_judgment
-from tests.factories import make_judgment, make_snapshot, make_user
+from tests.factories import make_gold, make_judgment, make_snapshot, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -28,6 +28,7 @@ def test_every_table_and_row_can_be_read(client, superuser, model):
     judgment = make_judgment()
     review_judgment(judgment=judgment, reviewer=superuser, accepted=True)
     make_snapshot(judgment.queue.project)
+    make_gold(make_task(judgment.queue))
     name = f"admin:feedback_{model._meta.model_name}"
     assert client.get(reverse(f"{name}_changelist")).status_code == 200
     row = model.objects.first()
@@ -54,4 +55,4 @@ def test_what_is_written_once_cannot_be_written_here(client, superuser, model):
 def test_every_append_only_table_is_registered():
     append_only = {m for m in apps.get_app_config("feedback").get_models() if issubclass(m, AppendOnlyModel)}
     assert append_only <= set(MODELS)
-    assert len(append_only) == 5
+    assert len(append_only) == 8

@@ -15,14 +15,14 @@ def test_a_queue_opens_with_its_first_guidelines_and_policy(project, curator):
         created_by=curator,
         overlap=3,
         lease_minutes=10,
-        allow_tie=False,
-        require_rationale=True,
+        schema={"allow_tie": False, "rationale": "required"},
     )
     assert (queue.name, queue.state, queue.created_by) == ("Safety", Queue.State.OPEN, curator)
     assert (queue.guideline.number, queue.guideline.text) == (1, "# Prefer\nthe safer one.")
     policy = queue.policy
     assert (policy.number, policy.overlap, policy.lease_minutes) == (1, 3, 10)
-    assert (policy.allow_tie, policy.require_rationale) == (False, True)
+    assert (policy.repeat_percent, policy.random_percent, policy.gold_percent) == (3, 10, 0)
+    assert (queue.schema.number, queue.schema.asks.allow_tie, queue.schema.asks.rationale) == (1, False, "required")
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,17 @@ def test_a_queue_opens_with_its_first_guidelines_and_policy(project, curator):
         ("overlap", {"overlap": 21}),
         ("lease_minutes", {"lease_minutes": 0}),
         ("lease_minutes", {"lease_minutes": 1441}),
+        ("lease_minutes", {"lease_minutes": "soon"}),
+        ("overlap_cap", {"overlap": 3, "overlap_cap": 3}),
+        ("overlap_cap", {"kind": "demonstration", "overlap_cap": 3}),
+        ("gold_percent", {"gold_percent": 90, "random_percent": 10, "repeat_percent": 3}),
+        ("newcomer_gold_percent", {"newcomer_gold_percent": 88}),
+        ("repeat_percent", {"repeat_percent": 51}),
+        ("languages", {"languages": "en"}),
+        ("named_only", {"named_only": "yes"}),
+        ("kind", {"kind": "guess"}),
+        ("colour", {"colour": "red"}),
+        ("levels", {"schema": {"levels": 3}}),
     ],
 )
 def test_wrong_values_are_named_and_nothing_is_made(project, curator, field, values):
@@ -65,8 +76,8 @@ def test_new_guidelines_are_a_new_version_and_the_old_one_stays(project, curator
 
 def test_a_new_policy_is_a_new_version_and_keeps_what_is_not_named(project, curator):
     queue = make_queue(project, overlap=2, lease_minutes=7)
-    new = change_policy(queue=queue, changed_by=curator, allow_tie=False)
-    assert (new.number, new.overlap, new.lease_minutes, new.allow_tie) == (2, 2, 7, False)
+    new = change_policy(queue=queue, changed_by=curator, daily_quota=40)
+    assert (new.number, new.overlap, new.lease_minutes, new.daily_quota) == (2, 2, 7, 40)
     assert change_policy(queue=queue, changed_by=curator, overlap=2) == new
     assert QueuePolicy.objects.count() == 2
     with pytest.raises(QueueRefused):
