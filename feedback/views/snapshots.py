@@ -115,6 +115,7 @@ def snapshot_detail(request: SignedInRequest, project: str, snapshot: str) -> Ht
             for reason, words in LEFT_OUT.items()
             if (count := found.manifest["counts"]["left_out"][reason])
         ],
+        "never_taken": [LEFT_OUT[reason] for reason in found.manifest["filters"]["left_out"]],
         **example_of(found),
     }
     return render(request, "feedback/snapshot.html", context)

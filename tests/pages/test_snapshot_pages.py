@@ -8,8 +8,9 @@ from django.urls import reverse
 
 from feedback.models import Snapshot
 from feedback.people import create_simulated_annotator
-from tests.factories import make_judgment, make_prompt, make_queue, make_snapshot
-from tests.factories import make_task as compare
+from feedback.schemas import TaskKind
+from tests.every_kind import judge, judge_everything
+from tests.factories import make_judgment, make_prompt, make_queue, make_snapshot, make_task
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,7 @@ def test_the_preview_counts_what_would_be_taken_and_left_out(project, client):
     queue = make_queue(project)
     simulated = create_simulated_annotator(project=project, username="sim", rule="Prefers the shorter response.")
     make_judgment(queue=queue)
-    make_judgment(task=compare(queue, prompt=make_prompt(project, split="evaluation")))
+    make_judgment(task=make_task(queue, prompt=make_prompt(project, split="evaluation")))
     make_judgment(queue=queue, preference=0)
     make_judgment(queue=queue, annotator=simulated)
     assert counts(client, project) == {
@@ -59,6 +60,65 @@ def test_the_preview_counts_what_would_be_taken_and_left_out(project, client):
     assert counts(client, project, include_simulated="on")["judgments"] == 3
     assert counts(client, project, queues=[make_queue(project).pk])["judgments"] == 0
     assert not Snapshot.objects.exists()
+
+
+def test_chosen_kinds_of_task_alone_are_counted_and_frozen(project, annotator, client):
+    judge_everything(project, annotator)
+    judge_everything(project, annotator, "evaluation")
+    assert counts(client, project)["kinds"] == [(kind.label, 1, 1) for kind in TaskKind]
+    assert counts(client, project, kinds=["ranking", "rating"])["kinds"] == [("Ranking", 1, 1), ("Rating", 1, 1)]
+    freeze(client, project, kinds=["demonstration"])
+    assert [judgment.queue.kind for judgment in Snapshot.objects.get().judgments.all()] == ["demonstration"] * 2
+
+
+def test_a_project_with_one_kind_of_task_is_not_asked_which(project, client):
+    address = reverse("snapshot-freeze", args=[project.slug])
+    make_queue(project)
+    assert "kinds" not in client.get(address).context["form"].fields
+    make_queue(project, kind="rating")
+    assert "Rating" in client.get(address).content.decode()
+
+
+def test_a_kind_that_there_is_not_is_refused(project, annotator, client):
+    judge_everything(project, annotator)
+    answer = freeze(client, project, kinds=["poem"])
+    assert answer.status_code == 422
+    assert not Snapshot.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "texts", "answer", "table", "trainer"),
+    [
+        ("comparison", ("a", "b"), {"preference": 1}, "preference", "Reward"),
+        ("demonstration", (), {"text": "So."}, "sft", "SFT"),
+        ("rating", ("a",), {"ratings": [{"helpfulness": 5, "correctness": 5, "thumbs": 1}]}, "unpaired", "KTO"),
+        ("rating", ("a",), {"ratings": [{"helpfulness": 5, "correctness": 5}]}, "rating", None),
+    ],
+)
+def test_the_page_shows_how_to_use_what_is_there(project, annotator, client, kind, texts, answer, table, trainer):
+    judge(project, annotator, kind, texts, answer=answer)
+    snapshot = make_snapshot(project)
+    page = client.get(reverse("snapshot", args=[project.slug, snapshot.pk])).content.decode().replace("&quot;", '"')
+    assert f'", "{table}")' in page
+    assert ("from trl import" in page) == (trainer is not None)
+    assert f"{trainer}Trainer(" in page or trainer is None
+
+
+def test_the_page_counts_every_table_and_every_reason(project, annotator, client):
+    judge_everything(project, annotator)
+    make_judgment(queue=make_queue(project), annotator=annotator, preference=0)
+    snapshot = make_snapshot(project)
+    answer = client.get(reverse("snapshot", args=[project.slug, snapshot.pk]))
+    assert answer.context["rows"] == [
+        ("preference", 6, 0),
+        ("ranking", 1, 0),
+        ("rating", 2, 0),
+        ("unpaired", 2, 0),
+        ("sft", 2, 0),
+        ("conversation", 1, 0),
+    ]
+    assert answer.context["kinds"] == [(kind.label, 1) for kind in TaskKind]
+    assert answer.context["left_out"] == [("ties", 1)]
 
 
 def test_nothing_to_freeze_is_said_on_the_form(project, client):
