@@ -75,12 +75,13 @@ def turn_state(request: SignedInRequest, queue: Queue, task: uuid.UUID) -> HttpR
     """
     found = task_of(queue, task)
     now = timezone.now()
-    slot = Assignment.objects.held_by(request.user, now).filter(task=found).with_task().first()
+    held = Assignment.objects.held_by(request.user, now).filter(task=found)
+    mark = mark_now(task=found, annotator=request.user, now=now)
+    if mark == request.GET.get("seen") and held.exists():
+        return HttpResponse(status=204)
+    slot = held.with_task().first()
     if slot is None:
         return next_task(request, queue, announce=_("Your time for the talk had run out."))
-    mark = mark_now(task=found, annotator=request.user, now=now)
-    if mark == request.GET.get("seen"):
-        return HttpResponse(status=204)
     said = _("Two answers are there. Which one is better?") if "choosing" in mark else ""
     said = _("No answer could be had. Your words are kept.") if "failed" in mark else said
     context = task_context(queue=queue, slot=slot, annotator=request.user, now=now)
