@@ -104,7 +104,7 @@ def answer_in(posted: QueryDict, *, kind: str, responses: int) -> dict[str, Any]
         for name in posted:
             found = RATING.fullmatch(name)
             if found and int(found[1]) < responses and posted[name]:
-                ratings[int(found[1])][found[2]] = number(posted[name])
+                ratings[int(found[1])][found[2]] = number(posted.get(name))
         return {"ratings": ratings}
     if kind in (TaskKind.DEMONSTRATION, TaskKind.CORRECTION):
         return {"text": posted.get("text", "")}

@@ -50,7 +50,7 @@ def history(request: SignedInRequest, queue: Queue) -> HttpResponse:
             "flags": flags_in_words(judgment.schema.asks, shown.flags),
             "created_at": judgment.created_at,
             "revision": judgment.revision,
-            "revisable": revisable(first_at=judgment.first_at, queue=queue, now=now),
+            "revisable": revisable(first_at=judgment.first_at, queue=queue, now=now),  # type: ignore[attr-defined]
             "review": next(iter(judgment.reviews.all()), None),
         }
         for judgment in page_obj

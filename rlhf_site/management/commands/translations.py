@@ -46,11 +46,9 @@ def update(path: Path, code: str) -> list[str]:
     for context, text, plural in sorted(messages()):
         known = before.get(text, context or None)
         said = known.string if known is not None else ""
-        if plural and not isinstance(said, tuple | list):
-            said = ("", "")
-        if not plural and not isinstance(said, str):
-            said = ""
-        if not (all(said) if plural else said):
+        if isinstance(said, str) is bool(plural):
+            said = ("", "") if plural else ""  # it has become one text, or two
+        if not said or not all(said):
             missing.append(text)
         after.add((text, plural) if plural else text, said, context=context or None)
     path.parent.mkdir(parents=True, exist_ok=True)
