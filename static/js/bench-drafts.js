@@ -3,7 +3,8 @@
 (() => {
   "use strict";
 
-  const DELAY_MS = 800;
+  const DELAY_MS = 800; // after the last key
+  const LONGEST_MS = 4_000; // while keys keep coming
   const KEEP_MS = 14 * 24 * 3600 * 1000;
   const PREFIX = "concord:draft:";
   const TECHNICAL = new Set([
@@ -58,7 +59,8 @@
     remember();
     if (!now.draft) return;
     clearTimeout(now.draftTimer);
-    now.draftTimer = setTimeout(() => save(), DELAY_MS);
+    now.unsaved ??= Date.now();
+    now.draftTimer = setTimeout(() => save(), Math.min(DELAY_MS, Math.max(0, now.unsaved + LONGEST_MS - Date.now())));
     const place = find("#saved");
     if (place) place.textContent = "";
   }
@@ -82,8 +84,10 @@
       return;
     }
     now.saving = true;
+    now.unsaved = undefined;
     try {
-      const response = await bench.post(now.draft, body(), { keepalive: leaving });
+      const said = body();
+      const response = await bench.post(now.draft, said, { keepalive: leaving && said.toString().length < 60_000 });
       now.saving = false;
       if (now !== bench.now) return;
       if (response.status === 401) return void bench.loggedOut();

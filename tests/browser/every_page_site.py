@@ -16,6 +16,7 @@ def fill() -> None:
     from django.core.management import call_command
     from django.urls import reverse
 
+    from feedback.gold import make_gold
     from feedback.models import Qualification, Role
     from feedback.queues import change_policy, set_queue_state
     from feedback.reviewing import review_judgment
@@ -44,7 +45,7 @@ def fill() -> None:
     own["revise"] = reverse("label-revise", args=[done.pk, judgment.pk])
     own["guidelines"] = reverse("label-guidelines", args=[done.pk])
     test = make_queue(project, name="Test", is_qualification=True, created_by=everybody)
-    make_task(test)
+    make_gold(task=make_task(test), answer={"preference": 2}, created_by=everybody)
     own["test"] = reverse("label", args=[test.pk])
     over = make_queue(project, name="Test that is over", is_qualification=True, created_by=everybody)
     Qualification.objects.create(queue=over, person=ann, passed=True, right=9, judged=10, policy=over.policy)

@@ -151,6 +151,18 @@ def test_what_is_typed_without_a_network_is_sent_when_it_is_back(page, site):
     assert not page.is_visible("#trouble")
 
 
+def test_who_types_without_a_pause_is_saved_on_the_server_all_the_same(page, site):
+    page.keyboard.press("n")
+    page.keyboard.press("Control+a")
+    with page.expect_request("**/draft/", timeout=12_000):
+        for _ in range(20):
+            page.keyboard.type("on and on ", delay=40)
+    page.get_by_text("draft saved").wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("2")
+    submit(page)
+
+
 def test_what_is_typed_survives_a_page_that_dies_offline(page, site):
     page.context.set_offline(True)
     page.keyboard.press("2")
