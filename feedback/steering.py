@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from django.db import transaction
+from django.utils import timezone
 
 from feedback.claims import FREED
 from feedback.finding import with_tag
@@ -67,7 +68,9 @@ def check_priority(priority: float) -> None:
 
 def prioritize(queue: Queue, ids: Sequence[uuid.UUID], priority: float) -> int:
     for start in range(0, len(ids), CHUNK):
-        Assignment.objects.filter(queue=queue, task__in=ids[start : start + CHUNK]).update(priority=priority)
+        Assignment.objects.filter(queue=queue, task__in=ids[start : start + CHUNK]).update(
+            priority=priority, opened_at=timezone.now()
+        )
     return len(ids)
 
 

@@ -139,6 +139,42 @@ def hold_slot() -> dict[str, Any]:
     from tests.factories import make_assignment
 
     slot = make_assignment()
+    return tokens_of(slot)
+
+
+def hold_slots_of_one_task(slots: int, **rules: Any) -> list[dict[str, Any]]:
+    """Let as many people hold a task as it has slots."""
+    from django.utils import timezone
+
+    from feedback.claims import claim_next
+    from tests.factories import make_member, make_queue, make_task
+
+    task = make_task(make_queue(overlap=slots, **rules))
+    held = [
+        claim_next(queue=task.queue, annotator=make_member(task.queue.project), now=timezone.now())
+        for _ in range(slots)
+    ]
+    return [tokens_of(slot) for slot in held]
+
+
+def hold_test(tasks: int) -> list[dict[str, Any]]:
+    """Let one person hold every task of a qualification test."""
+    from django.utils import timezone
+
+    from feedback.claims import claim_next
+    from tests.factories import make_gold, make_member, make_queue, make_task
+
+    queue = make_queue(is_qualification=True, pass_judgments=tasks)
+    for _ in range(tasks):
+        make_gold(make_task(queue))
+    person = make_member(queue.project)
+    held: list[Any] = []
+    while slot := claim_next(queue=queue, annotator=person, now=timezone.now(), beside=[one.pk for one in held]):
+        held.append(slot)
+    return [tokens_of(slot) for slot in held]
+
+
+def tokens_of(slot: Any) -> dict[str, Any]:
     return {"assignment": str(slot.pk), "annotator": slot.annotator_id, "token": str(slot.lease_token)}
 
 
@@ -269,6 +305,8 @@ ACTIONS: dict[str, Callable[..., Any]] = {
             claim_plans,
             claim_and_judge_all,
             hold_slot,
+            hold_slots_of_one_task,
+            hold_test,
             expire,
             more_annotators,
         ),

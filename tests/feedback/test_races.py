@@ -76,6 +76,27 @@ def test_different_submissions_for_one_lease_store_one_judgment(crew):
     assert crew.ask("count", model="Judgment", assignment=slot["assignment"]) == 1
 
 
+@pytest.mark.parametrize("again", range(5))
+def test_the_last_two_judgments_at_once_ask_one_more_person_if_they_disagree(crew, again):
+    held = crew.ask("hold_slots_of_one_task", slots=2, overlap_cap=5)
+    answers = crew.race(
+        {"action": "submit", **slot, "submission": str(uuid.uuid4()), "answer": {"preference": preference}}
+        for slot, preference in zip(held, (0, 1), strict=True)
+    )
+    assert all(isinstance(answer, str) for answer in answers), answers
+    beside = held[0]["assignment"]
+    assert crew.ask("count", model="Assignment", task__assignments=beside, state="done") == 2
+    assert crew.ask("count", model="Assignment", task__assignments=beside, state="open") == 1
+
+
+@pytest.mark.parametrize("again", range(3))
+def test_the_last_judgments_of_a_test_at_once_decide_it_once(crew, again):
+    held = crew.ask("hold_test", tasks=3)
+    answers = crew.race({"action": "submit", **slot, "submission": str(uuid.uuid4())} for slot in held)
+    assert all(isinstance(answer, str) for answer in answers), answers
+    assert crew.ask("count", model="Qualification", person=held[0]["annotator"]) == 1
+
+
 def test_of_several_revisions_at_once_one_is_stored(crew):
     slot = crew.ask("hold_slot")
     judgment = crew.ask("submit", **slot, submission=str(uuid.uuid4()))
