@@ -19,7 +19,7 @@ from feedback.lease_tokens import was_given_out
 from feedback.leases import read_queue
 from feedback.models import Assignment, Draft, Judgment, LabelSchema, Queue, Task, User
 from feedback.overlap import ask_one_more
-from feedback.prepared import prepared, prepared_delete, prepared_update
+from feedback.prepared import prepared, prepared_delete, prepared_insert, prepared_update
 from feedback.qualifying import apply_pass_rule
 from feedback.schemas import TaskKind
 
@@ -164,13 +164,16 @@ def store_submission(
         simulation_rule=annotator.simulation_rule,
         created_at=now,
     )
-    judgment.save(force_insert=True)
+    insert_judgment(judgment)
     drop_draft(task=slot.task_id, annotator=annotator)
     if queue.is_qualification:
         apply_pass_rule(queue=queue, person=annotator)
     else:
         ask_one_more(task=slot.task, queue=queue, schema=schema.asks)
     return judgment
+
+
+insert_judgment = prepared_insert(Judgment)
 
 
 @prepared

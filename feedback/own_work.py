@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from feedback.answers import Answer, to_shown
 from feedback.claims import reclaim
@@ -84,8 +84,11 @@ def credible_seconds(*, claimed: float, task: Task, annotator: User, now: dateti
     At most the time since the person took the slot; where a draft of theirs is stored, at most its seconds and the time
     since then. Of a slot that somebody else has taken over, at most one lease.
     """
-    taken_at = taken.first(task=task.pk, annotator=annotator)
-    drafted = draft_times.first(task=task.pk, annotator=annotator)
+    held = taken.first(task=task.pk, annotator=annotator)
+    if held is None:
+        taken_at, drafted = None, draft_times.first(task=task.pk, annotator=annotator)
+    else:
+        taken_at, drafted = held[0], None if held[2] is None else held[1:]
     if drafted is not None:
         seconds, updated_at = drafted
         since = max(updated_at, taken_at) if taken_at else updated_at
@@ -99,8 +102,10 @@ def credible_seconds(*, claimed: float, task: Task, annotator: User, now: dateti
 
 @prepared
 def taken(*, task: Any, annotator: Any) -> QuerySet[Assignment, Any]:
-    """Return since when the person holds the task, or held it when they judged it."""
-    return Assignment.objects.filter(task=task, annotator=annotator).values_list("leased_at", flat=True)
+    """Return since when the person holds the task, or held it when they judged it; and their draft's times, if any."""
+    draft = Draft.objects.filter(task=OuterRef("task"), annotator=OuterRef("annotator"))
+    slots = Assignment.objects.filter(task=task, annotator=annotator)
+    return slots.values_list("leased_at", *(Subquery(draft.values(name)) for name in ("active_seconds", "updated_at")))
 
 
 @prepared

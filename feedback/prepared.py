@@ -201,3 +201,22 @@ class prepared_delete(Kept):
         query = self.build(**given).query.chain(DeleteQuery)
         sql, parameters = query.get_compiler(connection=connection).as_sql()
         return Statement(connection, sql, tuple(parameters), list)
+
+
+class prepared_insert:
+    """Stores new rows of a model by one kept statement, as `save(force_insert=True)` would; every value is at hand."""
+
+    def __init__(self, model: type[models.Model]) -> None:
+        fields = model._meta.concrete_fields
+        columns = ", ".join(f'"{field.column}"' for field in fields)
+        places = ", ".join(["%s"] * len(fields))
+        self.fields = fields
+        self.sql = f'INSERT INTO "{model._meta.db_table}" ({columns}) VALUES ({places})'  # noqa: S608 (names of our own)
+
+    def __call__(self, row: models.Model) -> None:
+        connection = connections[DEFAULT_DB_ALIAS]
+        values = [field.get_db_prep_save(field.pre_save(row, True), connection) for field in self.fields]
+        with cursor_of(connection) as cursor:
+            cursor.execute(self.sql, values)
+        row._state.adding = False
+        row._state.db = connection.alias
