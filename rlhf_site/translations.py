@@ -37,7 +37,7 @@ def messages() -> set[Message]:
     for folder in FOLDERS:
         base = settings.BASE_DIR / folder
         for path in base.rglob("*.py"):
-            if not {"migrations", "api"} & set(path.parts) and not path.name.startswith("api_"):
+            if not {"migrations", "api"} & set(path.relative_to(base).parts) and not path.name.startswith("api_"):
                 found.update(in_python(path))
         for path in base.rglob("*.html"):
             found.update(in_template(path.read_text(), str(path)))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import models
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from feedback.answers import KEYS, check_answer
 from feedback.claims import reclaim, skip
 from feedback.models import (
     Assignment,
@@ -269,3 +270,14 @@ def make_place(kind: str, now: datetime.datetime) -> Place:
         skipped=passed.task,
         elsewhere=leased(other, 1, make_task(make_queue(home, kind=kind))),
     )
+
+
+def check_sound(place: Place) -> None:
+    """What was accepted is an answer that the queue asks for."""
+    for judgment in Judgment.objects.all():
+        said, asks = judgment.shown_answer, judgment.schema.asks
+        responses = len(judgment.display_order)
+        sent = {name: value for name, value in said.as_sent(asks.kind).items() if name in KEYS[asks.kind]}
+        again = check_answer(asks, responses, sent, rationale=said.rationale, flags=said.flags, whole=True)
+        assert again == replace(said, content={name: said.content[name] for name in said.content if name in sent})
+    assert Judgment.objects.filter(annotator=place.other).count() == 1

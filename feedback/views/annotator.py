@@ -168,7 +168,7 @@ def label_skip(request: SignedInRequest, queue: Queue) -> HttpResponse:
     except BadSkip as error:
         return next_task(request, queue, problem=error.message, status=422)
     except LeaseLost:
-        return next_task(request, queue, announce=_("That task was no longer yours. Here is the next one."))
+        return next_task(request, queue, problem=_("That task is no longer yours."), status=409)
     announce = _("Skipped: %(reason)s. Next task.") % {"reason": Skip.Reason(sent["reason"]).label}
     if not request.htmx:
         return redirect(f"{reverse('label', args=[queue.pk])}?skipped={passed.task_id}")

@@ -10,7 +10,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 
-from feedback.claims import QueueNotOpen, claim_next
+from feedback.claims import QueueNotOpen, claim_next, held_slot
 from feedback.eligibility import NotEligible
 from feedback.models import Queue
 from feedback.own_queues import own_queues
@@ -29,11 +29,16 @@ def next_task(
     status: int = 200,
     skipped: uuid.UUID | None = None,
 ) -> HttpResponse:
-    """Show the next task, or that there is none; without htmx, a post is answered by a redirect."""
+    """Show the next task, or that there is none; without htmx, a post is answered by a redirect.
+
+    With the status of a refusal, show the task that the person holds: what is refused takes nothing.
+    """
     if request.method == "POST" and not request.htmx and status == 200:
         return redirect("label", queue.pk)
     now = timezone.now()
     shared: dict[str, Any] = {"announce": announce, "problem": problem, "skipped": skipped or named_skip(request)}
+    if status != 200:
+        return held_task(request, queue, shared, now, status=status)
     test = standing(queue=queue, person=request.user) if queue.is_qualification else None
     if test is not None and test.decision is not None:
         over = {**shared, **rest(request, queue, now), "test": test, "opens": opened_by(queue)}
@@ -50,7 +55,21 @@ def next_task(
     context = task_context(queue=queue, slot=slot, annotator=request.user, now=now)
     seen = request.POST.get("guideline", "")
     context["guideline_swap"] = bool(request.htmx) and seen != str(context["guideline_number"])
-    return answer(request, queue, "_task.html", {**context, **shared, "test": test}, status=status)
+    return answer(request, queue, "_task.html", {**context, **shared, "test": test})
+
+
+def held_task(
+    request: SignedInRequest, queue: Queue, shared: dict[str, Any], now: datetime, *, status: int
+) -> HttpResponse:
+    """Show the task that the person holds, or the page without one, and what was refused."""
+    slot = held_slot(queue=queue, annotator=request.user, now=now)
+    if slot is None:
+        alone = {**shared, **rest(request, queue, now), "not_open": queue.state != Queue.State.OPEN}
+        return answer(request, queue, "_no_task.html", alone, status=status)
+    context = task_context(queue=queue, slot=slot, annotator=request.user, now=now)
+    seen = request.POST.get("guideline", "")
+    context["guideline_swap"] = bool(request.htmx) and seen != str(context["guideline_number"])
+    return answer(request, queue, "_task.html", {**context, **shared}, status=status)
 
 
 def named_skip(request: SignedInRequest) -> uuid.UUID | None:
