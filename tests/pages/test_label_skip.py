@@ -50,11 +50,13 @@ def test_a_skip_needs_one_of_the_reasons(client, queue, reason):
     assert not Skip.objects.exists()
 
 
-def test_skipping_a_lost_comparison_just_goes_on(client, queue):
+def test_skipping_a_lost_task_says_that_it_is_lost_and_takes_no_other(client, queue):
     make_task(queue)
     form = open_task(client, queue)
     let_lease_run_out()
-    assert skip(client, queue, form).status_code == 200
+    answer = skip(client, queue, form)
+    assert answer.status_code == 409
+    assert "That task is no longer yours." in answer.content.decode()
     assert not Skip.objects.exists()
 
 

@@ -23,13 +23,20 @@ SETTING_ROW = re.compile(r"^\| `([A-Z_]+)` \|", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]+)(?:#[^)]*)?\)")
 MAKE_NAMED = re.compile(r"\bmake ([a-z][a-z-]+)\b")
 MAKE_TARGET = re.compile(r"^([a-z][a-z-]*):", re.MULTILINE)
-SITE_PATH = re.compile(r"`(?:(?:GET|POST|PUT|PATCH) )?(/(?:p|q|api|healthz|admin|accounts)\b[^`\s]*)`")
+SITE_PATH = re.compile(r"`(?:(?:GET|POST|PUT|PATCH|DELETE) )?(/(?:p|q|api|healthz|admin|accounts)\b[^`\s]*)`")
 CODE_PATH = re.compile(
     r"`((?:feedback|training|rlhf_site|tests|benchmarks|docs|static)/[\w/.-]*\.(?:py|md|jsonl|css|js))`"
 )
 MANAGE = re.compile(r"manage\.py ([a-z_]+)")
 
-EXAMPLES = {"project": "demo", "kind": "dpo", "uuid": str(uuid.UUID(int=7)), "queue": str(uuid.UUID(int=7))}
+EXAMPLES = {
+    "project": "demo",
+    "kind": "dpo",
+    "uuid": str(uuid.UUID(int=7)),
+    "queue": str(uuid.UUID(int=7)),
+    "username": "somebody",
+    "number": "7",
+}
 
 
 def documents() -> list[object]:
