@@ -7,7 +7,8 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import Avg, Count, Max, Q
+from django.db.models import Avg, Count, Exists, Max, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -15,7 +16,20 @@ from django.views.decorators.http import require_POST, require_safe
 
 from feedback.access import may, names_for, project_or_404
 from feedback.filling import fill_from_responses, fillable_prompts
-from feedback.models import Arm, Assignment, Judgment, Project, Queue, QueuePolicy, Response, Skip, Turn, User
+from feedback.models import (
+    Arm,
+    Assignment,
+    Judgment,
+    Project,
+    Queue,
+    QueuePolicy,
+    Response,
+    Skip,
+    TaskResponse,
+    Turn,
+    User,
+)
+from feedback.models.tasks import AssignmentQuerySet
 from feedback.policies import policies
 from feedback.queue_forms import FillForm, QueueStateForm, RulesForm, rules_in_words
 from feedback.queues import QueueProgress, default_rules, queue_progress, set_queue_state
@@ -31,10 +45,13 @@ UNANSWERED_SHOWN = 3
 @login_required
 def queue_list(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.read_queues")
-    queues = within.queues.select_related("created_by").annotate(
-        slots=Count("assignments"), done=Count("assignments", filter=Q(assignments__state=Assignment.State.DONE))
+    # Counted by subqueries, so that only the queues on this page of the list are.
+    slots = Assignment.objects.filter(queue=OuterRef("pk"))
+    queues = (
+        within.queues.select_related("created_by")
+        .annotate(slots=number_of(slots), done=number_of(slots.done()))
+        .order_by("-id")
     )
-    queues = queues.order_by("-id")
     page_obj = Paginator(queues, PAGE).get_page(request.GET.get("page"))
     naming = Response.objects.naming_itself().in_project(within).filter(naming_settled_at__isnull=True)
     context = {
@@ -56,7 +73,9 @@ def queue_detail(request: SignedInRequest, project: str, queue: str) -> HttpResp
     within, found = queue_or_404(request, project, queue, "feedback.read_queues")
     assert found.policy is not None, "a queue has its rules"
     assert found.schema is not None, "a queue has its label schema"
-    naming = Response.objects.naming_itself().filter(naming_settled_at__isnull=True, tasks__queue=found)
+    # From the few responses that name a model to the queue's many tasks, never the other way round.
+    here = TaskResponse.objects.filter(response=OuterRef("pk"), task__queue=found)
+    naming = Response.objects.naming_itself().filter(Exists(here), naming_settled_at__isnull=True)
     context = {
         **progress_context(request.user, within, found),
         "guideline": found.guideline,
@@ -66,7 +85,7 @@ def queue_detail(request: SignedInRequest, project: str, queue: str) -> HttpResp
         "asks": found.schema.asks,
         "arms": arms_of(found),
         "review_waiting": Skip.objects.up_for_review().filter(task__queue=found).values("task").distinct().count(),
-        "naming_waiting": naming.distinct().count(),
+        "naming_waiting": naming.count(),
         "unanswered": Turn.objects.unanswered().filter(task__queue=found)[:UNANSWERED_SHOWN],
         "named": found.named.count(),
         "nobody_talks": nobody_talks(found.schema.asks),
@@ -128,6 +147,12 @@ def nobody_talks(asks: Schema) -> str:
         if policies().somebody_answers(timezone.now())
         else "Nothing that answers is running at the moment; an operator starts it with manage.py talker."
     )
+
+
+def number_of(slots: AssignmentQuerySet) -> Coalesce:
+    """Count the slots of the outer queue in a subquery."""
+    counted = slots.order_by().values("queue").annotate(number=Count("pk")).values("number")
+    return Coalesce(Subquery(counted), 0)
 
 
 def chosen_rules(policy: QueuePolicy) -> dict[str, str]:
