@@ -17,6 +17,7 @@ from feedback.own_queues import own_queues
 from feedback.own_work import own_progress
 from feedback.qualifying import standing
 from feedback.views.label_page import answer, last_judgment_id, task_context
+from feedback.views.own_tests import answers_of_test
 from feedback.views.requests import SignedInRequest
 
 
@@ -42,6 +43,8 @@ def next_task(
     test = standing(queue=queue, person=request.user) if queue.is_qualification else None
     if test is not None and test.decision is not None:
         over = {**shared, **rest(request, queue, now), "test": test, "opens": opened_by(queue)}
+        if queue.policy and queue.policy.show_gold:
+            over["answers"] = answers_of_test(queue=queue, person=request.user)
         return answer(request, queue, "_test_over.html", over)
     try:
         slot = claim_next(queue=queue, annotator=request.user, now=now)

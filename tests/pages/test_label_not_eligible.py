@@ -110,3 +110,16 @@ def test_a_curators_word_on_a_test_stands_with_its_reason(client, queue, curator
         queue=quiz, person=annotator, passed=True, policy=quiz.policy, decided_by=curator, reason="Twenty years at sea."
     )
     assert "Twenty years at sea." in page_of(client, quiz)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_decided_test_explains_its_answers_where_the_policy_lets_people_see_gold(
+    client, queue, curator, project, annotator, shown
+):
+    quiz = make_queue(project, is_qualification=True, pass_judgments=1, show_gold=shown)
+    make_gold(
+        task=make_task(quiz, slots=0), answer={"preference": 2}, explanation="It names the river.", created_by=curator
+    )
+    answer = submit(client, quiz, open_task(client, quiz))
+    assert ("It names the river." in answer.content.decode()) is shown
+    assert "of 1 judgments were right" in answer.content.decode()
