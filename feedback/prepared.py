@@ -54,7 +54,8 @@ class Statement:
     connection: BaseDatabaseWrapper
     sql: str
     parameters: tuple[Any, ...]
-    rows: Callable[[list[Any]], list[Any]]
+    rows: Callable[[list[Any]], list[Any]] | None = None
+    """What makes models of the rows; None of an update or a deletion, which has none."""
 
     def execute(self, given: Mapping[str, Any]) -> tuple[list[Any], int]:
         """Return the rows and how many there were, or how many an update or a deletion met."""
@@ -63,7 +64,7 @@ class Statement:
         ]
         with cursor_of(self.connection) as cursor:
             cursor.execute(self.sql, bound)
-            return (self.rows(cursor.fetchall()) if cursor.description else []), cursor.rowcount
+            return (self.rows(cursor.fetchall()) if self.rows else []), cursor.rowcount
 
 
 def cursor_of(connection: Any) -> Any:
@@ -187,7 +188,7 @@ class prepared_update(Kept):
         query = rows.query.chain(UpdateQuery)
         query.add_update_values(values)
         sql, parameters = query.get_compiler(connection=connection).as_sql()
-        return Statement(connection, sql, tuple(parameters), list)
+        return Statement(connection, sql, tuple(parameters))
 
 
 class prepared_delete(Kept):
@@ -200,7 +201,7 @@ class prepared_delete(Kept):
     def compile(self, given: Mapping[str, Given], connection: BaseDatabaseWrapper) -> Statement:
         query = self.build(**given).query.chain(DeleteQuery)
         sql, parameters = query.get_compiler(connection=connection).as_sql()
-        return Statement(connection, sql, tuple(parameters), list)
+        return Statement(connection, sql, tuple(parameters))
 
 
 class prepared_insert:
