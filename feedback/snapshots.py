@@ -17,11 +17,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Case, CharField, Exists, OuterRef, Q, Value, When
+from django.db.models import Case, CharField, Exists, OuterRef, Prefetch, Q, Value, When
 from django.utils.text import slugify
 
 from feedback.contract import COMPARED, SPLITS
-from feedback.models import Assignment, Gold, Judgment, Project, Queue, Skip, Snapshot, TaskResponse, User
+from feedback.models import Assignment, Gold, Judgment, Project, Queue, Skip, Snapshot, TaskResponse, Turn, User
 from feedback.models.judgments import JudgmentQuerySet
 from feedback.queues import RULES
 from feedback.refusals import Refusal
@@ -54,6 +54,8 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 2
 READ_SIZE = 2**20
+READ_AT_ONCE = 250
+"""Judgments that are read from the database together."""
 
 LEFT_OUT: Mapping[str, str] = {
     "simulated": "by simulated annotators",
@@ -291,21 +293,20 @@ def said(value: Any) -> Any:
 
 
 def in_order(ids: Sequence[uuid.UUID]) -> Iterator[Judgment]:
-    """Read the judgments with everything that a row needs, in the order of `ids`."""
-    found = (
-        Judgment.objects.select_related(
-            "queue", "annotator", "guideline", "policy__qualification", "schema__queue", "task__prompt"
-        )
-        .prefetch_related(
-            "task__links__response",
-            "task__turns__prompt",
-            "task__turns__first",
-            "task__turns__second",
-            "task__turns__went_on_with",
-        )
-        .in_bulk(ids)
+    """Read the judgments with everything that a row needs, in the order of `ids`, a few at a time.
+
+    Responses are joined, not prefetched by their ids: SQLite refuses a prefetch of a thousand of them, which is a
+    thousand ORs.
+    """
+    judgments = Judgment.objects.select_related("task__prompt").prefetch_related(
+        *("queue", "annotator", "guideline", "policy__qualification", "schema__queue"),  # few, shared by many
+        Prefetch("task__links", TaskResponse.objects.select_related("response")),
+        Prefetch("task__turns", Turn.objects.select_related("prompt", "first", "second", "went_on_with")),
     )
-    return (found[pk] for pk in ids)
+    for start in range(0, len(ids), READ_AT_ONCE):
+        batch = ids[start : start + READ_AT_ONCE]
+        found = judgments.in_bulk(batch)
+        yield from (found[pk] for pk in batch)
 
 
 def verify_snapshot(snapshot: Snapshot) -> None:

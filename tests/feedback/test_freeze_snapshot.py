@@ -7,6 +7,7 @@ import uuid
 import zipfile
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet
 import pytest
@@ -14,7 +15,17 @@ from django.utils import timezone
 
 from feedback.claims import claim_next, skip
 from feedback.judging import revise_judgment
-from feedback.models import Judgment, LabelSchema, Project, Response, Snapshot, User
+from feedback.models import (
+    Assignment,
+    Judgment,
+    LabelSchema,
+    Project,
+    Response,
+    Snapshot,
+    Task,
+    TaskResponse,
+    User,
+)
 from feedback.people import create_simulated_annotator
 from feedback.reviewing import review_judgment
 from feedback.settling import settle_skip
@@ -186,6 +197,37 @@ def test_more_rows_than_one_batch_are_all_there(tmp_path):
     assert write_rows(tmp_path, batches()) == {"sft": {"train": 2_000, "evaluation": 0}}
     ids = pyarrow.parquet.read_table(tmp_path / "data" / "sft" / "train.parquet").column("judgment_id").to_pylist()
     assert ids == [str(number) for number in range(2_000)]
+
+
+def copies_of(judgment: Judgment, count: int) -> None:
+    """Store `count` more judgments like this one, each of a task with responses of its own, in few statements."""
+    task, slot = judgment.task, judgment.assignment
+    tasks = [Task(queue=task.queue, prompt=task.prompt, key=f"copy:{number}") for number in range(count)]
+    Task.objects.bulk_create(tasks)
+    links = [
+        TaskResponse(
+            task=copy, response=Response(prompt=task.prompt, text=f"{place}", origin=f"{copy.key}:{place}"), place=place
+        )
+        for copy in tasks
+        for place in (0, 1)
+    ]
+    Response.objects.bulk_create(link.response for link in links)
+    TaskResponse.objects.bulk_create(links)
+    slots = [copy_of(slot, task=copy, slot=0) for copy in tasks]
+    Assignment.objects.bulk_create(slots)
+    Judgment.objects.bulk_create(
+        copy_of(judgment, task=slot.task, assignment=slot, submission_id=uuid.uuid4()) for slot in slots
+    )
+
+
+def copy_of(row: Any, **changes: Any) -> Any:
+    values = {field.name: getattr(row, field.name) for field in row._meta.concrete_fields if not field.primary_key}
+    return type(row)(**{**values, **changes})
+
+
+def test_a_snapshot_of_more_judgments_than_are_read_at_once_holds_them_all(project, queue, annotator, curator):
+    copies_of(judge(queue, annotator, 2), 1_100)
+    assert len(rows_of(freeze(project, curator), "train")) == 1_101
 
 
 # What is left out ---------------------------------------------------------------------------------------
