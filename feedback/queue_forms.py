@@ -10,6 +10,7 @@ from django import forms
 from django.forms import BoundField
 
 from feedback.forms import offer
+from feedback.gold import KINDS
 from feedback.models import Project, Queue, QueuePolicy, User
 from feedback.queues import GUIDELINE_LENGTH_LIMIT, RANGES, default_rules
 from feedback.steering_forms import annotators_of
@@ -74,7 +75,7 @@ SECTIONS = (
     ),
     Section(
         "unseen",
-        "Mixed in unseen: gold, repeats, random tasks",
+        "What is mixed in unseen",
         "Drawn on the server. Annotators cannot tell these tasks from the others.",
         (
             "gold_percent",
@@ -104,6 +105,20 @@ SECTIONS = (
         ("show_agreement", "show_gold"),
     ),
 )
+
+
+OF_KNOWN_ANSWERS = (
+    "overlap_cap",
+    "gold_percent",
+    "newcomer_gold_percent",
+    "newcomer_judgments",
+    "repeat_percent",
+    "repeat_after_hours",
+    "show_agreement",
+    "show_gold",
+)
+"""Rules that mean nothing where two answers cannot be compared: for demonstrations, corrections and conversations."""
+OF_TESTS = ("is_qualification", "pass_judgments", "pass_percent")
 
 
 class RulesForm(forms.Form):
@@ -178,10 +193,18 @@ class RulesForm(forms.Form):
     show_agreement = yes_or_no("show_agreement", "How far they agree with others on the same tasks")
     show_gold = yes_or_no("show_gold", "How many known answers they met")
 
-    def __init__(self, data: Any = None, *, project: Project, queue: Queue | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, data: Any = None, *, project: Project, kind: str, queue: Queue | None = None, **kwargs: Any
+    ) -> None:
+        """Offer the rules that mean something for a queue of this kind; `queue` is one that is there already."""
         super().__init__(data, **kwargs)
         tests = project.queues.filter(is_qualification=True).order_by("name")
         offer(self, "qualification", tests if queue is None else tests.exclude(pk=queue.pk))
+        without = set() if kind in KINDS else {*OF_KNOWN_ANSWERS, *OF_TESTS}
+        if queue is not None and not queue.is_qualification:
+            without |= {*OF_TESTS}
+        for name in without & set(self.fields):
+            del self.fields[name]
 
     def clean_languages(self) -> list[str]:
         return [code.strip() for code in self.cleaned_data["languages"].split(",") if code.strip()]
@@ -189,7 +212,7 @@ class RulesForm(forms.Form):
     @property
     def rules(self) -> dict[str, Any]:
         """What was chosen, as `feedback.queues` takes it."""
-        return {name: self.cleaned_data[name] for name in default_rules()}
+        return {name: self.cleaned_data[name] for name in default_rules() if name in self.fields}
 
     @property
     def sections(self) -> Iterator[tuple[Section, list[BoundField], bool]]:
@@ -237,9 +260,9 @@ class OpenForm(RulesForm, GuidelineForm):
         label="Named people", max_length=4000, required=False, help_text="Usernames of annotators, separated by commas."
     )
 
-    def __init__(self, data: Any = None, *, project: Project, may_name: bool, **kwargs: Any) -> None:
+    def __init__(self, data: Any = None, *, project: Project, kind: str, may_name: bool, **kwargs: Any) -> None:
         """`may_name` tells whether whoever opens the queue may also name people for it."""
-        super().__init__(data, project=project, **kwargs)
+        super().__init__(data, project=project, kind=kind, **kwargs)
         self.project = project
         if not may_name:
             del self.fields["people"]

@@ -49,7 +49,7 @@ def queue_open(request: SignedInRequest, project: str, queue_kind: str) -> HttpR
     editor = editor_for(request, within, default_schema(kind))
     may_name = may(request.user, "feedback.manage_annotators", within)
     first = {"guideline": FIRST_GUIDELINES[kind]}
-    form = OpenForm(request.POST or None, project=within, may_name=may_name, initial=first)
+    form = OpenForm(request.POST or None, project=within, kind=kind, may_name=may_name, initial=first)
     context = {"project": within, "form": form, "says": KIND_SAYS[kind][0]}
     page = "feedback/queue_open.html"
     if request.method != "POST" or button_pressed(request, editor):
@@ -71,8 +71,9 @@ def queue_open(request: SignedInRequest, project: str, queue_kind: str) -> HttpR
 @transaction.atomic
 def open_as_asked(project: Project, kind: str, form: OpenForm, editor: SchemaEditor, person: User) -> Queue:
     """Open the queue and name its people, both or neither. Raises QueueRefused."""
-    chosen = {name: form.cleaned_data[name] for name in ("name", "guideline", "is_qualification")}
+    asked = form.cleaned_data
+    chosen = {name: asked[name] for name in ("name", "guideline", "is_qualification") if name in asked}
     queue = open_queue(project=project, created_by=person, kind=kind, schema=editor.content, **chosen, **form.rules)
-    for named in form.cleaned_data.get("people", []):
+    for named in asked.get("people", []):
         name_person(queue=queue, person=named, named_by=person)
     return queue

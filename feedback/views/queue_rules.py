@@ -47,7 +47,11 @@ def queue_policy(request: SignedInRequest, project: str, queue: str) -> HttpResp
     current = found.policy
     assert current is not None, "a queue has its policy"
     form = RulesForm(
-        request.POST if request.method == "POST" else None, project=within, queue=found, initial=rules_of(current)
+        request.POST if request.method == "POST" else None,
+        project=within,
+        kind=found.kind,
+        queue=found,
+        initial=rules_of(current),
     )
     context = {"project": within, "queue": found, "current": current, "form": form}
     if request.method != "POST":

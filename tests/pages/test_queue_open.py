@@ -92,6 +92,17 @@ def test_ml_staff_open_queues_without_naming_people(project, ml_staff, annotator
     assert not Queue.objects.get().named.exists()
 
 
+@pytest.mark.parametrize("kind", ["demonstration", "correction", "conversation"])
+def test_where_answers_cannot_be_compared_no_rule_about_that_is_asked(project, client, kind):
+    fields = form_of(client, project, kind)
+    asked = {"gold_percent", "repeat_percent", "overlap_cap", "pass_percent"}
+    assert asked & set(form_of(client, project)) == asked
+    assert asked & set(fields) == set()
+    client.post(address(project, kind), {**fields, "is_qualification": "on", "gold_percent": "50"})
+    queue = Queue.objects.in_force().get()
+    assert (queue.is_qualification, queue.policy.gold_percent) == (False, 0)
+
+
 def test_a_taken_name_is_an_error_on_the_field(project, client):
     make_queue(project, name="Round one")
     answer = open_a_queue(client, project)

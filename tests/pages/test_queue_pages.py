@@ -117,6 +117,18 @@ def test_changed_rules_become_the_next_version(project, client):
     assert (policy.languages, policy.repeat_percent, policy.show_gold) == (["de", "pt-BR"], 7, False)
 
 
+def test_a_pass_rule_is_asked_of_tests_only_and_stays_otherwise(project, client):
+    test = make_queue(project, kind="rating", is_qualification=True, pass_judgments=7)
+    change_rules(client, test, pass_judgments=8)
+    test.refresh_from_db()
+    assert test.policy.pass_judgments == 8
+    queue = make_queue(project, pass_judgments=7)
+    assert "pass_judgments" not in fields_on(client.get(at("queue-policy", queue)), "overlap")
+    change_rules(client, queue, overlap=2, pass_judgments=9)
+    queue.refresh_from_db()
+    assert (queue.policy.overlap, queue.policy.pass_judgments) == (2, 7)
+
+
 def test_rules_out_of_range_are_refused(project, client):
     queue = make_queue(project)
     assert change_rules(client, queue, overlap=99).status_code == 422
