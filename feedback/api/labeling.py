@@ -216,7 +216,7 @@ def slot_with_queue(*, slot: Any) -> QuerySet[Assignment]:
 
 
 def task_of(request: Request, task: UUID) -> Task:
-    found = get_object_or_404(Task.objects.select_related("queue__project"), pk=task)
+    found = get_object_or_404(Task.objects.select_related("queue__project").prefetch_related("links"), pk=task)
     check(request.user, "feedback.label", found.queue.project)
     return found
 

@@ -60,7 +60,7 @@ class Task(models.Model):
         """Return the order in which `person` sees the responses; of a repeat, the other way round than at first."""
         original = self.repeat_of_id or self.pk
         order = draw_order(
-            salt=self.queue.project.salt, task=str(original), annotator=person.pk, responses=len(self.texts)
+            salt=self.queue.project.salt, task=str(original), annotator=person.pk, responses=len(self.links.all())
         )
         return order[::-1] if self.repeat_of_id else order
 
