@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from feedback.answers import KEYS, check_answer
 from feedback.claims import reclaim, skip
 from feedback.models import (
+    AnnotatorProfile,
     Assignment,
     Draft,
+    Expertise,
     Gold,
     Guideline,
     GuidelineReading,
@@ -43,8 +45,10 @@ from tests.factories import (
 )
 
 TABLES: tuple[type[models.Model], ...] = (
+    AnnotatorProfile,
     Assignment,
     Draft,
+    Expertise,
     Gold,
     Guideline,
     GuidelineReading,
@@ -85,7 +89,7 @@ def bounded(examples: int) -> settings:
 
 
 def rows() -> dict[str, list[dict[str, Any]]]:
-    """Return every row of the tables that labeling writes."""
+    """Return every row of the tables that annotators and curators write."""
     return {table.__name__: list(table._default_manager.order_by("pk").values()) for table in TABLES}
 
 

@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 import pytest
 from django.db import transaction
-from django.http import HttpResponse
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from feedback.models import Assignment, Draft
 from feedback.queues import set_queue_state
 from tests.api.people import ApiClient
+from tests.api.sending import Endpoint, check_refusal, send
 from tests.bad_input import (
     ANSWERS,
     BODIES,
@@ -39,16 +39,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(params=KINDS)
 def place(request, db):
     return make_place(request.param, timezone.now())
-
-
-class Endpoint:
-    """One call that changes something, with a body that would do, were it asked by the right person in time."""
-
-    def __init__(self, name: str, method: str, path: str, body: dict[str, Any]) -> None:
-        self.name, self.method, self.path, self.body = name, method, path, body
-
-    def __repr__(self) -> str:
-        return f"{self.name} at {self.path}"
 
 
 def whole(kind: str) -> dict[str, Any]:
@@ -85,24 +75,6 @@ def endpoints(place: Place) -> list[Endpoint]:
         ),
         *(talking if kind in TALKS else []),
     ]
-
-
-def check_refusal(answer: HttpResponse) -> None:
-    """A refusal is a 4xx that names at least one thing that is wrong, in the form that every error of the API has."""
-    assert 400 <= answer.status_code < 500, answer.content
-    said = answer.json()
-    assert said["type"] in ("validation_error", "client_error")
-    assert said["errors"]
-    for error in said["errors"]:
-        assert set(error) == {"code", "detail", "attr"}
-        assert error["code"]
-        assert error["detail"]
-
-
-def send(api: ApiClient, endpoint: Endpoint, body: bytes, content_type: str = "application/json") -> HttpResponse:
-    """Send these very bytes; the test client's own verbs would make them decent."""
-    path = f"/api/v1/{endpoint.path}"
-    return api.client.generic(endpoint.method.upper(), path, body, content_type, headers=api.headers)
 
 
 @bounded(40)
