@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from feedback.models import Assignment, Draft, Judgment, Skip
 from feedback.queues import set_queue_state
+from feedback.schemas import default_schema
 from tests.api.people import ApiClient, error_of, said
 from tests.factories import make_member, make_prompt, make_queue, make_response, make_task
 
@@ -256,3 +257,87 @@ def test_ones_own_judgments_are_listed_and_revised(api, queue):
     assert (page["count"], page["results"]) == (1, [answer.json()])
     again = api.post(f"judgments/{first['id']}/revise/", said(task, answer={"preference": 2}))
     assert (again.status_code, error_of(again)["code"]) == (409, "not_current")
+
+
+@pytest.mark.parametrize("kind", ["comparison", "ranking", "rating", "demonstration", "correction"])
+def test_a_task_of_every_kind_is_claimed_judged_and_read_again(api, project, kind):
+    queue = make_queue(project, kind=kind)
+    make_task(queue)
+    task = claim(api, queue)
+    assert (task["kind"], task["schema"]["question"]) == (kind, default_schema(kind).question)
+    answer = submit(api, task, flags=[{"flag": "unsafe", "kind": "Self-harm"}, "other"])
+    assert answer.status_code == 201, answer.content
+    assert answer.json()["answer"] == said(task)["answer"]
+    assert answer.json()["flags"] == [
+        {"flag": "unsafe", "kind": "Self-harm", "response": None}, {"flag": "other", "kind": "", "response": None},
+    ]  # fmt: skip
+
+
+def test_one_request_submits_and_gives_the_next_task(api, queue):
+    make_task(queue)
+    make_task(queue)
+    task = claim(api, queue)
+    first = submit(api, task, then_claim=True).json()
+    assert first["next"] == claim(api, queue)
+    assert first["next"]["task"] != task["task"]
+    last = submit(api, first["next"], then_claim=True).json()
+    assert (last["next"], last["next_refused"]) == (None, None)
+    assert Judgment.objects.count() == 2
+
+
+def test_what_is_submitted_stands_when_the_queue_gives_no_next_task(api, project):
+    queue = make_queue(project, daily_quota=1)
+    make_task(queue)
+    make_task(queue)
+    answer = submit(api, claim(api, queue), then_claim=True)
+    assert (answer.status_code, answer.json()["next"]) == (201, None)
+    assert answer.json()["next_refused"]["code"] == "daily_quota"
+    assert "come back tomorrow" in answer.json()["next_refused"]["detail"]
+    refused = api.post(f"queues/{queue.pk}/claim/")
+    assert (refused.status_code, error_of(refused)["code"]) == (409, "daily_quota")
+    assert Judgment.objects.count() == 1
+
+
+def test_the_same_id_with_another_content_is_refused_as_differing(api, queue):
+    make_task(queue)
+    task = claim(api, queue)
+    values = said(task)
+    path = f"assignments/{task['assignment']}/submit/"
+    assert api.post(path, values).status_code == 201
+    answer = api.post(path, {**values, "answer": {"preference": -3}})
+    assert (answer.status_code, error_of(answer)["code"]) == (409, "submission_differs")
+    assert Judgment.objects.get().shown_answer.preference == 2
+
+
+def test_a_draft_is_read_from_another_device_after_the_lease_is_gone(api, queue, project):
+    made = make_task(queue)
+    task = claim(api, queue)
+    path = f"tasks/{made.pk}/draft/"
+    assert api.get(path).json() == {"answer": {}, "rationale": "", "flags": [], "active_seconds": 0.0}
+    api.put(path, {"answer": {"preference": 3}, "rationale": "so far", "flags": ["other"]})
+    let_lease_run_out(task)
+    claim(ApiClient(make_member(project)), queue)
+    kept = api.get(path).json()
+    assert (kept["answer"], kept["rationale"], kept["flags"][0]["flag"]) == ({"preference": 3}, "so far", "other")
+
+
+@pytest.mark.parametrize("kind", ["later", "others", "review"])
+def test_a_skip_of_every_kind_is_undone_by_asking_for_the_task(api, queue, kind):
+    made = make_task(queue)
+    task = claim(api, queue)
+    values = {"lease_token": task["lease_token"], "kind": kind, "reason": "break", "active_seconds": 86_400}
+    assert api.post(f"assignments/{task['assignment']}/skip/", values).status_code == 204
+    skipped = Skip.objects.get()
+    assert (skipped.kind, skipped.active_seconds < 60) == (kind, True)
+    back = api.post(f"tasks/{made.pk}/reclaim/")
+    assert (back.status_code, back.json()["task"]) == (200, str(made.pk))
+    assert Skip.objects.get().taken_back_at is not None
+
+
+def test_a_judgment_is_not_revised_once_its_time_is_over(api, project):
+    queue = make_queue(project, revise_hours=0)
+    make_task(queue)
+    task = claim(api, queue)
+    judgment = submit(api, task).json()
+    answer = api.post(f"judgments/{judgment['id']}/revise/", said(task, answer={"preference": 1}))
+    assert (answer.status_code, error_of(answer)["code"]) == (409, "revision_closed")
