@@ -178,6 +178,28 @@ def test_the_clock_stands_still_in_a_pause(opened):
     page.wait_for_function("stopped => bench.now.seconds > stopped", arg=stopped)
 
 
+def test_the_clock_stops_when_the_page_is_hidden_and_after_a_minute_without_a_sign(opened, site):
+    page = opened("comparison")
+    page.clock.install()
+    page.reload()
+    seconds = "bench.now.seconds"
+    page.keyboard.press("3")
+    page.clock.run_for(30_000)
+    working = page.evaluate(seconds)
+    assert 25 <= working <= 32
+    page.evaluate("Object.defineProperty(document, 'visibilityState', { value: 'hidden', configurable: true })")
+    page.clock.run_for(20_000)
+    assert page.evaluate(seconds) <= working + 2
+    page.evaluate("delete document.visibilityState")
+    page.keyboard.press("4")
+    page.clock.run_for(300_000)
+    left_alone = page.evaluate(seconds)
+    assert working + 50 <= left_alone <= working + 63
+    page.keyboard.press("5")
+    page.clock.run_for(10_000)
+    assert page.evaluate(seconds) >= left_alone + 8
+
+
 @pytest.mark.parametrize("name", ["comparison", "edit", "ranking", "rating", "demonstration", "correction"])
 def test_a_phone_shows_everything_without_scrolling_sideways(opened, name):
     page = opened(name, viewport={"width": 375, "height": 812}, has_touch=True)
