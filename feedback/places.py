@@ -24,12 +24,12 @@ from inspect import Parameter, Signature
 from typing import Any, NamedTuple
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Case, Exists, OuterRef, Q, Value, When
 
 from feedback.eligibility import languages_of
 from feedback.models import Assignment, Judgment, Queue, Skip, User
 from feedback.models.tasks import AssignmentQuerySet, SkipQuerySet
-from feedback.prepared import prepared
+from feedback.prepared import prepared, prepared_for_each
 
 LATEST = 12
 """Of so many of a person's latest judgments the furthest is their place: a few urgent tasks do not throw them back."""
@@ -70,10 +70,12 @@ class Place:
 def free_slots(*, queue: uuid.UUID, annotator: int, now: datetime, **lane: str) -> AssignmentQuerySet:
     """Return the slots that nobody holds and that may go to the person, in no order."""
     elsewhere = Assignment.objects.filter(task=OuterRef("task"), annotator=annotator).exclude(pk=OuterRef("pk"))
+    # CASE keeps PostgreSQL from joining all that the person has done to all that is free, before it has statistics.
+    not_theirs = Case(When(Exists(elsewhere), then=Value(False)), default=Value(True))
     slots = (
         Assignment.objects.claimable(now)
         .filter(queue=queue, reserved_for__isnull=True)
-        .filter(~Exists(elsewhere), ~Exists(passed_over(annotator=annotator, now=now)), ~Exists(kept_out()))
+        .filter(not_theirs, ~Exists(passed_over(annotator=annotator, now=now)), ~Exists(kept_out()))
     )
     return slots.filter(language=lane["lane"]) if lane else slots
 
@@ -134,13 +136,16 @@ WHO = ("queue", "annotator", "now")
 
 
 def compiled(make: Callable[..., models.QuerySet[Any, Any]], *names: str) -> prepared[tuple[Any, ...]]:
-    """Return a set of slots as a statement; `names` are the values that it takes."""
+    """Return a set of slots as a statement; `names` are the values that it takes.
+
+    How much of a queue is in a language differs too much for one plan to suit all.
+    """
 
     def build(**given: Any) -> models.QuerySet[Any, Any]:
         return make(**given)
 
     build.__signature__ = Signature([Parameter(name, Parameter.KEYWORD_ONLY) for name in names])  # type: ignore[attr-defined]
-    return prepared(build)
+    return prepared_for_each(build) if "lane" in names else prepared(build)
 
 
 class First:
@@ -164,17 +169,26 @@ class First:
 
 
 class Left:
-    """Count the tasks of a set, up to one more than LEFT_LIMIT."""
+    """Count the tasks of a set, up to one more than LEFT_LIMIT, by reading so many slots as a claim would."""
 
     def __init__(self, make: Callable[..., AssignmentQuerySet], *names: str) -> None:
-        def tasks(**given: Any) -> models.QuerySet[Assignment, Any]:
-            return make(**given).order_by().values_list("task").distinct()[: LEFT_LIMIT + 1]
-
-        self.of_all = compiled(tasks, *WHO, *names)
-        self.of_lane = compiled(tasks, *WHO, *names, "lane")
+        self.make = make
+        self.names = names
+        self.kept: dict[tuple[int, bool], prepared[tuple[Any, ...]]] = {}
 
     def count(self, reader: Reader, lane: str | None, **where: float) -> int:
-        return len((self.of_all if lane is None else self.of_lane).all(**reader.who(lane), **where))
+        most = reader.most_slots()
+        if (most, lane is None) not in self.kept:
+            self.kept[most, lane is None] = self.slots(most, () if lane is None else ("lane",))
+        rows = self.kept[most, lane is None].all(**reader.who(lane), **where)
+        return len(set(rows))
+
+    def slots(self, most: int, lane: tuple[str, ...]) -> prepared[tuple[Any, ...]]:
+        def tasks(**given: Any) -> models.QuerySet[Assignment, Any]:
+            # DISTINCT would make PostgreSQL sort the queue.
+            return self.make(**given).values_list("task")[: most * (LEFT_LIMIT + 1)]
+
+        return compiled(tasks, *WHO, *self.names, *lane)
 
 
 PLACES = compiled(latest_places, *WHO)
@@ -198,6 +212,12 @@ class Reader:
     def who(self, lane: str | None) -> dict[str, Any]:
         who = {"queue": self.queue.pk, "annotator": self.annotator.pk, "now": self.now}
         return who if lane is None else {**who, "lane": lane}
+
+    def most_slots(self) -> int:
+        """Return how many slots a task has at most, by the policy of now."""
+        policy = self.queue.policy
+        assert policy is not None, "an open queue has its policy"
+        return max(policy.overlap, policy.evaluation_overlap or 1, policy.overlap_cap or 1)
 
     def lanes(self) -> Sequence[str | None]:
         """Return the languages whose order is read, "" for tasks without one; [None] for the order of all."""

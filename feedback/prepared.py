@@ -56,13 +56,15 @@ class Statement:
     parameters: tuple[Any, ...]
     rows: Callable[[list[Any]], list[Any]] | None = None
     """What makes models of the rows; None of an update or a deletion, which has none."""
+    keeps_plan: bool = True
+    """Whether PostgreSQL may keep its plan, too."""
 
     def execute(self, given: Mapping[str, Any]) -> tuple[list[Any], int]:
         """Return the rows and how many there were, or how many an update or a deletion met."""
         bound = [
             bind(given[each.name], self.connection) if isinstance(each, Given) else each for each in self.parameters
         ]
-        with cursor_of(self.connection) as cursor:
+        with cursor_of(self.connection) if self.keeps_plan else self.connection.cursor() as cursor:
             cursor.execute(self.sql, bound)
             return (self.rows(cursor.fetchall()) if self.rows else []), cursor.rowcount
 
@@ -117,6 +119,8 @@ class Kept:
 class prepared(Kept, Generic[Row]):
     """Decorates a function that returns a QuerySet of models or of `values_list` rows."""
 
+    keeps_plan = True
+
     def __init__(self, build: Callable[..., QuerySet[Any, Row]]) -> None:
         super().__init__(build)
 
@@ -142,7 +146,13 @@ class prepared(Kept, Generic[Row]):
         def rows(fetched: list[Any]) -> list[Any]:
             return [make(row) for row in (compiler.apply_converters(fetched, converters) if converters else fetched)]
 
-        return Statement(connection, sql, tuple(parameters), rows)
+        return Statement(connection, sql, tuple(parameters), rows, self.keeps_plan)
+
+
+class prepared_for_each(prepared[Row]):
+    """As `prepared`, where one plan does not suit all values: PostgreSQL plans it for the values of each call."""
+
+    keeps_plan = False
 
 
 def maker_of_models(compiler: Any, connection: BaseDatabaseWrapper) -> Callable[[Any], Any]:
