@@ -29,6 +29,9 @@ settings.DATA_DIR = DATA_DIR
 (DATA_DIR / "static").mkdir()
 settings.STATIC_ROOT = DATA_DIR / "static"
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+if "sqlite" in settings.DATABASES["default"]["ENGINE"]:
+    # pytest-django finds a name for each of several processes, but knows only Django's own engine.
+    settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = ":memory:"
 settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 
 NO_SKIP = os.environ.get("CONCORD_NO_SKIP") == "1"
