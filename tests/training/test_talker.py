@@ -170,7 +170,8 @@ def test_a_queue_without_a_checkpoint_and_one_whose_checkpoint_is_gone_say_so(pr
 
 @pytest.mark.django_db
 def test_a_checkpoint_whose_files_are_gone_says_so_at_once(project, annotator):
-    say_it(hold(make_talk_queue(project), annotator))
+    gone = make_base_checkpoint(project, path="models/gone")  # other tests put files at the usual path
+    say_it(hold(make_talk_queue(project, policies=[str(gone.pk)]), annotator))
     turn = talk_once()
     assert (turn.state, turn.failures) == (Turn.State.FAILED, 1)
     assert "is gone" in turn.error
