@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection, models, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from feedback.arms import CHANCE, arm_shares, draw_arm, gold_slot, repeat_slot
 from feedback.eligibility import NotEligible, check_eligible
@@ -242,7 +242,8 @@ def bring_back(*, task: Task, annotator: User, now: datetime) -> None:
     """Open what only this person's own skip has closed, while no curator has settled it."""
     closed = task.assignments.filter(state=Assignment.State.WITHDRAWN)
     if Skip.objects.standing().filter(task=task, annotator=annotator, settled_at__isnull=True).exists():
-        closed.filter(reserved_for=annotator).update(state=Assignment.State.OPEN, opened_at=now)
+        made_for_them = Q(slot__isnull=True) | Q(task__gold__isnull=False)
+        closed.filter(made_for_them, reserved_for=annotator).update(state=Assignment.State.OPEN, opened_at=now)
     if set(Skip.objects.up_for_review().filter(task=task).values_list("annotator", flat=True)) == {annotator.pk}:
         open_again(task_id=task.pk, now=now)
 
@@ -306,7 +307,7 @@ def skip(
         raise lease_lost(assignment_id=assignment_id, annotator=annotator, now=now)
     if kind == Skip.Kind.REVIEW:
         Assignment.objects.filter(task=slot.task_id, state=Assignment.State.OPEN).update(
-            state=Assignment.State.WITHDRAWN, reserved_for=None
+            state=Assignment.State.WITHDRAWN
         )
     return Skip.objects.create(
         task_id=slot.task_id,

@@ -272,7 +272,7 @@ def queue_progress(queue: Queue, now: datetime) -> QueueProgress:
         withdrawn=Count("pk", filter=Q(state=Assignment.State.WITHDRAWN)),
     )
     return QueueProgress(
-        tasks=queue.tasks.count(),
+        tasks=queue.tasks.filter(repeat_of__isnull=True).count(),
         open=counts["slots"] - counts["done"] - counts["leased"] - counts["withdrawn"],
         skipped=Skip.objects.filter(task__queue=queue).count(),
         **counts,

@@ -145,7 +145,9 @@ class QueuePolicy(AppendOnlyModel):
         null=True, blank=True, help_text="Judgments of a task on the evaluation split; empty = as the others."
     )
     overlap_cap = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="While judgments disagree, ask one more person, up to so many; empty = never."
+        null=True,
+        blank=True,
+        help_text="While not more than half of the judgments agree, ask one more person, up to so many; empty = never.",
     )
     # For how long, and how much of it, a person has
     lease_minutes = models.PositiveIntegerField(default=30)
@@ -156,7 +158,9 @@ class QueuePolicy(AppendOnlyModel):
     )
     # What is mixed in unseen
     gold_percent = models.PositiveSmallIntegerField(default=0)
-    newcomer_gold_percent = models.PositiveSmallIntegerField(default=0)
+    newcomer_gold_percent = models.PositiveSmallIntegerField(
+        default=0, help_text="For newcomers, where it is more than `gold_percent`."
+    )
     newcomer_judgments = models.PositiveIntegerField(
         default=20, help_text="So many judgments in the queue make a person an old hand."
     )

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from feedback.appointing import give_task
 from feedback.claims import SlotGone, claim_next, reclaim, skip
 from feedback.models import Assignment, Skip
 from feedback.settling import AlreadySettled, SettlementRefused, settle_skip
@@ -59,6 +60,15 @@ def test_a_returned_task_goes_to_others_than_who_took_it_out(slot, project, cura
     assert states(slot.task) == ["open"] * 3
     assert claim_next(queue=slot.queue, annotator=slot.annotator, now=NOW) is None
     assert claim_next(queue=slot.queue, annotator=make_member(project), now=NOW).task == slot.task
+
+
+def test_a_slot_that_a_curator_gave_to_somebody_is_theirs_again_after_the_return(slot, project, curator):
+    other = make_member(project)
+    given = give_task(task=slot.task, person=other, given_by=curator)
+    taken_out = take_out(slot)
+    assert claim_next(queue=slot.queue, annotator=other, now=NOW) is None
+    settle_skip(skip=taken_out, settlement="return", settled_by=curator, now=NOW)
+    assert claim_next(queue=slot.queue, annotator=other, now=NOW).pk == given.pk
 
 
 def test_a_discarded_task_stays_out_for_good(slot, project, curator):
