@@ -35,7 +35,7 @@ def give_task(*, task: Task, person: User, given_by: User) -> Assignment:
 
     They get it before anything else, and nobody else gets it. Raises AppointmentRefused.
     """
-    Task.objects.select_for_update(no_key=True).get(pk=task.pk)
+    is_out = Task.objects.select_for_update(no_key=True).get(pk=task.pk).withdrawn_at is not None
     queue = task.queue
     check_annotator(queue=queue, person=person)
     if queue.state == Queue.State.CLOSED:
@@ -52,6 +52,8 @@ def give_task(*, task: Task, person: User, given_by: User) -> Assignment:
         raise AppointmentRefused("person", f"{person.username} has passed over this task; give it to somebody else")
     if Skip.objects.keeping_out().filter(task=task).exists():
         raise AppointmentRefused("task", "this task is out for review, or was left out for good")
+    if is_out:
+        raise AppointmentRefused("task", "this task was taken out; return it first")
     free = slots.filter(state=Assignment.State.OPEN, reserved_for__isnull=True, slot__isnull=False)
     for slot in free.order_by("-slot"):
         if free.filter(pk=slot.pk).update(reserved_for=person):

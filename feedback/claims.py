@@ -324,12 +324,16 @@ def after_skip(*, slot: Assignment, kind: str, now: datetime) -> dict[str, Any]:
     """Return what an update sets on a slot that its holder passes over.
 
     One that was made for the person goes to nobody else. One that a curator gave them goes to everybody, unless they
-    only put it off. Nothing of a task that is out for review is opened.
+    only put it off. Nothing of a task that is out for review, or that a curator took out, is opened.
     """
     if slot.slot is None or Gold.objects.filter(task=slot.task_id).exists():
         state = Assignment.State.OPEN if kind == Skip.Kind.LATER else Assignment.State.WITHDRAWN
         return {**FREED_FOR_ONE, "state": state, "opened_at": now, "reserved_for_id": slot.annotator_id}
-    out = kind == Skip.Kind.REVIEW or Skip.objects.keeping_out().filter(task=slot.task_id).exists()
+    out = (
+        kind == Skip.Kind.REVIEW
+        or Task.objects.filter(pk=slot.task_id, withdrawn_at__isnull=False).exists()
+        or Skip.objects.keeping_out().filter(task=slot.task_id).exists()
+    )
     return {
         **FREED,
         "state": Assignment.State.WITHDRAWN if out else Assignment.State.OPEN,

@@ -77,7 +77,9 @@ def gold_left(*, queue: Queue, annotator: User) -> QuerySet[Gold]:
     made = Assignment.objects.filter(task=task, reserved_for=annotator)
     passed = Skip.objects.standing().filter(task=task, annotator=annotator)
     out = Skip.objects.keeping_out().filter(task=task)
-    return Gold.objects.filter(~Exists(had), ~Exists(made), ~Exists(passed), ~Exists(out), queue=queue).order_by("pk")
+    return Gold.objects.filter(
+        ~Exists(had), ~Exists(made), ~Exists(passed), ~Exists(out), queue=queue, task__withdrawn_at__isnull=True
+    ).order_by("pk")
 
 
 # What is right: pure functions

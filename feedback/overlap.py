@@ -33,7 +33,8 @@ def ask_one_more(*, task: Task, queue: Queue, schema: Schema) -> Assignment | No
     cap = queue.policy.overlap_cap if queue.policy else None
     if cap is None or queue.kind not in DISAGREE or task.repeat_of_id is not None:
         return None
-    Task.objects.select_for_update(no_key=True).get(pk=task.pk)
+    if Task.objects.select_for_update(no_key=True).get(pk=task.pk).withdrawn_at is not None:
+        return None
     states = list(Assignment.objects.filter(task=task, slot__isnull=False).values_list("state", flat=True))
     if len(states) >= cap or any(state != Assignment.State.DONE for state in states):
         return None  # a slot that was taken out counts too: a curator wants no more of this task

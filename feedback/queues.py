@@ -136,7 +136,8 @@ def open_queue(
 
 
 def default_rules() -> dict[str, Any]:
-    return {name: QueuePolicy._meta.get_field(name).get_default() for name in RULES}
+    nothing_set = QueuePolicy()
+    return {name: getattr(nothing_set, name) for name in RULES}
 
 
 def checked_guideline(text: str) -> str:

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from feedback.claims import FREED
 from feedback.finding import with_tag
-from feedback.models import Assignment, Queue, Response, Skip, Task, User
+from feedback.models import Arm, Assignment, Gold, Queue, Response, Skip, Task, User
 from feedback.refusals import Refusal
 from feedback.settling import AlreadySettled, open_again
 
@@ -76,21 +77,28 @@ def prioritize(queue: Queue, ids: Sequence[uuid.UUID], priority: float) -> int:
 
 @transaction.atomic
 def withdraw_task(*, task: Task, withdrawn_by: User, now: datetime) -> int:
-    """Take out the slots of the task that nobody holds; returns how many. What was judged stays.
+    """Take out the task, with its slots that nobody holds; returns how many slots. What was judged stays.
 
-    Skips of it that are up for review are settled as left out, so that no annotator brings it back.
+    Who holds a slot may finish it, and nobody else gets it. Gold is not drawn any more. Skips of it that are up for
+    review are settled as left out, so that no annotator brings it back.
     """
     lock(task)
+    Task.objects.filter(pk=task.pk).update(withdrawn_at=now, withdrawn_by=withdrawn_by)
     withdrawn = task.assignments.claimable(now).update(**{**FREED, "state": Assignment.State.WITHDRAWN})
+    task.assignments.filter(state=Assignment.State.LEASED).update(reserved_for=F("annotator"))
     settle(task, "discard", withdrawn_by, now)
     return withdrawn
 
 
 @transaction.atomic
 def return_task(*, task: Task, returned_by: User, now: datetime) -> int:
-    """Open the slots of the task that were taken out; returns how many. Gold stays out: it is handed out unseen."""
+    """Open the slots of the task that were taken out; returns how many. Gold is handed out by the draw again."""
     lock(task)
+    Task.objects.filter(pk=task.pk).update(withdrawn_at=None, withdrawn_by=None)
     returned = open_again(task_id=task.pk, now=now)
+    if not Gold.objects.filter(task=task).exists():
+        held = task.assignments.filter(state=Assignment.State.LEASED).exclude(arm=Arm.NAMED)
+        held.update(reserved_for=None)  # as before: when the lease runs out, others may have it
     settle(task, "return", returned_by, now)
     return returned
 

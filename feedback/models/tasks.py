@@ -42,6 +42,12 @@ class Task(models.Model):
         related_name="repeats",
         help_text="The task that one person is shown once more, with the sides swapped.",
     )
+    withdrawn_at = models.DateTimeField(
+        null=True, blank=True, help_text="A curator has taken it out since then: nobody gets it anew."
+    )
+    withdrawn_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

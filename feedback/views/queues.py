@@ -39,6 +39,8 @@ from feedback.views.words import count
 
 PAGE = 50
 UNANSWERED_SHOWN = 3
+MANY_SLOTS = 50_000
+"""From so many on, counting them takes a good part of a second, so the page asks less often."""
 
 
 @require_safe
@@ -207,4 +209,5 @@ def progress_context(reader: User, project: Project, queue: Queue) -> dict:
         "segments": segments(progress),
         "people": [(person, name_of(person)) for person in people[:PAGE]],
         "live": waiting,
+        "poll_seconds": 4 if progress.slots < MANY_SLOTS else 60,
     }

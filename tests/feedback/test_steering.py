@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
+from feedback.answers import Answer, to_shown
+from feedback.appointing import AppointmentRefused, give_task
 from feedback.claims import SlotGone, claim_next, reclaim, skip
+from feedback.gold import make_gold
+from feedback.judging import revise_judgment
 from feedback.models import Assignment, Response, Skip
 from feedback.settling import AlreadySettled
 from feedback.steering import (
@@ -78,6 +83,65 @@ def test_withdrawing_takes_out_what_nobody_holds(project, curator):
     assert states(task) == ["done", "leased", "withdrawn", "withdrawn"]
     assert task.assignments.get(state="leased") == live
     assert claim(task.queue, make_member(project)) is None
+
+
+def test_what_was_in_hand_goes_to_nobody_else_when_its_lease_runs_out(project, curator, annotator):
+    task = make_task(make_queue(project))
+    held = make_assignment(task, annotator)
+    now = timezone.now()
+    withdraw_task(task=task, withdrawn_by=curator, now=now)
+    later = now + timedelta(hours=2)
+    assert claim_next(queue=task.queue, annotator=make_member(project), now=later) is None
+    assert claim_next(queue=task.queue, annotator=annotator, now=later).pk == held.pk
+    again = Assignment.objects.get(pk=held.pk)
+    token = again.lease_token
+    skip(assignment_id=held.pk, annotator=annotator, lease_token=token, reason="other", now=later)
+    assert states(task) == ["withdrawn"]
+
+
+def test_a_returned_task_that_is_in_hand_goes_to_others_when_its_lease_runs_out(project, curator, annotator):
+    task = make_task(make_queue(project))
+    held = make_assignment(task, annotator)
+    now = timezone.now()
+    withdraw_task(task=task, withdrawn_by=curator, now=now)
+    return_task(task=task, returned_by=curator, now=now)
+    other = claim_next(queue=task.queue, annotator=make_member(project), now=now + timedelta(hours=2))
+    assert other.pk == held.pk
+
+
+def test_gold_that_was_taken_out_is_drawn_no_more_until_it_is_returned(project, curator, annotator):
+    queue = make_queue(project, is_qualification=True)
+    task = make_task(queue)
+    make_gold(task=task, answer={"preference": 2}, created_by=curator)
+    withdraw_task(task=task, withdrawn_by=curator, now=timezone.now())
+    assert claim(queue, annotator) is None
+    return_task(task=task, returned_by=curator, now=timezone.now())
+    assert claim(queue, annotator).task == task
+
+
+def test_a_judged_task_that_was_taken_out_asks_nobody_more_when_a_judgment_is_revised(project, curator):
+    task = make_task(make_queue(project, overlap=2, overlap_cap=3))
+    first = make_judgment(task=task, preference=2)
+    make_judgment(task=task, preference=2)
+    withdraw_task(task=task, withdrawn_by=curator, now=timezone.now())
+    shown = to_shown(Answer(-2), first.display_order)
+    revise_judgment(
+        judgment=first,
+        annotator=first.annotator,
+        submission_id=uuid.uuid4(),
+        answer={"preference": shown.preference},
+        active_seconds=1.0,
+        interface="page",
+        now=timezone.now(),
+    )
+    assert states(task) == ["done", "done"]
+
+
+def test_a_task_that_was_taken_out_is_given_to_nobody(project, curator, annotator):
+    task = make_task(make_queue(project))
+    withdraw_task(task=task, withdrawn_by=curator, now=timezone.now())
+    with pytest.raises(AppointmentRefused, match="return it first"):
+        give_task(task=task, person=annotator, given_by=curator)
 
 
 def test_nobody_more_is_asked_about_a_task_that_was_taken_out(project, curator):
