@@ -58,7 +58,7 @@ def fill(
     """
     from django.db import connection, transaction
 
-    from feedback.models import Assignment, Role, Task, TaskResponse, User
+    from feedback.models import Assignment, Prompt, Response, Role, Task, TaskResponse, User
     from feedback.people import create_project
     from feedback.queues import open_queue
 
@@ -91,7 +91,9 @@ def fill(
                 )
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("VACUUM ANALYZE")  # as autovacuum would soon
+            for model in (Prompt, Response, Task, TaskResponse, Assignment):
+                # As autovacuum would soon; it leaves alone what is empty.
+                cursor.execute(f'VACUUM ANALYZE "{model._meta.db_table}"')
     annotators = [make_person(f"annotator-{project.pk}-{number}", project, Role.ANNOTATOR) for number in range(people)]
     tokens = [token_of(person) for person in annotators]
     assert User.objects.count() >= people

@@ -65,8 +65,12 @@ class Task(models.Model):
     def order_for(self, person: User) -> list[int]:
         """Return the order in which `person` sees the responses; of a repeat, the other way round than at first."""
         original = self.repeat_of_id or self.pk
+        shown = self.__dict__.get("texts")  # when they are at hand; else their links are enough
         order = draw_order(
-            salt=self.queue.project.salt, task=str(original), annotator=person.pk, responses=len(self.links.all())
+            salt=self.queue.project.salt,
+            task=str(original),
+            annotator=person.pk,
+            responses=len(self.links.all() if shown is None else shown),
         )
         return order[::-1] if self.repeat_of_id else order
 
