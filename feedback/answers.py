@@ -26,6 +26,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from feedback.refusals import Refusal
 from feedback.schemas import TEXT_LIMIT, TURN_LIMIT, Schema, TaskKind
 
@@ -93,9 +95,11 @@ def check_answer(
         preference = checked_preference(schema, answer.get("preference"), whole=whole)
         if edited := checked_text(given(answer, "edited", ""), "edited", schema.max_characters):
             if not schema.edit_winner:
-                raise BadJudgment("edited", "this queue does not ask for an edit of the better response")
+                raise BadJudgment("edited", gettext_noop("this queue does not ask for an edit of the better response"))
             if whole and not preference:
-                raise BadJudgment("edited", "only the better response of the two can be edited; this is a tie")
+                raise BadJudgment(
+                    "edited", gettext_noop("only the better response of the two can be edited; this is a tie")
+                )
             content["edited"] = edited
     elif schema.kind == TaskKind.RANKING:
         content = checked_ranks(schema, responses, answer, whole=whole)
@@ -110,28 +114,30 @@ def check_answer(
         preference = checked_preference(schema, answer.get("preference"), whole=False)
         content = checked_unsent(schema, answer)
         if whole and preference is not None:
-            raise BadJudgment("preference", "send your choice between the two answers first, then submit")
+            raise BadJudgment("preference", gettext_noop("send your choice between the two answers first, then submit"))
         if whole and content.get("message"):
-            raise BadJudgment("message", "you have written something that is not sent; send it or empty the box first")
+            raise BadJudgment(
+                "message", gettext_noop("you have written something that is not sent; send it or empty the box first")
+            )
         content = {} if whole else content
     reason = checked_text(rationale, "rationale", RATIONALE_LENGTH_LIMIT).strip()
     if reason and schema.rationale == "off":
-        raise BadJudgment("rationale", "this queue does not ask for a reason")
+        raise BadJudgment("rationale", gettext_noop("this queue does not ask for a reason"))
     if whole and not reason and schema.rationale == "required":
-        raise BadJudgment("rationale", "this queue asks for a reason with every judgment")
+        raise BadJudgment("rationale", gettext_noop("this queue asks for a reason with every judgment"))
     return Answer(preference, content, reason, checked_flags(schema, responses, flags))
 
 
 def checked_preference(schema: Schema, preference: object, *, whole: bool) -> int | None:
     if preference is None:
         if whole:
-            raise BadJudgment("preference", "choose a step of the scale first")
+            raise BadJudgment("preference", gettext_noop("choose a step of the scale first"))
         return None
     limit = schema.strongest
     if not isinstance(preference, int) or isinstance(preference, bool) or abs(preference) > limit:
         raise BadJudgment("preference", f"{preference!r} is not a whole number from -{limit} to {limit}")
     if preference == 0 and not schema.allow_tie:
-        raise BadJudgment("preference", "this queue allows no tie; prefer one response, if only slightly")
+        raise BadJudgment("preference", gettext_noop("this queue allows no tie; prefer one response, if only slightly"))
     return preference
 
 
@@ -143,7 +149,7 @@ def checked_ranks(schema: Schema, responses: int, answer: Mapping[str, Any], *, 
         if not isinstance(out, bool):
             raise BadJudgment("not_rankable", f"response {position}: {out!r} is neither true nor false")
         if out and not schema.allow_not_rankable:
-            raise BadJudgment("not_rankable", "every response has a rank in this queue")
+            raise BadJudgment("not_rankable", gettext_noop("every response has a rank in this queue"))
         if rank is not None and (not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= responses):
             raise BadJudgment("ranks", f"response {position}: {rank!r} is not a rank from 1 to {responses}")
         if out and rank is not None:
@@ -152,9 +158,9 @@ def checked_ranks(schema: Schema, responses: int, answer: Mapping[str, Any], *, 
             raise BadJudgment("ranks", f"response {position} has no rank yet")
     used = sorted({rank for rank in ranks if rank is not None})
     if len(used) < sum(rank is not None for rank in ranks) and not schema.allow_tie:
-        raise BadJudgment("ranks", "two responses share a rank; this queue allows no tie")
+        raise BadJudgment("ranks", gettext_noop("two responses share a rank; this queue allows no tie"))
     if whole and sum(rank is not None for rank in ranks) < 2:
-        raise BadJudgment("ranks", "rank at least two responses, or skip the task")
+        raise BadJudgment("ranks", gettext_noop("rank at least two responses, or skip the task"))
     dense = {rank: place for place, rank in enumerate(used, start=1)} if whole else {rank: rank for rank in used}
     return {"ranks": [None if rank is None else dense[rank] for rank in ranks], "not_rankable": aside}
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection, models, transaction
 from django.db.models import Exists, OuterRef, Q
+from django.utils.translation import gettext_noop
 
 from feedback.arms import CHANCE, arm_shares, draw_arm, gold_slot, repeat_slot
 from feedback.eligibility import NotEligible, check_eligible
@@ -223,7 +224,7 @@ def reclaim(*, task: Task, annotator: User, now: datetime) -> Assignment:
     if queue.state != Queue.State.OPEN:
         raise SlotGone(f"the queue is {queue.get_state_display().lower()}; your text is kept")
     if task.assignments.done().filter(annotator=annotator).exists():
-        raise SlotGone("you have already judged this task")
+        raise SlotGone(gettext_noop("you have already judged this task"))
     try:
         check_eligible(queue=queue, annotator=annotator, now=now)
     except NotEligible as refusal:
@@ -235,7 +236,7 @@ def reclaim(*, task: Task, annotator: User, now: datetime) -> Assignment:
         if lease.take_own(slot.pk) if is_mine else lease.take(slot.pk, arm=Arm.ASKED, propensity=1.0):
             Skip.objects.standing().filter(task=task, annotator=annotator).update(taken_back_at=now)
             return Assignment.objects.get(pk=slot.pk)
-    raise SlotGone("other people have taken every slot of this task")
+    raise SlotGone(gettext_noop("other people have taken every slot of this task"))
 
 
 def bring_back(*, task: Task, annotator: User, now: datetime) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, models, transaction
+from django.utils.translation import gettext_noop
 
 from feedback.answers import Answer, BadJudgment, check_answer, to_stored
 from feedback.claims import LeaseLost, lease_lost, lock_person
@@ -236,7 +237,7 @@ def revise_judgment(
     stored revision. Raises NotCurrent, RevisionClosed, BadJudgment, SubmissionIdTaken, SubmissionDiffers.
     """
     if judgment.annotator_id != annotator.pk:
-        raise NotCurrent("only its own annotator revises a judgment")
+        raise NotCurrent(gettext_noop("only its own annotator revises a judgment"))
     said = stored_answer(judgment.schema, judgment.display_order, answer, rationale=rationale, flags=flags)
     if stored := submitted_before(submission_id, annotator, said, supersedes_id=judgment.pk):
         return stored
@@ -246,7 +247,7 @@ def revise_judgment(
     if stored := submitted_before(submission_id, annotator, said, supersedes_id=judgment.pk):
         return stored
     if Judgment.objects.filter(supersedes=judgment).exists():
-        raise NotCurrent("this judgment has been revised since")
+        raise NotCurrent(gettext_noop("this judgment has been revised since"))
     queue = Queue.objects.in_force().get(pk=judgment.queue_id)
     check_may_revise(judgment=judgment, queue=queue, now=now)
     revision = write(
@@ -282,7 +283,7 @@ def revise_judgment(
 def check_may_revise(*, judgment: Judgment, queue: Queue, now: datetime) -> None:
     """Raise RevisionClosed when the queue is closed, or its policy's time to revise is over."""
     if queue.state == Queue.State.CLOSED:
-        raise RevisionClosed("the queue is closed, so its judgments stand as they are")
+        raise RevisionClosed(gettext_noop("the queue is closed, so its judgments stand as they are"))
     hours = queue.policy.revise_hours if queue.policy else None
     if hours is not None:
         first = Judgment.objects.filter(assignment_id=judgment.assignment_id, revision=1).get()
@@ -342,7 +343,9 @@ def submitted_before(submission_id: uuid.UUID, annotator: User, said: Answer, **
         raise SubmissionIdTaken(f"submission id {submission_id} was used for another judgment; make a new one")
     turns = turns_in(stored.content)
     if stored.answer != replace(said, content={**said.content, **turns}):
-        raise SubmissionDiffers("an earlier submission of this judgment arrived and said something else; revise it")
+        raise SubmissionDiffers(
+            gettext_noop("an earlier submission of this judgment arrived and said something else; revise it")
+        )
     return stored
 
 

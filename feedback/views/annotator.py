@@ -38,6 +38,7 @@ from feedback.views.label_page import (
     task_context,
     wants_json,
 )
+from feedback.views.label_parts import in_language
 from feedback.views.losing import first_problem, lost
 from feedback.views.next_task import next_task
 from feedback.views.requests import SignedInRequest
@@ -101,10 +102,10 @@ def label_submit(request: SignedInRequest, queue: Queue) -> HttpResponse:
             now=now,
         )
     except BadJudgment as error:
-        form.add_error(None, error.message)
+        form.add_error(None, in_language(error.message))
         return refused(request, queue, form, now)
     except SubmissionDiffers as error:
-        return refusal("differs", str(error)) if wants_json(request) else lost(request, queue, task, now)
+        return refusal("differs", in_language(str(error))) if wants_json(request) else lost(request, queue, task, now)
     except SubmissionIdTaken as error:
         form.add_error(None, _("%(what)s. Submit again.") % {"what": error})
         return refused(request, queue, form, now, status=409, forget_submission=True)
@@ -140,7 +141,7 @@ def label_retake(request: SignedInRequest, queue: Queue) -> HttpResponse:
             now=now,
         )
     except (BadJudgment, SubmissionIdTaken) as error:
-        return lost(request, queue, task, now, problem=getattr(error, "message", str(error)))
+        return lost(request, queue, task, now, problem=in_language(getattr(error, "message", str(error))))
     except (SlotGone, LeaseLost):
         return lost(request, queue, task, now)
     return next_task(request, queue, announce=_("Saved. Next task."))
@@ -190,7 +191,7 @@ def label_unskip(request: SignedInRequest, queue: Queue) -> HttpResponse:
     try:
         slot = reclaim(task=passed.task, annotator=request.user, now=now)
     except SlotGone as error:
-        problem = _("It cannot be taken back: %(why)s.") % {"why": error}
+        problem = _("It cannot be taken back: %(why)s.") % {"why": in_language(str(error))}
         return next_task(request, queue, problem=problem, status=409)
     slot = Assignment.objects.with_task().get(pk=slot.pk)
     context = task_context(queue=queue, slot=slot, annotator=request.user, now=now)

@@ -96,7 +96,7 @@ class AskedFlag:
 
 
 def in_language(words: str) -> str:
-    """Return a schema's words in the reader's language, if they are ones that the software itself suggests."""
+    """Return the software's own words, such as a default question or a refusal, in the reader's language."""
     return _(words) if words else ""
 
 

@@ -21,7 +21,7 @@ from feedback.models.judgments import SEARCH_LIMIT, JudgmentQuerySet
 from feedback.own_work import credible_revision_seconds, revisable
 from feedback.schemas import TaskKind
 from feedback.views.label_page import guideline_context, in_queue
-from feedback.views.label_parts import flags_in_words, in_words, parts
+from feedback.views.label_parts import flags_in_words, in_language, in_words, parts
 from feedback.views.losing import first_problem
 from feedback.views.next_task import next_task
 from feedback.views.requests import SignedInRequest
@@ -86,10 +86,10 @@ def revise(request: SignedInRequest, queue: Queue, judgment: uuid.UUID) -> HttpR
             now=now,
         )
     except BadJudgment as error:
-        form.add_error(None, error.message)
+        form.add_error(None, in_language(error.message))
         return revision_page(request, queue, found, form=form, status=422)
     except (NotCurrent, RevisionClosed, SubmissionIdTaken) as error:
-        form.add_error(None, f"{error}.")
+        form.add_error(None, f"{in_language(str(error))}.")
         return revision_page(request, queue, found, form=form, status=409)
     saved = _("Your revision is saved; it is the one that counts.")
     if request.htmx:

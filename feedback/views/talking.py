@@ -23,6 +23,7 @@ from feedback.models import Assignment, Queue, Task, Turn
 from feedback.schemas import TaskKind
 from feedback.views.annotator import lease_of, refused, seconds_of
 from feedback.views.label_page import answer, in_queue, task_context
+from feedback.views.label_parts import in_language
 from feedback.views.losing import lost
 from feedback.views.next_task import next_task
 from feedback.views.requests import SignedInRequest
@@ -132,10 +133,10 @@ def acted(request: SignedInRequest, queue: Queue, act: Act, *, announce: str) ->
     except (LeaseLost, SlotGone):
         return lost(request, queue, task, now)
     except BadJudgment as error:
-        form.add_error(None, error.message)
+        form.add_error(None, in_language(error.message))
         return refused(request, queue, form, now)
     except TurnConflict as error:
-        form.add_error(None, _("%(what)s.") % {"what": str(error).capitalize()})
+        form.add_error(None, _("%(what)s.") % {"what": in_language(str(error)).capitalize()})
         return refused(request, queue, form, now, status=409)
     return talk_page(request, queue, task, now, announce=announce)
 

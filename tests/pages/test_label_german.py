@@ -133,3 +133,10 @@ def test_pages_for_everybody(client, db):
     client.force_login(make_user())
     assert_german(client, reverse("home"))
     assert_german(client, "/q/nothing-here/")
+
+
+def test_a_refusal_is_in_the_readers_language(client, queue):
+    make_task(queue)
+    form = open_task(client, queue)
+    client.cookies["django_language"] = "de"
+    assert "wählen Sie zuerst eine Stufe der Skala" in submit(client, queue, form, preference="").content.decode()
