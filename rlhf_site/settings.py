@@ -117,9 +117,11 @@ if "sqlite3" in DATABASES["default"]["ENGINE"]:
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
     }
-elif env.bool("PREPARED_STATEMENTS", True):
-    # PostgreSQL keeps the plan of what feedback.prepared sends it; other statements are not sent in that way.
-    DATABASES["default"]["OPTIONS"] = {"prepare_threshold": 1}
+if "postgresql" in DATABASES["default"]["ENGINE"]:
+    DATABASES["default"]["ENGINE"] = "rlhf_site.postgres_kept"
+    if env.bool("PREPARED_STATEMENTS", True):
+        # PostgreSQL keeps the plan of what feedback.prepared sends it; other statements are not sent in that way.
+        DATABASES["default"]["OPTIONS"] = {"prepare_threshold": 1}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # People
