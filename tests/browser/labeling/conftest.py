@@ -43,18 +43,29 @@ def site() -> Iterator[Site]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def session(browser, site: Site) -> dict:
+    """The cookies of the annotator, who logs in once."""
+    context = browser.new_context()
+    give_password(context.new_page(), site, ANNOTATOR)
+    state = context.storage_state()
+    context.close()
+    return state
+
+
 @pytest.fixture
-def opened(browser, site: Site, complaints: Complaints) -> Iterator[Callable]:
+def opened(browser, site: Site, session: dict, complaints: Complaints) -> Iterator[Callable]:
     """Return a function that opens a queue; the test fails on a script error or a policy violation."""
     contexts = []
 
     def enter(name: str, **options: object):
-        context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+        context = browser.new_context(
+            **{"storage_state": session, "viewport": {"width": 1440, "height": 900}, **options}
+        )
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(15_000)
         watch(page, complaints)
-        give_password(page, site, ANNOTATOR)
         page.goto(site.queue(name))
         return page
 

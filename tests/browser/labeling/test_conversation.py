@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.browser.labeling.conftest import Site, task
+from tests.browser.labeling.conftest import Site, sent, task
 from tests.browser.test_accessibility import AXE, LEVELS, RUN
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.torch]
@@ -74,6 +74,7 @@ def test_a_talk_of_two_turns_by_keyboard_alone(opened, site):
     page.keyboard.press("4")
     page.keyboard.press("Control+Enter")
     becomes(page, "writing")
+    sent(page)
     page.keyboard.press("Escape")
     page.keyboard.press("Enter")
     assert "once more to submit" in page.inner_text("#problem")
