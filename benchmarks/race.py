@@ -172,6 +172,8 @@ def race(
         )
         kept = on_database(served.site.environment, "kept", judged=ledger.judged, drafts=drafts)
         locked_in_log = served.site.log.read_text(errors="replace").count("database is locked")
+        if ledger.locked or ledger.refused or not finished:
+            say(f"The end of the site's log:\n{served.site.log_tail(60)}")
     return {
         "benchmark": "race", "database": database, "clients": clients, "people": people, "comparisons": comparisons,
         "overlap": OVERLAP, "kills": ledger.kills, "seconds": round(lasted, 1), "judgments": came["judgments"],
