@@ -81,30 +81,38 @@ def fill_long_queue(tasks: int, rules: dict[str, Any], analyzed: bool) -> dict[s
     from django.db import connection
 
     from benchmarks.queue_rows import fill
-    from feedback.models import User
+    from feedback.models import AnnotatorProfile, User
 
     filled = fill(comparisons=tasks, overlap=1, people=1, rules=rules)
     if analyzed:
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")
-    return {"queue": filled["queues"][0], "annotator": User.objects.latest("pk").pk}
+    annotator = User.objects.latest("pk")
+    AnnotatorProfile.objects.create(user=annotator, languages=["en"])
+    return {"queue": filled["queues"][0], "annotator": annotator.pk}
 
 
 def claim_plans(queue: str, annotator: int) -> list[list[str]]:
-    """Claim, and return the plan of every statement by which that read slots, line by line."""
+    """Claim and judge three times, and return the plan of every statement by which a claim read slots, line by line."""
     from django.db import connection
+
+    from feedback.models import Assignment
+    from tests.factories import make_judgment
 
     plans: list[list[str]] = []
     sqlite = connection.vendor == "sqlite"
 
     def explain(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        if sql.startswith("SELECT") and "feedback_assignment" in sql:
+        if sql.startswith(("SELECT", "(SELECT")) and "feedback_assignment" in sql:
             execute(f"{'EXPLAIN QUERY PLAN' if sqlite else 'EXPLAIN'} {sql}", params, many, context)
             plans.append([str(row[-1]) for row in context["cursor"].fetchall()])
         return execute(sql, params, many, context)
 
-    with connection.execute_wrapper(explain):
-        assert claim(queue, annotator) is not None
+    for _ in range(3):
+        with connection.execute_wrapper(explain):
+            slot = claim(queue, annotator)
+        assert slot is not None
+        make_judgment(Assignment.objects.get(pk=slot))
     return plans
 
 

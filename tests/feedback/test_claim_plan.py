@@ -14,7 +14,7 @@ import pytest
 from tests.feedback.racers import Crew
 
 pytestmark = pytest.mark.slow
-TASKS = 20_000
+TASKS = 10_000
 ORDERS = ("claim_order", "random_order", "language_order", "language_random")
 """Indexes that hold a queue's slots in an order. Others lead to a few, such as a person's own; those may be sorted."""
 
@@ -35,7 +35,10 @@ def crew(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.mark.parametrize(
     ("rules", "index"),
     [
-        ({"random_percent": 0, "repeat_percent": 0}, "assignment_claim_order"),
+        ({"random_percent": 0}, "assignment_claim_order"),
+        ({"random_percent": 100, "repeat_percent": 0}, "assignment_random_order"),
+        ({"random_percent": 0, "route_by_language": True}, "assignment_language_order"),
+        ({"random_percent": 100, "repeat_percent": 0, "route_by_language": True}, "assignment_language_random"),
     ],
 )
 @pytest.mark.parametrize("analyzed", [False, True])
