@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,8 @@ SAID = {
 }
 DOORS: dict[str, dict[str, str]] = {"whole": {}, "htmx": {"HX-Request": "true"}, "json": {"Accept": "application/json"}}
 """The three ways in which a form is sent: by a browser alone, by htmx, by the page's own script."""
-HTMX = DOORS["htmx"]
+TOLD = re.compile(r'field-error" role="alert">[^<]+<| data-lost ')
+"""What a page says to a person who was refused: what is wrong, or that the task is lost."""
 Form = dict[str, Any]
 
 
@@ -124,7 +126,7 @@ def check_refusal(answer: HttpResponse) -> None:
         said = answer.json()
         assert said.get("detail") or said.get("errors")
     elif answer.status_code not in (400, 404):
-        assert b'role="alert"' in answer.content or b'id="lost"' in answer.content or b"lost" in answer.content
+        assert TOLD.search(answer.content.decode())
 
 
 def damage(form: Form, data: st.DataObject) -> Form:
