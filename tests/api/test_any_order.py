@@ -114,7 +114,7 @@ class Table:
         assert not Draft.objects.filter(task__judgments__annotator=self.people[0], annotator=self.people[0]).exists()
 
 
-@bounded(40)
+@bounded(20)
 @given(steps=STEPS)
 def test_whatever_two_people_do_nothing_is_lost_or_doubled(project, steps):
     with transaction.atomic():

@@ -77,7 +77,7 @@ def endpoints(place: Place) -> list[Endpoint]:
     ]
 
 
-@bounded(40)
+@bounded(30)
 @given(data=st.data())
 def test_a_damaged_body_is_refused_and_changes_nothing_or_is_sound_after_all(place, data):
     api = ApiClient(place.person)

@@ -97,7 +97,7 @@ def test_every_body_would_do_as_it_is(endpoints, staff):
             transaction.set_rollback(True)
 
 
-@bounded(250)
+@bounded(120)
 @given(data=st.data())
 def test_a_damaged_body_is_refused_and_changes_nothing_or_does(endpoints, staff, data):
     endpoint = data.draw(st.sampled_from(endpoints))
@@ -111,7 +111,7 @@ def test_a_damaged_body_is_refused_and_changes_nothing_or_does(endpoints, staff,
         transaction.set_rollback(True)
 
 
-@bounded(60)
+@bounded(40)
 @given(data=st.data(), body=st.one_of(BODIES, VALUES.map(as_json)), content_type=CONTENT_TYPES)
 def test_what_is_no_json_object_is_refused(endpoints, staff, data, body, content_type):
     endpoint = data.draw(st.sampled_from([one for one in endpoints if one.name not in ("change", "fill", "profile")]))

@@ -154,7 +154,7 @@ ADDED = [
 ]  # fmt: skip
 
 
-@bounded(40)
+@bounded(25)
 @given(data=st.data(), door=st.sampled_from(sorted(DOORS)))
 def test_a_damaged_form_is_refused_and_changes_nothing_or_is_sound_after_all(place, data, door):
     post = data.draw(st.sampled_from(posts(place)))
