@@ -1,6 +1,8 @@
 """How `manage.py up` runs the site under gunicorn (`--config python:training.serving`).
 
-One process with threads: SQLite has one writer anyway, and the pages wait for the database more than for Python.
+SQLite: one process with threads, because there is one writer anyway, and the threads of one process wait for it in
+turns (`rlhf_site/sqlite_in_turns`). PostgreSQL: two processes where there are two cores, because the threads of one
+process use no more than one core for Python.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ from typing import Any
 from training.rundir import when_guard_closes
 
 worker_class = "gthread"
-workers = 1
-threads = 8
+workers = min(2, os.cpu_count() or 1) if os.environ.get("DATABASE_URL", "").startswith("postgres") else 1
+threads = 8 // workers
 timeout = 120
 graceful_timeout = 5
 keepalive = 5
