@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from django.db import transaction
+from django.db.models import Q
 
 from feedback.filling import add_slots
+from feedback.locks import lock_task
 from feedback.models import Assignment, Gold, Membership, Queue, QueueMember, Role, Skip, Task, User
 from feedback.refusals import Refusal
 
@@ -35,7 +37,7 @@ def give_task(*, task: Task, person: User, given_by: User) -> Assignment:
 
     They get it before anything else, and nobody else gets it. Raises AppointmentRefused.
     """
-    is_out = Task.objects.select_for_update(no_key=True).get(pk=task.pk).withdrawn_at is not None
+    lock_task(task.pk)
     queue = task.queue
     check_annotator(queue=queue, person=person)
     if queue.state == Queue.State.CLOSED:
@@ -45,14 +47,15 @@ def give_task(*, task: Task, person: User, given_by: User) -> Assignment:
     slots = Assignment.objects.filter(task=task)
     if slots.filter(annotator=person, state=Assignment.State.DONE).exists():
         raise AppointmentRefused("person", f"{person.username} has judged this task already")
-    if held := slots.filter(annotator=person).first() or slots.filter(reserved_for=person).first():
-        slots.filter(pk=held.pk).update(reserved_for=person)
+    mine = slots.filter(Q(annotator=person) | Q(reserved_for=person))
+    held = mine.first()
+    if held is not None and mine.filter(pk=held.pk).update(reserved_for=person):  # else somebody took it over just now
         return Assignment.objects.get(pk=held.pk)
     if Skip.objects.standing().filter(task=task, annotator=person).exists():
         raise AppointmentRefused("person", f"{person.username} has passed over this task; give it to somebody else")
     if Skip.objects.keeping_out().filter(task=task).exists():
         raise AppointmentRefused("task", "this task is out for review, or was left out for good")
-    if is_out:
+    if Task.objects.filter(pk=task.pk, withdrawn_at__isnull=False).exists():
         raise AppointmentRefused("task", "this task was taken out; return it first")
     free = slots.filter(state=Assignment.State.OPEN, reserved_for__isnull=True, slot__isnull=False)
     for slot in free.order_by("-slot"):

@@ -21,6 +21,7 @@ task is about. (Given the keys, the task after a wide gap is likelier; keys are 
 from __future__ import annotations
 
 import random
+import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,6 +32,7 @@ from feedback.contract import digest
 from feedback.gold import KINDS as COMPARABLE
 from feedback.gold import gold_left
 from feedback.models import Arm, Assignment, Judgment, Queue, Task, TaskResponse, User
+from feedback.models.people import new_id_beside
 from feedback.prepared import prepared
 
 CHANCE = random.SystemRandom()
@@ -88,7 +90,11 @@ def repeatable(*, queue: Any, annotator: Any, until: Any) -> models.QuerySet[Jud
     window = old.order_by("-created_at").values("pk")[:REPEAT_WINDOW]
     again = Assignment.objects.filter(task__repeat_of=OuterRef("task"), reserved_for=annotator)
     once_more = Judgment.objects.filter(
-        ~Exists(again), pk__in=window, task__repeat_of__isnull=True, task__gold__isnull=True
+        ~Exists(again),
+        pk__in=window,
+        task__repeat_of__isnull=True,
+        task__gold__isnull=True,
+        task__withdrawn_at__isnull=True,
     )
     return once_more.order_by("pk").values_list("task")
 
@@ -114,13 +120,15 @@ def gold_slot(*, queue: Queue, annotator: User, chance: random.Random) -> Assign
 def repeat_slot(*, queue: Queue, annotator: User, now: datetime, chance: random.Random) -> Assignment | None:
     """Return a slot of a repeat of one of the person's own tasks, not stored yet; the repeat itself is stored.
 
-    Its sides are swapped by `Task.order_for`, its key holds the person, and nobody else is ever shown it.
+    Its sides are swapped by `Task.order_for`, its key holds the person, and nobody else is ever shown it. Its id says
+    that it is as old as some task that waits: the person sees the id, and must not read from it that it is new.
     """
     old = list(repeatable(**old_enough(queue=queue, annotator=annotator, now=now)))
     if not old:
         return None
     original = Task.objects.get(pk=chance.choice(old)[0])
     task = Task.objects.create(
+        id=new_id_beside(waiting_task(queue=queue, chance=chance) or original.pk),
         queue=queue,
         prompt_id=original.prompt_id,
         key=digest(["repeat", str(original.pk), str(annotator.pk)]),
@@ -131,6 +139,15 @@ def repeat_slot(*, queue: Queue, annotator: User, now: datetime, chance: random.
         TaskResponse(task=task, response_id=link.response_id, place=link.place) for link in original.links.all()
     )
     return own_slot(task=task, annotator=annotator)
+
+
+def waiting_task(*, queue: Queue, chance: random.Random) -> uuid.UUID | None:
+    """Return the id of any task that has a slot for somebody."""
+    waiting = Assignment.objects.filter(
+        queue=queue, state__in=[Assignment.State.OPEN, Assignment.State.LEASED], reserved_for__isnull=True
+    ).order_by("random_key")
+    found = waiting.filter(random_key__gte=chance.random()).first() or waiting.first()
+    return None if found is None else found.task_id
 
 
 def own_slot(*, task: Task, annotator: User) -> Assignment:

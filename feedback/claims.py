@@ -13,13 +13,14 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_noop
 
 from feedback.arms import CHANCE, arm_shares, draw_arm, gold_slot, repeat_slot
 from feedback.eligibility import NotEligible, check_eligible
 from feedback.leases import FREED, FREED_FOR_ONE, Lease, read_queue
+from feedback.locks import lock_person, lock_task
 from feedback.models import Arm, Assignment, Draft, Gold, Qualification, Queue, Skip, Task, User
 from feedback.models.tasks import AssignmentQuerySet
 from feedback.places import Reader, next_slot, passed_over, put_off_slot, random_slot
@@ -111,8 +112,12 @@ def claim_drawn(*, lease: Lease, without: frozenset[uuid.UUID], chance: random.R
             if taken := lease.take(slot.pk, arm=Arm.PRIORITY, propensity=shares.get(Arm.PRIORITY, 1.0), chosen=True):
                 return taken
             slot = None
-    while (slot := put_off_slot(reader)) is not None:
-        if taken := lease.take(slot.pk, arm=Arm.PRIORITY, propensity=1.0):
+    while (put_off := put_off_slot(reader)) is not None:
+        if put_off.reserved_for_id is not None:  # gold, a repeat, or given by a curator: why they have it stays true
+            taken = lease.take_own(put_off.pk)
+        else:
+            taken = lease.take(put_off.pk, arm=Arm.PRIORITY, propensity=1.0)
+        if taken:
             return taken
     return None
 
@@ -128,17 +133,6 @@ def claim_test(*, lease: Lease, chance: random.Random) -> Assignment | None:
         return None
     made = gold_slot(queue=queue, annotator=annotator, chance=chance)
     return lease.start(made, arm=Arm.GOLD, propensity=1.0) if made else None
-
-
-def lock_person(person: User) -> None:
-    """Let nobody else claim for this person until the transaction ends; SQLite lets nobody else write at all."""
-    if connection.features.has_select_for_update:
-        person_locked.all(person=person.pk)
-
-
-@prepared
-def person_locked(*, person: Any) -> models.QuerySet[User, Any]:
-    return User.objects.select_for_update(no_key=True).filter(pk=person).values_list("pk")
 
 
 class OwnSlot(NamedTuple):
@@ -217,6 +211,7 @@ def reclaim(*, task: Task, annotator: User, now: datetime) -> Assignment:
     A skip of it is taken back: asking for the task by name says more. Raises SlotGone.
     """
     lock_person(annotator)
+    lock_task(task.pk)
     queue = read_queue(task.queue_id)
     live = Assignment.objects.held_by(annotator, now).filter(task=task).first()
     if live is not None:
@@ -229,7 +224,8 @@ def reclaim(*, task: Task, annotator: User, now: datetime) -> Assignment:
         check_eligible(queue=queue, annotator=annotator, now=now)
     except NotEligible as refusal:
         raise SlotGone(f"{refusal}; your text is kept") from refusal
-    bring_back(task=task, annotator=annotator, now=now)
+    if not Task.objects.filter(pk=task.pk, withdrawn_at__isnull=False).exists():
+        bring_back(task=task, annotator=annotator, now=now)
     lease = Lease(queue=queue, annotator=annotator, now=now)
     while (slot := free_slot(task=task, annotator=annotator, now=now)) is not None:
         is_mine = annotator.pk in (slot.annotator_id, slot.reserved_for_id)
@@ -240,7 +236,7 @@ def reclaim(*, task: Task, annotator: User, now: datetime) -> Assignment:
 
 
 def bring_back(*, task: Task, annotator: User, now: datetime) -> None:
-    """Open what only this person's own skip has closed, while no curator has settled it."""
+    """Open what only this person's own skip has closed, while no curator has settled it; the task is locked."""
     closed = task.assignments.filter(state=Assignment.State.WITHDRAWN)
     if Skip.objects.standing().filter(task=task, annotator=annotator, settled_at__isnull=True).exists():
         made_for_them = Q(slot__isnull=True) | Q(task__gold__isnull=False)
@@ -303,6 +299,8 @@ def skip(
     if len(note) > NOTE_LENGTH_LIMIT or "\x00" in note:
         raise BadSkip("note", f"write at most {NOTE_LENGTH_LIMIT:,} characters, without NUL")
     live = held_by_token(assignment_id=assignment_id, annotator=annotator, lease_token=lease_token, now=now)
+    if (task_id := live.values_list("task_id", flat=True).first()) is not None:
+        lock_task(task_id)  # a curator who makes it gold or takes it out at this moment does so before, or after
     slot = live.first()
     if slot is None or not live.update(**after_skip(slot=slot, kind=kind, now=now)):
         raise lease_lost(assignment_id=assignment_id, annotator=annotator, now=now)

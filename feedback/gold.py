@@ -18,6 +18,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 
 from feedback.answers import Answer, BadJudgment, check_answer
+from feedback.locks import lock_task
 from feedback.models import Assignment, Gold, Queue, Skip, Task, User
 from feedback.refusals import Refusal
 from feedback.schemas import Schema, TaskKind
@@ -38,7 +39,7 @@ def make_gold(*, task: Task, answer: Mapping[str, Any], explanation: str = "", c
     From now on the task goes to people as gold only: its open slots are withdrawn, and who holds one finishes it. A
     rating's gold may leave out attributes that do not matter.
     """
-    Task.objects.select_for_update(no_key=True).get(pk=task.pk)
+    lock_task(task.pk)
     queue = Queue.objects.in_force().get(pk=task.queue_id)
     assert queue.schema is not None, "an open queue has its label schema"
     if queue.kind not in KINDS:

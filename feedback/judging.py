@@ -14,12 +14,13 @@ from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext_noop
 
 from feedback.answers import Answer, BadJudgment, check_answer, to_stored
-from feedback.claims import LeaseLost, lease_lost, lock_person
+from feedback.claims import LeaseLost, lease_lost
 from feedback.conversations import end_talk
 from feedback.lease_tokens import was_given_out
 from feedback.leases import read_queue
+from feedback.locks import lock_person
 from feedback.models import Assignment, Draft, Judgment, LabelSchema, Queue, Task, User
-from feedback.overlap import ask_one_more
+from feedback.overlap import ask_one_more, lock_if_growing
 from feedback.prepared import prepared, prepared_delete, prepared_insert, prepared_update
 from feedback.qualifying import apply_pass_rule
 from feedback.schemas import TaskKind
@@ -133,6 +134,7 @@ def store_submission(
     said = stored_answer(schema, order, answer, rationale=rationale, flags=flags)
     if queue.is_qualification:
         lock_person(annotator)  # the pass rule counts, so one judgment of a person at a time
+    lock_if_growing(task=slot.task, queue=queue)
     if not is_mine or not close_slot(slot=assignment_id, annotator=annotator, token=lease_token, now=now):
         if stored := submitted_before(submission_id, annotator, said, assignment_id=assignment_id):
             return stored  # the same submission was committed before, perhaps a moment ago by another process
@@ -243,12 +245,13 @@ def revise_judgment(
         return stored
     check_seconds(active_seconds)
     check_interface(interface)
+    queue = Queue.objects.in_force().get(pk=judgment.queue_id)
+    lock_if_growing(task=judgment.task, queue=queue)
     Assignment.objects.select_for_update().get(pk=judgment.assignment_id)  # one revision at a time
     if stored := submitted_before(submission_id, annotator, said, supersedes_id=judgment.pk):
         return stored
     if Judgment.objects.filter(supersedes=judgment).exists():
         raise NotCurrent(gettext_noop("this judgment has been revised since"))
-    queue = Queue.objects.in_force().get(pk=judgment.queue_id)
     check_may_revise(judgment=judgment, queue=queue, now=now)
     revision = write(
         Judgment(

@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from feedback.answers import Answer
 from feedback.filling import add_slots
 from feedback.gold import pair_orders, sign
+from feedback.locks import lock_task
 from feedback.models import Assignment, Gold, Judgment, Queue, Skip, Task
 from feedback.schemas import Schema, TaskKind
 
@@ -27,13 +28,11 @@ STEPS_APART = 2
 def ask_one_more(*, task: Task, queue: Queue, schema: Schema) -> Assignment | None:
     """Add a slot if all wanted judgments are there, they are not settled, and the cap leaves room.
 
-    Part of the transaction that stored a judgment. The task's row is locked, so that of two last judgments at once
-    one sees the other; `assignment_slot_once_per_task` holds the number of the new slot. `queue` comes with its policy.
+    Part of the transaction that stored a judgment, which has begun with `lock_if_growing`.
+    `assignment_slot_once_per_task` holds the number of the new slot. `queue` comes with its policy.
     """
-    cap = queue.policy.overlap_cap if queue.policy else None
-    if cap is None or queue.kind not in DISAGREE or task.repeat_of_id is not None:
-        return None
-    if Task.objects.select_for_update(no_key=True).get(pk=task.pk).withdrawn_at is not None:
+    cap = most_judgments(task=task, queue=queue)
+    if cap is None or Task.objects.filter(pk=task.pk, withdrawn_at__isnull=False).exists():
         return None
     states = list(Assignment.objects.filter(task=task, slot__isnull=False).values_list("state", flat=True))
     if len(states) >= cap or any(state != Assignment.State.DONE for state in states):
@@ -45,6 +44,22 @@ def ask_one_more(*, task: Task, queue: Queue, schema: Schema) -> Assignment | No
         return None
     (slot,) = add_slots(task=task, queue=queue, language=task.prompt.language, count=1)
     return slot
+
+
+def lock_if_growing(*, task: Task, queue: Queue) -> None:
+    """Lock a task that may get one more slot, so that of two last judgments at once one sees the other.
+
+    Before the slot is written: curators' verbs lock task and slots in that order, too.
+    """
+    if most_judgments(task=task, queue=queue) is not None:
+        lock_task(task.pk)
+
+
+def most_judgments(*, task: Task, queue: Queue) -> int | None:
+    """Return how many judgments may be asked for at most while people disagree; None = no more than at first."""
+    if queue.policy is None or queue.kind not in DISAGREE or task.repeat_of_id is not None:
+        return None
+    return queue.policy.overlap_cap
 
 
 # Pure functions

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.text import slugify
 
+from feedback.locks import lock_person
 from feedback.models import AnnotatorProfile, Expertise, Membership, Project, Role, User
 from feedback.refusals import Refusal
 
@@ -147,7 +148,7 @@ def verify_expertise(*, person: User, domain: str, evidence: str, verified_by: U
         )
     if person.pk == verified_by.pk:
         raise ExpertiseRefused("person", "nobody vouches for themselves; ask another curator")
-    User.objects.select_for_update(no_key=True).get(pk=person.pk)
+    lock_person(person)
     if Expertise.objects.filter(user=person, domain=domain, withdrawn_at__isnull=True).exists():
         raise ExpertiseRefused("domain", f"{person.username}'s expertise in {domain} is verified; withdraw that first")
     return Expertise.objects.create(user=person, domain=domain, evidence=evidence, verified_by=verified_by)

@@ -299,7 +299,7 @@ def random_slot(reader: Reader, key: float) -> Found | None:
     return None
 
 
-def put_off_slot(reader: Reader) -> Found | None:
+def put_off_slot(reader: Reader) -> Assignment | None:
     """Return a free slot of the task that the person put off first, though it is not due yet."""
     mine = Skip.objects.standing().filter(annotator=reader.annotator, task__queue=reader.queue)
     tasks = list(mine.filter(until__gt=reader.now).order_by("until").values_list("task", flat=True)[:PUT_OFF_LIMIT])
@@ -313,8 +313,12 @@ def put_off_slot(reader: Reader) -> Found | None:
         .filter(~Exists(elsewhere.exclude(pk=OuterRef("pk"))), ~Exists(for_good), ~Exists(kept_out()))
         .exclude(pk__in=reader.without)
     )
-    first = min(free, key=lambda slot: (tasks.index(slot.task_id), slot.slot or 0), default=None)
-    return Found(first.pk, first.priority, first.order_key, first.slot or 0, first.random_key) if first else None
+    # Of one task the slot that is theirs: two slots of it must not be one person's.
+    return min(
+        free,
+        key=lambda slot: (tasks.index(slot.task_id), slot.reserved_for_id is None, slot.slot or 0),
+        default=None,
+    )
 
 
 def count_left(reader: Reader) -> int:

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from django.db import transaction
 
-from feedback.models import Assignment, Gold, Skip, Task, User
+from feedback.locks import lock_task
+from feedback.models import Assignment, Gold, Skip, User
 from feedback.refusals import Refusal
 
 SETTLEMENTS = ("return", "discard")
@@ -32,7 +33,7 @@ def settle_skip(*, skip: Skip, settlement: str, settled_by: User, now: datetime)
         raise SettlementRefused("settlement", f"{settlement!r} is not one of {', '.join(SETTLEMENTS)}")
     if skip.kind != Skip.Kind.REVIEW:
         raise SettlementRefused("skip", "the task was put off or left to others; there is nothing to settle")
-    Task.objects.select_for_update(no_key=True).get(pk=skip.task_id)
+    lock_task(skip.task_id)
     up = Skip.objects.up_for_review().filter(task=skip.task_id)
     if not up.filter(pk=skip.pk).exists():
         raise AlreadySettled("this task was settled, or taken back by the person who passed it over")

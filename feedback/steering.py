@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from feedback.claims import FREED
 from feedback.finding import with_tag
+from feedback.locks import lock_task
 from feedback.models import Arm, Assignment, Gold, Queue, Response, Skip, Task, User
 from feedback.refusals import Refusal
 from feedback.settling import AlreadySettled, open_again
@@ -82,7 +83,7 @@ def withdraw_task(*, task: Task, withdrawn_by: User, now: datetime) -> int:
     Who holds a slot may finish it, and nobody else gets it. Gold is not drawn any more. Skips of it that are up for
     review are settled as left out, so that no annotator brings it back.
     """
-    lock(task)
+    lock_task(task.pk)
     Task.objects.filter(pk=task.pk).update(withdrawn_at=now, withdrawn_by=withdrawn_by)
     withdrawn = task.assignments.claimable(now).update(**{**FREED, "state": Assignment.State.WITHDRAWN})
     task.assignments.filter(state=Assignment.State.LEASED).update(reserved_for=F("annotator"))
@@ -93,19 +94,14 @@ def withdraw_task(*, task: Task, withdrawn_by: User, now: datetime) -> int:
 @transaction.atomic
 def return_task(*, task: Task, returned_by: User, now: datetime) -> int:
     """Open the slots of the task that were taken out; returns how many. Gold is handed out by the draw again."""
-    lock(task)
+    lock_task(task.pk)
     Task.objects.filter(pk=task.pk).update(withdrawn_at=None, withdrawn_by=None)
     returned = open_again(task_id=task.pk, now=now)
     if not Gold.objects.filter(task=task).exists():
-        held = task.assignments.filter(state=Assignment.State.LEASED).exclude(arm=Arm.NAMED)
+        held = task.assignments.filter(state=Assignment.State.LEASED, slot__isnull=False).exclude(arm=Arm.NAMED)
         held.update(reserved_for=None)  # as before: when the lease runs out, others may have it
     settle(task, "return", returned_by, now)
     return returned
-
-
-def lock(task: Task) -> None:
-    """Let no curator settle the task at the same time."""
-    Task.objects.select_for_update(no_key=True).get(pk=task.pk)
 
 
 def settle(task: Task, settlement: str, settled_by: User, now: datetime) -> None:

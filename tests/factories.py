@@ -134,7 +134,7 @@ def make_assignment(task: Task | None = None, annotator: User | None = None, now
     """A slot that `annotator` holds under a live lease."""
     task = task or make_task()
     annotator = annotator or make_member(task.queue.project)
-    slot = task.assignments.filter(state=Assignment.State.OPEN).first() or Assignment.objects.create(
+    slot = task.assignments.filter(state=Assignment.State.OPEN).order_by("slot").first() or Assignment.objects.create(
         task=task, queue=task.queue, slot=task.assignments.count()
     )
     now = now or timezone.now()

@@ -24,6 +24,12 @@ def new_id() -> uuid.UUID:
     return uuid_utils.compat.uuid7()
 
 
+def new_id_beside(other: uuid.UUID) -> uuid.UUID:
+    """Return a new id that says it was made at about the time of `other`."""
+    moment = (other.int >> 80) + secrets.choice([-1, 1]) * (1 + secrets.randbelow(50))
+    return uuid.UUID(int=moment << 80 | new_id().int & (1 << 80) - 1)
+
+
 def new_salt() -> str:
     return secrets.token_hex(16)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import uuid
 from datetime import datetime
 from functools import cached_property
 
@@ -155,7 +156,8 @@ class Assignment(models.Model):
         DONE = "done", "Done"
         WITHDRAWN = "withdrawn", "Withdrawn"
 
-    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    # Not ordered in time, as other ids are: it would tell slots made long ago from those made at the claim (gold).
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="assignments")
     queue = models.ForeignKey(
         Queue, on_delete=models.PROTECT, related_name="assignments", help_text="The task's, for the claim's index."

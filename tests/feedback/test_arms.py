@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import random
+import uuid
 from collections import Counter
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
+from feedback.appointing import give_task
 from feedback.claims import claim_next, reclaim, skip
 from feedback.models import Assignment, Skip, Task
+from feedback.models.people import new_id, new_id_beside
 from feedback.queues import change_policy
+from feedback.steering import return_task, withdraw_task
 from tests.factories import make_assignment, make_gold, make_judgment, make_member, make_queue, make_task
 
 pytestmark = pytest.mark.django_db
@@ -260,3 +264,62 @@ def test_a_task_that_a_person_asks_for_again_says_so(project, annotator):
     again = reclaim(task=slot.task, annotator=annotator, now=NOW)
     assert (again.arm, again.arm_propensity) == ("asked", 1.0)
     assert Skip.objects.get().taken_back_at == NOW
+
+
+def test_gold_that_was_put_off_comes_back_as_gold_when_nothing_else_is_left(project, annotator):
+    queue = make_queue(project, gold_percent=25)
+    make_gold(make_task(queue))
+    other = make_member(project)
+    ordinary = make_task(queue)
+    first = claim_next(queue=queue, annotator=annotator, now=NOW, chance=FIRST)
+    put_off(first, annotator, kind="later")
+    held = claim_next(queue=queue, annotator=other, now=NOW, chance=LAST)
+    again = claim_next(queue=queue, annotator=annotator, now=NOW, chance=FIRST)
+    assert held.task == ordinary
+    assert (again.pk, again.arm, again.arm_propensity) == (first.pk, "gold", 0.25)
+
+
+def test_of_a_task_that_was_put_off_the_slot_comes_back_that_is_reserved_for_the_person(project, annotator, curator):
+    task = make_task(make_queue(project), slots=2)
+    given = give_task(task=task, person=annotator, given_by=curator)
+    held = claim_next(queue=task.queue, annotator=annotator, now=NOW)
+    assert held.pk == given.pk
+    put_off(held, annotator, kind="later")
+    again = claim_next(queue=task.queue, annotator=annotator, now=NOW)
+    assert (again.pk, again.arm) == (given.pk, "named")
+    assert withdraw_task(task=task, withdrawn_by=curator, now=NOW) == 1
+
+
+def made_at(number: uuid.UUID) -> timedelta:
+    return timedelta(milliseconds=number.int >> 80)
+
+
+def test_no_id_tells_that_a_slot_or_a_repeat_was_made_at_the_claim(project, annotator):
+    queue = make_queue(project, repeat_percent=50)
+    long_ago = uuid.UUID(int=(new_id().int >> 80) - 30 * 24 * 3_600_000 << 80 | new_id().int & (1 << 80) - 1)
+    done, waiting = make_task(queue, id=new_id_beside(long_ago)), make_task(queue, id=long_ago)
+    make_judgment(make_assignment(done, annotator, now=NOW), now=NOW)
+    slot = claim_next(queue=queue, annotator=annotator, now=A_DAY_LATER, chance=FIRST)
+    assert slot.task.repeat_of == done
+    assert abs(made_at(slot.task_id) - made_at(waiting.pk)) < timedelta(seconds=1)
+    assert {each.pk.version for each in (slot, *waiting.assignments.all())} == {4}
+
+
+def test_a_task_that_was_taken_out_is_not_repeated(project, annotator, curator):
+    queue = make_queue(project, repeat_percent=50)
+    judgment = make_judgment(make_assignment(make_task(queue), annotator, now=NOW), now=NOW)
+    waiting = make_task(queue)
+    withdraw_task(task=judgment.task, withdrawn_by=curator, now=NOW)
+    assert claim_next(queue=queue, annotator=annotator, now=A_DAY_LATER, chance=FIRST).task == waiting
+
+
+def test_a_repeat_in_hand_that_is_taken_out_and_returned_stays_one_persons(project, annotator, curator):
+    queue = make_queue(project, repeat_percent=50)
+    make_judgment(make_assignment(make_task(queue), annotator, now=NOW), now=NOW)
+    make_task(queue)
+    repeat = claim_next(queue=queue, annotator=annotator, now=A_DAY_LATER, chance=FIRST)
+    assert repeat.task.repeat_of_id is not None
+    withdraw_task(task=repeat.task, withdrawn_by=curator, now=A_DAY_LATER)
+    return_task(task=repeat.task, returned_by=curator, now=A_DAY_LATER)
+    repeat.refresh_from_db()
+    assert repeat.reserved_for == annotator

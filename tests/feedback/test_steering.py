@@ -219,3 +219,20 @@ def test_an_unknown_decision_and_a_response_that_names_nobody_are_refused(projec
         settle_naming(response=naming(task), settlement="burn", settled_by=curator, now=timezone.now())
     with pytest.raises(AlreadySettled):
         settle_naming(response=task.texts[1], settlement="leave", settled_by=curator, now=timezone.now())
+
+
+def test_who_passes_a_task_over_for_review_after_it_was_taken_out_does_not_bring_it_back(project, annotator, curator):
+    task, now = make_task(make_queue(project), slots=2), timezone.now()
+    held = make_assignment(task, annotator, now=now)
+    withdraw_task(task=task, withdrawn_by=curator, now=now)
+    skip(
+        assignment_id=held.pk,
+        annotator=annotator,
+        lease_token=held.lease_token,
+        kind="review",
+        reason="broken",
+        now=now,
+    )
+    with pytest.raises(SlotGone):
+        reclaim(task=task, annotator=annotator, now=now)
+    assert states(task) == ["withdrawn", "withdrawn"]
