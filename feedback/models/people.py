@@ -24,6 +24,11 @@ def new_id() -> uuid.UUID:
     return uuid_utils.compat.uuid7()
 
 
+def new_timeless_id() -> uuid.UUID:
+    """Return an id of a slot: a person sees it, and must not tell slots made long ago from those made for them now."""
+    return uuid.uuid4()
+
+
 def new_id_beside(other: uuid.UUID) -> uuid.UUID:
     """Return a new id that says it was made at about the time of `other`."""
     moment = (other.int >> 80) + secrets.choice([-1, 1]) * (1 + secrets.randbelow(50))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import uuid
 from datetime import datetime
 from functools import cached_property
 
@@ -15,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from feedback.answers import draw_order
 from feedback.models.append_only import AppendOnlyModel
-from feedback.models.people import User, new_id
+from feedback.models.people import User, new_id, new_timeless_id
 from feedback.models.prompts import Prompt, Response
 from feedback.models.queues import Guideline, LabelSchema, Queue, QueuePolicy
 from feedback.models.state_field import StateField
@@ -156,8 +155,7 @@ class Assignment(models.Model):
         DONE = "done", "Done"
         WITHDRAWN = "withdrawn", "Withdrawn"
 
-    # Not ordered in time, as other ids are: it would tell slots made long ago from those made at the claim (gold).
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    id = models.UUIDField(primary_key=True, default=new_timeless_id, editable=False)
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="assignments")
     queue = models.ForeignKey(
         Queue, on_delete=models.PROTECT, related_name="assignments", help_text="The task's, for the claim's index."
