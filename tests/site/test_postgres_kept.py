@@ -15,25 +15,37 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import django
 django.setup()
-from django.db import connection
+from django.db import close_old_connections, connection
 from django.test.utils import CaptureQueriesContext
+from feedback.prepared import cursor_of
 
-with connection.cursor() as cursor:
-    cursor.execute("SELECT pg_backend_pid()")
-    pid = cursor.fetchone()[0]
+def end(pid):
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        assert cursor.fetchone() == (True,)
+    other.close()
+
+def pid_asked_by(cursor):
+    with cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return cursor.fetchone()[0]
+
+pid = pid_asked_by(connection.cursor())
 with CaptureQueriesContext(connection) as asked:
     assert connection.is_usable()
 assert not asked.captured_queries
-other = connection.copy()
-with other.cursor() as cursor:
-    cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
-    assert cursor.fetchone() == (True,)
-other.close()
+end(pid)
 assert not connection.is_usable()
 connection.close()
 assert not connection.is_usable()
 connection.ensure_connection()
 assert connection.is_usable()
+
+pid = pid_asked_by(cursor_of(connection))
+close_old_connections()  # the next request begins
+end(pid)
+assert pid_asked_by(cursor_of(connection)) != pid
 print("as it should be")
 """
 
