@@ -75,11 +75,12 @@ def test_where_words_are_written_there_is_neither_agreement_nor_gold(project, an
     assert own_gold(queue=queue, annotator=annotator) is None
 
 
-def test_gold_evidence_follows_the_rule_of_what_is_right(project, annotator):
-    queue = make_queue(project)
-    for preference in (1, 3, 0, -2):
+def test_gold_evidence_follows_the_rule_of_what_is_right_and_grows_by_five(project, annotator):
+    queue, seen = make_queue(project), []
+    for preference in (1, 3, 0, -2, 2, 1):
         task = make_task(queue)
         make_judgment(task=task, annotator=annotator, preference=preference)
         make_gold(task)
-    known = own_gold(queue=queue, annotator=annotator)
-    assert (known.right, known.judged, known.too_few) == (2, 4, True)
+        known = own_gold(queue=queue, annotator=annotator)
+        seen.append((known.right, known.judged, known.too_few))
+    assert seen == [(0, 0, True)] * 4 + [(3, 5, False)] * 2
