@@ -20,12 +20,16 @@ from feedback.models import Assignment, Draft, Judgment, Qualification, Queue, T
 from feedback.places import LEFT_LIMIT, Reader, count_left
 from feedback.prepared import prepared
 
+ROUNDED_TO = 5
+
 
 @dataclass(frozen=True)
 class OwnProgress:
     done_today: int
     left: int
     """Tasks that the person could still judge, with those they hold; at most LEFT_LIMIT + 1."""
+    is_rounded: bool = False
+    """`left` is rounded up, for where gold or repeats are mixed in, an exact count would tell them from other tasks."""
 
     @property
     def left_is_more(self) -> bool:
@@ -45,10 +49,19 @@ def own_progress(*, queue: Queue, annotator: User, now: datetime) -> OwnProgress
     live = Q(annotator=annotator, state=Assignment.State.LEASED, lease_expires_at__gt=now)
     given = Q(reserved_for=annotator, state__in=[Assignment.State.OPEN, Assignment.State.LEASED])
     own = Assignment.objects.filter(live | given, queue=queue).values("task_id").distinct().count()
-    return OwnProgress(
-        done_today=today.count(),
-        left=min(own + waiting(queue=queue, annotator=annotator, now=now), LEFT_LIMIT + 1),
-    )
+    left = own + waiting(queue=queue, annotator=annotator, now=now)
+    is_rounded = mixes_unseen(queue)
+    if is_rounded:
+        left += -left % ROUNDED_TO
+    return OwnProgress(done_today=today.count(), left=min(left, LEFT_LIMIT + 1), is_rounded=is_rounded)
+
+
+def mixes_unseen(queue: Queue) -> bool:
+    """Tell whether tasks come to people beside those that the queue counts; in a test every task is such a one."""
+    policy = queue.policy
+    assert policy is not None, "an open queue has its policy"
+    shares = (policy.gold_percent, policy.newcomer_gold_percent, policy.repeat_percent)
+    return any(shares) and not queue.is_qualification
 
 
 def waiting(*, queue: Queue, annotator: User, now: datetime) -> int:

@@ -28,7 +28,8 @@ from django.db.models import Case, Exists, OuterRef, Q, Value, When
 
 from feedback.eligibility import languages_of
 from feedback.models import Assignment, Judgment, Queue, Skip, User
-from feedback.models.tasks import AssignmentQuerySet, SkipQuerySet
+from feedback.models.skips import SkipQuerySet
+from feedback.models.tasks import AssignmentQuerySet
 from feedback.prepared import prepared, prepared_for_each
 
 LATEST = 12

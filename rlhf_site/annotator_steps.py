@@ -66,6 +66,8 @@ def queue_step(own: OwnQueue, now: datetime) -> Step | None:
     words = {"count": waiting, "queue": queue.name}
     if own.progress.left_is_more:
         title = _("More than %(count)d tasks wait in %(queue)s") % {**words, "count": waiting - 1}
+    elif own.progress.is_rounded:
+        title = _("About %(count)d tasks wait in %(queue)s") % words
     else:
         title = ngettext("%(count)d task waits in %(queue)s", "%(count)d tasks wait in %(queue)s", waiting) % words
     return Step(title, str(WHAT_TO_DO[TaskKind(queue.kind)]), url, _("Start labeling"))

@@ -65,7 +65,9 @@ class ProgressSerializer(serializers.Serializer):
 
 class OwnProgressSerializer(serializers.Serializer):
     done_today = serializers.IntegerField()
-    left = serializers.IntegerField(help_text="101 stands for more than 100.")
+    left = serializers.IntegerField(
+        help_text="101 stands for more than 100; rounded up to fives where gold or repeats are mixed in."
+    )
 
 
 class ShownSchemaSerializer(serializers.Serializer):

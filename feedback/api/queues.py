@@ -199,7 +199,8 @@ def queue_detail(queue: Queue, reader: User) -> dict[str, Any]:
         progress = queue_progress(queue, now)
         shown["progress"] = {**vars(progress), "percent": progress.percent}
     if labels:
-        shown["own_progress"] = vars(own_progress(queue=queue, annotator=reader, now=now))
+        own = own_progress(queue=queue, annotator=reader, now=now)
+        shown["own_progress"] = {"done_today": own.done_today, "left": own.left}
     return shown
 
 

@@ -147,7 +147,9 @@ class KnownAnswersSerializer(serializers.Serializer):
 
 class OwnWorkSerializer(serializers.Serializer):
     done_today = serializers.IntegerField()
-    left = serializers.IntegerField(help_text="101 stands for more than 100.")
+    left = serializers.IntegerField(
+        help_text="101 stands for more than 100; rounded up to fives where gold or repeats are mixed in."
+    )
     queue = HoursSerializer(help_text="In this queue.")
     project = PaidHoursSerializer(help_text="In all queues of the project.")
     agreement = AgreementSerializer(allow_null=True, help_text="Null where the queue does not show it.")

@@ -6,8 +6,9 @@ from feedback.models.people import AnnotatorProfile, Expertise, Membership, Proj
 from feedback.models.prompts import Prompt, Response
 from feedback.models.qualifications import Qualification
 from feedback.models.queues import Guideline, GuidelineReading, LabelSchema, Queue, QueueMember, QueuePolicy
+from feedback.models.skips import Skip
 from feedback.models.snapshots import Snapshot
-from feedback.models.tasks import Arm, Assignment, Draft, Gold, Skip, Task, TaskResponse
+from feedback.models.tasks import Arm, Assignment, Draft, Gold, Task, TaskResponse
 
 __all__ = [
     "AnnotatorProfile",

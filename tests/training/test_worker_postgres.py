@@ -17,6 +17,7 @@ pytestmark = pytest.mark.postgres
 @pytest.fixture(autouse=True)
 def _database(shared_postgres) -> None:
     Run.objects.unfinished().delete()
+    Worker.objects.all().delete()  # of workers that other tests on this database have killed
 
 
 def test_a_training_run_lands_with_its_metrics_and_checkpoint():
