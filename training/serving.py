@@ -1,8 +1,7 @@
 """How `manage.py up` runs the site under gunicorn (`--config python:training.serving`).
 
-SQLite: one process with threads, because there is one writer anyway, and the threads of one process wait for it in
-turns (`rlhf_site/sqlite_in_turns`). PostgreSQL: two processes where there are two cores, because the threads of one
-process use no more than one core for Python.
+Two processes where there are two cores, because the threads of one process use no more than one core for Python. On
+SQLite their writers wait for each other in turns (`rlhf_site/sqlite_in_turns`).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any
 from training.rundir import when_guard_closes
 
 worker_class = "gthread"
-workers = min(2, os.cpu_count() or 1) if os.environ.get("DATABASE_URL", "").startswith("postgres") else 1
+workers = min(2, os.cpu_count() or 1)
 threads = 8 // workers
 timeout = 120
 graceful_timeout = 5

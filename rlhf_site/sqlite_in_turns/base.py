@@ -1,31 +1,32 @@
-"""Django's SQLite, with the writers of one process waiting in turns.
+"""Django's SQLite, with writers that wait in turns.
 
 SQLite has one writer at a time, and who finds it busy sleeps and looks again, up to 100 ms at a time: nobody writes
-meanwhile, and who came last may get in first. The threads of one process can do better: each takes a lock before it
-begins a transaction (which is IMMEDIATE here, so it will write), and the next one goes on the moment it ends. Other
-processes, and single statements outside of a transaction, wait in SQLite's way.
+meanwhile, and who came last may get in first. Here each takes a turn before it begins a transaction (which is
+IMMEDIATE, so it will write), and the next one goes on the moment it ends: at once in the same process, within a
+thousandth of a second in another one (`turns`). Single statements outside of a transaction wait in SQLite's way.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import defaultdict
 from typing import Any
 
 from django.db.backends.sqlite3 import base
 
-TURNS: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+from rlhf_site.sqlite_in_turns.turns import Turn
+
+TURNS: dict[str, Turn] = {}
 """By the database's name."""
 PATIENCE = 20.0
 """Seconds after which a transaction is tried without its turn; SQLite then says itself that it is locked."""
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    turn: threading.Lock | None = None
+    turn: Turn | None = None
     """The lock while a transaction of this connection holds it."""
 
     def _start_transaction_under_autocommit(self) -> None:
-        turn = TURNS[str(self.settings_dict["NAME"])]
+        name = str(self.settings_dict["NAME"])
+        turn = TURNS.get(name) or TURNS.setdefault(name, Turn(name))
         if turn.acquire(timeout=PATIENCE):
             self.turn = turn
         try:
