@@ -18,6 +18,7 @@ threads = 8 // workers
 timeout = 120
 graceful_timeout = 5
 keepalive = 5
+reuse_port = True  # a socket for each process: the kernel shares kept-alive connections out between them evenly
 loglevel = "warning"
 control_socket_disable = True
 
