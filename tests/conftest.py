@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.utils import translation
 
 from tests.cluster import Cluster, NoCluster
 
@@ -113,6 +114,13 @@ def postgres_cluster() -> Iterator[Cluster]:
 def postgres_url(postgres_cluster: Cluster) -> str:
     """DATABASE_URL of one empty database that all tests of this process share; `postgres_cluster` has fresh ones."""
     return postgres_cluster.new_database()
+
+
+@pytest.fixture(autouse=True)
+def _language() -> Iterator[None]:
+    """Leave no test the language in which the one before it asked for a page."""
+    yield
+    translation.deactivate()
 
 
 # People -----------------------------------------------------------------------------------------------
