@@ -85,6 +85,8 @@ def label_all(page: Page, *, note_every: int = 4) -> int:
         expect(page.locator("#task")).to_be_visible()
         if page.locator("#judge").count() == 0:
             break
+        # Keys count once the scripts know the task; nobody presses one in the same instant.
+        page.wait_for_function("() => bench?.now?.key.endsWith(document.querySelector('#task').dataset.task)")
         before = page.locator("#task").get_attribute("data-task")
         if number == 1:
             page.keyboard.press("s")
@@ -97,6 +99,7 @@ def label_all(page: Page, *, note_every: int = 4) -> int:
                 page.keyboard.type(f"Because of {number}.")
                 page.keyboard.press("Escape")
             page.keyboard.press("1" if number % 2 else "6")
+            expect(page.locator("#scale input:checked")).to_have_count(1)
             page.keyboard.press("Enter")
             submitted += 1
         page.wait_for_function(
