@@ -16,7 +16,14 @@ ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 
 TRAIN = "train"
 EVALUATION = "evaluation"
-SPLITS = (TRAIN, EVALUATION)
+HOLDOUT = "holdout"
+"""For a last test: neither trained on nor looked at on the way."""
+SPLITS = (TRAIN, EVALUATION, HOLDOUT)
+"""Of prompts."""
+HELD_OUT_PEOPLE = "held_out_people"
+"""Rows of people whose labels are kept apart, whatever the prompt's split."""
+ROW_SPLITS = (*SPLITS, HELD_OUT_PEOPLE)
+"""Of a snapshot's rows."""
 
 PREFERENCE_LIMIT = 3
 """Preference runs from -3 to +3: sign = which response, size = strength, 0 = tie."""

@@ -48,6 +48,9 @@ RULES = (
     "named_only",
     "pass_judgments",
     "pass_percent",
+    "review_percent",
+    "gold_exposure_percent",
+    "gold_dispute_percent",
     "show_agreement",
     "show_gold",
 )
@@ -70,6 +73,9 @@ RANGES: Mapping[str, tuple[int, int]] = {
     "random_percent": (0, 100),
     "pass_judgments": (1, 1_000),
     "pass_percent": (1, 100),
+    "review_percent": (0, 100),
+    "gold_exposure_percent": (1, 100),
+    "gold_dispute_percent": (1, 100),
 }
 OPTIONAL = ("evaluation_overlap", "overlap_cap", "annotator_cap", "daily_quota", "revise_hours", "qualification")
 

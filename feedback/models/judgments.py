@@ -12,10 +12,13 @@ from django.utils import timezone
 
 from feedback.answers import Answer, to_shown
 from feedback.models.append_only import AppendOnlyModel
+from feedback.models.audit import BulkAction
+from feedback.models.consent import Erasure
 from feedback.models.conversations import Turn
+from feedback.models.imports import FileImport
 from feedback.models.people import Project, new_id
 from feedback.models.queues import Guideline, LabelSchema, Queue, QueuePolicy
-from feedback.models.tasks import Arm, Assignment, Task
+from feedback.models.tasks import Arm, Assignment, Task, draw_key
 
 if TYPE_CHECKING:
     import uuid
@@ -25,8 +28,8 @@ SEARCH_LIMIT = 200
 
 class JudgmentQuerySet(models.QuerySet["Judgment"]):
     def current(self) -> JudgmentQuerySet:
-        """Latest revisions only."""
-        return self.filter(superseded_by__isnull=True)
+        """Latest revisions only, without what was erased."""
+        return self.filter(superseded_by__isnull=True, erased_by__isnull=True)
 
     def by_people(self) -> JudgmentQuerySet:
         """Without those of simulated annotators."""
@@ -87,7 +90,10 @@ class Judgment(AppendOnlyModel):
     content = models.JSONField(default=dict, help_text="What else the answer holds, in response order.")
     rationale = models.TextField(blank=True)
     flags = models.JSONField(default=list, blank=True)
-    active_seconds = models.FloatField(help_text="Time with the task in view and the person not idle.")
+    active_seconds = models.FloatField(
+        null=True,
+        help_text="Time with the task in view and the person not idle; empty where nobody measured it (imported).",
+    )
     display_order = models.JSONField(help_text="Places of the responses in the order in which the person saw them.")
     guideline = models.ForeignKey(Guideline, on_delete=models.PROTECT, db_index=False, related_name="judgments")
     policy = models.ForeignKey(QueuePolicy, on_delete=models.PROTECT, db_index=False, related_name="judgments")
@@ -95,7 +101,22 @@ class Judgment(AppendOnlyModel):
     propensity = models.FloatField(help_text="The task's, at the time of the claim.")
     arm = models.CharField(max_length=10, choices=Arm.choices, help_text="Why the queue gave the person this task.")
     arm_propensity = models.FloatField(help_text="Probability with which the queue chose that arm.")
-    interface = models.CharField(max_length=20, help_text="Where it was made: page or api.")
+    interface = models.CharField(max_length=20, help_text="Where it was made: page or api; or import.")
+    review_draw = models.FloatField(
+        default=draw_key, editable=False, help_text="Uniform draw by which a share of a person's work is reviewed."
+    )
+    file_import = models.ForeignKey(
+        FileImport, on_delete=models.PROTECT, null=True, blank=True, db_index=False, related_name="judgments"
+    )
+    erased_by = models.ForeignKey(
+        Erasure,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="judgments",
+        help_text="What the person said is gone; that they judged, and when, is still known.",
+    )
     simulation_rule = models.CharField(max_length=200, blank=True, help_text="Empty when a person judged.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -118,6 +139,7 @@ class Judgment(AppendOnlyModel):
             models.Index(fields=["queue", "-id"], name="judgment_by_queue"),
             models.Index(fields=["annotator", "queue", "-id"], name="judgment_by_annotator"),
             models.Index(fields=["annotator", "queue", "created_at"], name="judgment_by_day"),
+            models.Index(fields=["file_import"], condition=Q(file_import__isnull=False), name="judgment_by_import"),
         ]
 
     @property
@@ -143,12 +165,18 @@ class Judgment(AppendOnlyModel):
 
 
 class Review(AppendOnlyModel):
-    """A curator accepted or rejected one judgment. The latest review of a judgment counts."""
+    """A curator accepted or rejected one judgment, or took that back. The latest review of a judgment counts."""
 
     judgment = models.ForeignKey(Judgment, on_delete=models.PROTECT, related_name="reviews")
-    accepted = models.BooleanField()
+    accepted = models.BooleanField(null=True, help_text="Empty = taken back: as if nobody had reviewed it.")
+    fixed = models.JSONField(
+        null=True,
+        blank=True,
+        help_text="What the reviewer put in place of the answer, {preference, content, flags} in response order.",
+    )
     reason = models.TextField(blank=True)
     reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reviews")
+    bulk = models.ForeignKey(BulkAction, on_delete=models.PROTECT, null=True, blank=True, related_name="reviews")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -76,6 +76,11 @@ class Project(models.Model):
         validators=[MaxValueValidator(90)],
         help_text="Share of new prompts that is kept for evaluation and never trained on.",
     )
+    holdout_percent = models.PositiveSmallIntegerField(
+        default=0,
+        validators=[MaxValueValidator(50)],
+        help_text="Share of new prompts that is kept for a last test: neither trained on nor looked at on the way.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from feedback.contract import SPLITS, TRAIN
+from feedback.models.imports import FileImport
 from feedback.models.people import Project, new_id
 
 
@@ -30,6 +31,9 @@ class Prompt(models.Model):
     licence = models.CharField(max_length=100, blank=True)
     language = models.CharField(max_length=20, blank=True)
     tags = models.JSONField(default=list, blank=True)
+    file_import = models.ForeignKey(
+        FileImport, on_delete=models.PROTECT, null=True, blank=True, db_index=False, related_name="prompts"
+    )
     of_talk = models.BooleanField(
         default=False,
         help_text="Written turn by turn in a conversation task; its pairs train, but nobody is asked it again.",
@@ -44,6 +48,12 @@ class Prompt(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["project", "digest"], name="prompt_once_per_project"),
             models.CheckConstraint(condition=models.Q(split__in=SPLITS), name="prompt_split_is_known"),
+        ]
+        indexes = [
+            models.Index(fields=["project", "cluster"], name="prompt_by_cluster"),
+            models.Index(
+                fields=["file_import"], condition=models.Q(file_import__isnull=False), name="prompt_by_import"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -79,6 +89,9 @@ class Response(models.Model):
     person = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="responses"
     )
+    file_import = models.ForeignKey(
+        FileImport, on_delete=models.PROTECT, null=True, blank=True, db_index=False, related_name="responses"
+    )
     sampling = models.JSONField(default=dict, blank=True, help_text="Temperature, top_p, seed and the like.")
     names_itself = models.CharField(
         max_length=200,
@@ -106,6 +119,9 @@ class Response(models.Model):
         ]
         indexes = [
             models.Index(fields=["-id"], condition=~models.Q(names_itself=""), name="response_naming_itself"),
+            models.Index(
+                fields=["file_import"], condition=models.Q(file_import__isnull=False), name="response_by_import"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -180,6 +180,16 @@ class QueuePolicy(AppendOnlyModel):
     # A qualification queue's pass rule
     pass_judgments = models.PositiveIntegerField(default=10)
     pass_percent = models.PositiveSmallIntegerField(default=70)
+    # What curators look at, and when gold is used up
+    review_percent = models.PositiveSmallIntegerField(
+        default=10, help_text="Share of a person's judgments that is drawn for review."
+    )
+    gold_exposure_percent = models.PositiveSmallIntegerField(
+        default=60, help_text="Gold that a larger share of the queue's people have judged is retired; 100 = never."
+    )
+    gold_dispute_percent = models.PositiveSmallIntegerField(
+        default=40, help_text="Gold that a larger share of five or more judgments contradicts is retired; 100 = never."
+    )
     # What a person sees of their own evidence
     show_agreement = models.BooleanField(default=True)
     show_gold = models.BooleanField(default=False)
@@ -204,6 +214,9 @@ class QueuePolicy(AppendOnlyModel):
                     repeat_percent__lte=100,
                     random_percent__lte=100,
                     pass_percent__lte=100,
+                    review_percent__lte=100,
+                    gold_exposure_percent__lte=100,
+                    gold_dispute_percent__lte=100,
                 ),
                 name="queue_policy_percent_in_range",
             ),

@@ -32,6 +32,12 @@ class Snapshot(AppendOnlyModel):
     sha256 = models.CharField(max_length=64, help_text="Of manifest.json, which lists the sha256 of every other file.")
     manifest = models.JSONField(help_text="The parsed manifest.json, without the list of judgments.")
     judgments = models.ManyToManyField(Judgment, related_name="snapshots")
+    withdrawn_at = models.DateTimeField(
+        null=True, blank=True, help_text="Since then its files are gone and nothing can be trained on it."
+    )
+    withdrawn_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from feedback.answers import draw_order
 from feedback.models.append_only import AppendOnlyModel
+from feedback.models.imports import FileImport
 from feedback.models.people import User, new_id, new_timeless_id
 from feedback.models.prompts import Prompt, Response
 from feedback.models.queues import Guideline, LabelSchema, Queue, QueuePolicy
@@ -41,6 +42,9 @@ class Task(models.Model):
         related_name="repeats",
         help_text="The task that one person is shown once more, with the sides swapped.",
     )
+    file_import = models.ForeignKey(
+        FileImport, on_delete=models.PROTECT, null=True, blank=True, db_index=False, related_name="tasks"
+    )
     withdrawn_at = models.DateTimeField(
         null=True, blank=True, help_text="A curator has taken it out since then: nobody gets it anew."
     )
@@ -54,6 +58,9 @@ class Task(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["queue", "key"], name="task_once_per_queue"),
             models.CheckConstraint(condition=Q(propensity__gt=0, propensity__lte=1), name="task_propensity_in_range"),
+        ]
+        indexes = [
+            models.Index(fields=["file_import"], condition=Q(file_import__isnull=False), name="task_by_import"),
         ]
 
     @cached_property
@@ -97,6 +104,11 @@ class Gold(AppendOnlyModel):
         Queue, on_delete=models.PROTECT, related_name="gold", help_text="The task's, so that a claim finds it at once."
     )
     answer = models.JSONField(help_text="In response order; feedback.gold says what counts as right.")
+    made_from = models.CharField(
+        max_length=12,
+        default="curator",
+        choices=[("curator", "Written by a curator"), ("adjudicated", "An adjudication"), ("unanimous", "Unanimous")],
+    )
     explanation = models.TextField(blank=True, help_text="Shown to a person whose queue lets them see gold evidence.")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -115,6 +127,7 @@ class Arm(models.TextChoices):
     REPEAT = "repeat", "Repeat"
     NAMED = "named", "Given to this person"
     ASKED = "asked", "The person asked for it again"
+    IMPORTED = "imported", "Judged elsewhere and imported"
 
 
 class AssignmentQuerySet(models.QuerySet["Assignment"]):

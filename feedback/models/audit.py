@@ -1,0 +1,58 @@
+"""Who did what: written in the transaction that does it, never changed."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.utils import timezone
+
+from feedback.models.append_only import AppendOnlyModel
+from feedback.models.people import Project, new_id
+
+
+class BulkAction(models.Model):
+    """One decision over many judgments, which can be taken back as one."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="bulk_actions")
+    action = models.CharField(max_length=20, help_text="accept, reject or requeue.")
+    filters = models.JSONField(default=dict, help_text="What was chosen, as the page's filters say it.")
+    reason = models.TextField(blank=True)
+    count = models.PositiveIntegerField(default=0)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    undone_at = models.DateTimeField(null=True, blank=True)
+    undone_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["-id"]
+
+
+class AuditEvent(AppendOnlyModel):
+    """One act of a person: on what, what it was before, what it is now."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="audit_events")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="Empty when the product acted by a rule that somebody had set.",
+    )
+    action = models.CharField(max_length=60, help_text="noun.verb, such as judgment.reject.")
+    subject = models.CharField(max_length=40, help_text="Kind of thing: judgment, task, queue, person, snapshot ...")
+    subject_id = models.CharField(max_length=64)
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+    reason = models.TextField(blank=True)
+    bulk = models.ForeignKey(BulkAction, on_delete=models.PROTECT, null=True, blank=True, related_name="events")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["project", "-id"], name="audit_by_project"),
+            models.Index(fields=["subject", "subject_id", "-id"], name="audit_by_subject"),
+        ]

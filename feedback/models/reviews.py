@@ -1,0 +1,81 @@
+"""What curators make of judgments: comments, adjudications, gold taken out of use. All append-only."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from feedback.models.append_only import AppendOnlyModel
+from feedback.models.judgments import Judgment
+from feedback.models.people import Project
+from feedback.models.tasks import Gold, Task
+
+
+class Comment(AppendOnlyModel):
+    """Something said about a judgment or, without one, about a task, between curators or with the annotator."""
+
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="comments")
+    judgment = models.ForeignKey(Judgment, on_delete=models.PROTECT, null=True, blank=True, related_name="comments")
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="comments")
+    text = models.TextField()
+    for_annotator = models.BooleanField(
+        default=False, help_text="The judgment's annotator sees it and can answer; else curators only."
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(for_annotator=False) | Q(judgment__isnull=False), name="comment_for_annotator_has_judgment"
+            ),
+        ]
+
+
+class Adjudication(AppendOnlyModel):
+    """The answer that a curator settled on for a task. The latest one counts; an empty answer takes it back."""
+
+    task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="adjudications")
+    answer = models.JSONField(
+        null=True, help_text="In response order, {preference, content, flags}; empty = taken back."
+    )
+    reason = models.TextField(blank=True)
+    adjudicator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+
+
+class GoldRetirement(AppendOnlyModel):
+    """Gold that is no longer mixed in. What people said of it stays their evidence."""
+
+    class Reason(models.TextChoices):
+        EXPOSED = "exposed", "Too many people know it"
+        DISPUTED = "disputed", "Good people disagree with it"
+        CURATOR = "curator", "A curator took it out"
+
+    gold = models.OneToOneField(Gold, on_delete=models.PROTECT, related_name="retirement")
+    reason = models.CharField(max_length=10, choices=Reason.choices)
+    note = models.TextField(blank=True)
+    retired_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+
+class ReviewRate(models.Model):
+    """Share of one person's judgments that is drawn for review, where it differs from the queue's own."""
+
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="review_rates")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    percent = models.PositiveSmallIntegerField(validators=[MaxValueValidator(100)])
+    set_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    set_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "person"], name="review_rate_once_per_person"),
+            models.CheckConstraint(condition=Q(percent__lte=100), name="review_rate_in_range"),
+        ]
