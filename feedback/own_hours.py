@@ -94,7 +94,7 @@ def own_hours(*, project: Project, annotator: User, now: datetime, queue: Queue 
     for made_at, revision, active in lately.values_list("created_at", "revision", "active_seconds"):
         day = timezone.localtime(made_at).date()
         counts[day] += revision == 1
-        seconds[day] += active
+        seconds[day] += active or 0.0  # nobody measured it of a judgment that was imported
     for made_at, active in skipped.filter(created_at__gte=since).values_list("created_at", "active_seconds"):
         seconds[timezone.localtime(made_at).date()] += active
     whole = judged.aggregate(judgments=Count("pk", filter=Q(revision=1)), seconds=Sum("active_seconds"))
