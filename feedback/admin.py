@@ -10,12 +10,26 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from feedback.models import (
+    Adjudication,
     AnnotatorProfile,
     Assignment,
+    AuditEvent,
+    BulkAction,
+    Comment,
+    Consent,
+    ConsentText,
     Draft,
+    Erasure,
+    ErasureRequest,
     Expertise,
+    FileImport,
+    Finding,
     Gold,
+    GoldRetirement,
     Guideline,
+    HeldOutPerson,
+    ImportedPerson,
+    Job,
     Judgment,
     LabelSchema,
     Membership,
@@ -25,10 +39,15 @@ from feedback.models import (
     Queue,
     QueueMember,
     QueuePolicy,
+    Report,
     Response,
     Review,
+    ReviewRate,
+    Score,
     Skip,
     Snapshot,
+    Standing,
+    StandingAnswer,
     Task,
     Turn,
     User,
@@ -208,3 +227,123 @@ class SnapshotAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).defer("manifest")
+
+
+@admin.register(Job)
+class JobAdmin(ReadOnlyAdmin):
+    list_display = ("kind", "project", "state", "done", "total", "created_by", "created_at", "finished_at")
+    list_filter = ("kind", "state")
+    list_select_related = ("project", "created_by")
+
+
+@admin.register(FileImport)
+class FileImportAdmin(ReadOnlyAdmin):
+    list_display = ("filename", "project", "kind", "state", "size", "created_by", "created_at")
+    list_filter = ("kind", "state")
+    list_select_related = ("project", "created_by")
+
+
+@admin.register(ImportedPerson)
+class ImportedPersonAdmin(ReadOnlyAdmin):
+    list_display = ("external_id", "project", "user")
+    list_select_related = ("project", "user")
+
+
+@admin.register(HeldOutPerson)
+class HeldOutPersonAdmin(ReadOnlyAdmin):
+    list_display = ("person", "project", "created_by", "created_at")
+    list_select_related = ("project", "person", "created_by")
+
+
+@admin.register(Finding)
+class FindingAdmin(ReadOnlyAdmin):
+    list_display = ("kind", "project", "prompt_id", "response_id", "settlement", "settled_by", "created_at")
+    list_filter = ("kind", "settlement")
+    list_select_related = ("project", "settled_by")
+
+
+@admin.register(Score)
+class ScoreAdmin(ReadOnlyAdmin):
+    list_display = ("response_id", "scorer_name", "value", "spread", "created_at")
+
+
+@admin.register(BulkAction)
+class BulkActionAdmin(ReadOnlyAdmin):
+    list_display = ("action", "project", "count", "created_by", "created_at", "undone_at")
+    list_select_related = ("project", "created_by")
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "project", "actor", "action", "subject", "subject_id")
+    list_filter = ("action",)
+    list_select_related = ("project", "actor")
+
+
+@admin.register(Comment)
+class CommentAdmin(ReadOnlyAdmin):
+    list_display = ("task_id", "judgment_id", "author", "for_annotator", "created_at")
+    list_select_related = ("author",)
+
+
+@admin.register(Adjudication)
+class AdjudicationAdmin(ReadOnlyAdmin):
+    list_display = ("task_id", "adjudicator", "reason", "created_at")
+    list_select_related = ("adjudicator",)
+
+
+@admin.register(GoldRetirement)
+class GoldRetirementAdmin(ReadOnlyAdmin):
+    list_display = ("gold_id", "reason", "retired_by", "created_at")
+    list_filter = ("reason",)
+    list_select_related = ("retired_by",)
+
+
+@admin.register(ReviewRate)
+class ReviewRateAdmin(ReadOnlyAdmin):
+    list_display = ("person", "project", "percent", "set_by", "set_at")
+    list_select_related = ("person", "project", "set_by")
+
+
+@admin.register(Report)
+class ReportAdmin(ReadOnlyAdmin):
+    list_display = ("kind", "project", "judgments", "seconds", "computed_at")
+    list_filter = ("kind",)
+    list_select_related = ("project",)
+
+
+@admin.register(Standing)
+class StandingAdmin(ReadOnlyAdmin):
+    list_display = ("person", "project", "decision", "decided_by", "created_at")
+    list_filter = ("decision",)
+    list_select_related = ("person", "project", "decided_by")
+
+
+@admin.register(StandingAnswer)
+class StandingAnswerAdmin(ReadOnlyAdmin):
+    list_display = ("standing_id", "author", "created_at")
+    list_select_related = ("author",)
+
+
+@admin.register(ConsentText)
+class ConsentTextAdmin(ReadOnlyAdmin):
+    list_display = ("project", "number", "created_by", "created_at")
+    list_select_related = ("project", "created_by")
+
+
+@admin.register(Consent)
+class ConsentAdmin(ReadOnlyAdmin):
+    list_display = ("person", "project", "given_at", "withdrawn_at")
+    list_select_related = ("person", "project")
+
+
+@admin.register(ErasureRequest)
+class ErasureRequestAdmin(ReadOnlyAdmin):
+    list_display = ("person", "project", "created_at", "settlement", "settled_by")
+    list_select_related = ("person", "project", "settled_by")
+
+
+@admin.register(Erasure)
+class ErasureAdmin(ReadOnlyAdmin):
+    list_display = ("pseudonym", "project", "requested_by", "created_at", "finished_at")
+    list_select_related = ("project", "requested_by")
