@@ -72,15 +72,14 @@ def checked_gold(schema: Schema, responses: int, answer: Mapping[str, Any]) -> d
 
 
 def gold_left(*, queue: Queue, annotator: User) -> QuerySet[Gold]:
-    """Return the queue's gold that the person never had before them, without what is out for review."""
+    """Return the queue's gold in use that the person never had before them, without what is out for review."""
     task = OuterRef("task")
     had = Assignment.objects.filter(task=task, annotator=annotator)
     made = Assignment.objects.filter(task=task, reserved_for=annotator)
     passed = Skip.objects.standing().filter(task=task, annotator=annotator)
     out = Skip.objects.keeping_out().filter(task=task)
-    return Gold.objects.filter(
-        ~Exists(had), ~Exists(made), ~Exists(passed), ~Exists(out), queue=queue, task__withdrawn_at__isnull=True
-    ).order_by("pk")
+    left = Gold.objects.in_use().filter(~Exists(had), ~Exists(made), ~Exists(passed), ~Exists(out), queue=queue)
+    return left.order_by("pk")
 
 
 # What is right: pure functions

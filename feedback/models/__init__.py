@@ -4,6 +4,7 @@ from feedback.models.audit import AuditEvent, BulkAction
 from feedback.models.consent import Consent, ConsentText, Erasure, ErasureRequest
 from feedback.models.conversations import Turn
 from feedback.models.findings import Finding
+from feedback.models.gold import Gold, GoldRetirement
 from feedback.models.imports import FileImport, HeldOutPerson, ImportedPerson
 from feedback.models.jobs import Job
 from feedback.models.judgments import Judgment, Review
@@ -11,12 +12,12 @@ from feedback.models.people import AnnotatorProfile, Expertise, Membership, Proj
 from feedback.models.prompts import Prompt, Response
 from feedback.models.qualifications import Qualification
 from feedback.models.queues import Guideline, GuidelineReading, LabelSchema, Queue, QueueMember, QueuePolicy
-from feedback.models.reviews import Adjudication, Comment, GoldRetirement, ReviewRate
+from feedback.models.reviews import Adjudication, Comment, ReviewRate
 from feedback.models.scores import Score
 from feedback.models.skips import Skip
 from feedback.models.snapshots import Snapshot
 from feedback.models.standings import Report, Standing, StandingAnswer
-from feedback.models.tasks import Arm, Assignment, Draft, Gold, Task, TaskResponse
+from feedback.models.tasks import Arm, Assignment, Draft, Task, TaskResponse
 
 __all__ = [
     "Adjudication",

@@ -1,4 +1,4 @@
-"""What curators make of judgments: comments, adjudications, gold taken out of use. All append-only."""
+"""What curators make of judgments: comments, adjudications, and how many of a person they look at."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.utils import timezone
 from feedback.models.append_only import AppendOnlyModel
 from feedback.models.judgments import Judgment
 from feedback.models.people import Project
-from feedback.models.tasks import Gold, Task
+from feedback.models.tasks import Task
 
 
 class Comment(AppendOnlyModel):
@@ -48,21 +48,6 @@ class Adjudication(AppendOnlyModel):
 
     class Meta:
         ordering = ["-id"]
-
-
-class GoldRetirement(AppendOnlyModel):
-    """Gold that is no longer mixed in. What people said of it stays their evidence."""
-
-    class Reason(models.TextChoices):
-        EXPOSED = "exposed", "Too many people know it"
-        DISPUTED = "disputed", "Good people disagree with it"
-        CURATOR = "curator", "A curator took it out"
-
-    gold = models.OneToOneField(Gold, on_delete=models.PROTECT, related_name="retirement")
-    reason = models.CharField(max_length=10, choices=Reason.choices)
-    note = models.TextField(blank=True)
-    retired_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
 
 
 class ReviewRate(models.Model):

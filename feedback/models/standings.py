@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
+from django.db.models import F, OuterRef, Q, Subquery
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from feedback.models.append_only import AppendOnlyModel
 from feedback.models.jobs import Job
@@ -40,6 +42,17 @@ class Report(models.Model):
         indexes = [models.Index(fields=["project", "kind", "key", "-id"], name="report_latest")]
 
 
+class StandingQuerySet(models.QuerySet["Standing"]):
+    def on_tasks(self) -> StandingQuerySet:
+        """Decisions on whether a person gets tasks; the latest one of them counts."""
+        return self.filter(decision__in=[Standing.Decision.SUSPENDED, Standing.Decision.REINSTATED])
+
+    def waiting(self) -> StandingQuerySet:
+        """Those to which the annotator spoke last: a curator owes them an answer."""
+        last = StandingAnswer.objects.filter(standing=OuterRef("pk")).order_by("-id").values("author")[:1]
+        return self.annotate(last_author=Subquery(last)).filter(last_author=F("person"))
+
+
 class Standing(AppendOnlyModel):
     """What a curator decided about a person's work in a project, on which evidence. The latest one counts.
 
@@ -47,10 +60,10 @@ class Standing(AppendOnlyModel):
     """
 
     class Decision(models.TextChoices):
-        NOTED = "noted", "Noted"
-        TALKED = "talked", "Asked to read the guidelines again"
-        SUSPENDED = "suspended", "Gets no new tasks"
-        REINSTATED = "reinstated", "Gets tasks again"
+        NOTED = "noted", _("Noted")
+        TALKED = "talked", _("Asked to read the guidelines again")
+        SUSPENDED = "suspended", _("Gets no new tasks")
+        REINSTATED = "reinstated", _("Gets tasks again")
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="standings")
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="standings")
@@ -60,8 +73,16 @@ class Standing(AppendOnlyModel):
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    objects = StandingQuerySet.as_manager()
+
     class Meta:
         ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(decision__in=["noted", "talked", "suspended", "reinstated"]),
+                name="standing_decision_is_known",
+            ),
+        ]
         indexes = [models.Index(fields=["person", "project", "-id"], name="standing_latest")]
 
 

@@ -12,7 +12,6 @@ from django.db.models import Q
 from django.utils import timezone
 
 from feedback.answers import draw_order
-from feedback.models.append_only import AppendOnlyModel
 from feedback.models.imports import FileImport
 from feedback.models.people import User, new_id, new_timeless_id
 from feedback.models.prompts import Prompt, Response
@@ -94,24 +93,6 @@ class TaskResponse(models.Model):
             models.UniqueConstraint(fields=["task", "place"], name="task_response_place_once"),
             models.UniqueConstraint(fields=["task", "response"], name="task_response_once"),
         ]
-
-
-class Gold(AppendOnlyModel):
-    """What a good judgment of a task says. It makes the task one that is mixed in unseen, to learn how people do."""
-
-    task = models.OneToOneField(Task, on_delete=models.PROTECT, related_name="gold")
-    queue = models.ForeignKey(
-        Queue, on_delete=models.PROTECT, related_name="gold", help_text="The task's, so that a claim finds it at once."
-    )
-    answer = models.JSONField(help_text="In response order; feedback.gold says what counts as right.")
-    made_from = models.CharField(
-        max_length=12,
-        default="curator",
-        choices=[("curator", "Written by a curator"), ("adjudicated", "An adjudication"), ("unanimous", "Unanimous")],
-    )
-    explanation = models.TextField(blank=True, help_text="Shown to a person whose queue lets them see gold evidence.")
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    created_at = models.DateTimeField(auto_now_add=True)
 
 
 def draw_key() -> float:
