@@ -51,6 +51,7 @@ from feedback.models import (
     Task,
     Turn,
     User,
+    Worker,
 )
 
 
@@ -347,3 +348,8 @@ class ErasureRequestAdmin(ReadOnlyAdmin):
 class ErasureAdmin(ReadOnlyAdmin):
     list_display = ("pseudonym", "project", "requested_by", "created_at", "finished_at")
     list_select_related = ("project", "requested_by")
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnlyAdmin):
+    list_display = ("name", "work", "started_at", "last_seen_at")

@@ -261,6 +261,12 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": ["drf_standardized_errors.openapi_hooks.postprocess_schema_enums"],
 }
 
+# Jobs
+JOB_LEASE_SECONDS = env.int("JOB_LEASE_SECONDS", 30)
+JOB_MAX_ATTEMPTS = env.int("JOB_MAX_ATTEMPTS", 3)
+JOB_REQUEST_SECONDS = env.float("JOB_REQUEST_SECONDS", 5.0)
+"""What takes longer inside a request is left for a clerk to go on with."""
+
 # Training
 RUN_LEASE_SECONDS = env.int("RUN_LEASE_SECONDS", 30)
 RUN_MAX_ATTEMPTS = env.int("RUN_MAX_ATTEMPTS", 5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from feedback.admin import ReadOnlyAdmin
-from training.models import Checkpoint, Run, Worker
+from training.models import Checkpoint, Run
 
 
 @admin.register(Run)
@@ -30,8 +30,3 @@ class CheckpointAdmin(ReadOnlyAdmin):
     list_display = ("name", "project", "kind", "parent", "snapshot", "step", "created_at")
     list_filter = ("kind", "project")
     search_fields = ("id", "name", "sha256")
-
-
-@admin.register(Worker)
-class WorkerAdmin(ReadOnlyAdmin):
-    list_display = ("name", "work", "started_at", "last_seen_at")

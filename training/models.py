@@ -194,19 +194,3 @@ class RunMetric(models.Model):
     class Meta:
         ordering = ["step"]
         constraints = [models.UniqueConstraint(fields=["run", "step"], name="run_metric_once_per_step")]
-
-
-class Worker(models.Model):
-    """A worker process that says it is alive, so that a page can tell when nobody will take a run or answer a turn."""
-
-    class Work(models.TextChoices):
-        RUNS = "runs", "Carries out runs"
-        TALKS = "talks", "Answers in conversations"
-
-    name = models.CharField(max_length=100, unique=True)
-    work = models.CharField(max_length=10, choices=Work.choices, default=Work.RUNS)
-    started_at = models.DateTimeField(auto_now_add=True)
-    last_seen_at = models.DateTimeField()
-
-    def __str__(self) -> str:
-        return self.name

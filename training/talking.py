@@ -15,6 +15,7 @@ from contextlib import suppress
 from django.conf import settings
 from django.db import connection
 
+from feedback.alive import DATABASE_AWAY, SignOfLife, new_name
 from feedback.answering import (
     TurnLease,
     TurnLost,
@@ -26,9 +27,8 @@ from feedback.answering import (
     renew_turn,
     turn_lease,
 )
-from feedback.models import Turn
-from training.alive import DATABASE_AWAY, SignOfLife, new_name
-from training.models import Checkpoint, Worker
+from feedback.models import Turn, Worker
+from training.models import Checkpoint
 from training.policies import find_policy
 from training.voices import Job, NoAnswer, Speech, Voice, find_voice
 

@@ -8,30 +8,25 @@ import os
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from feedback.models import Prompt, Response, Task
-from training.models import Run, RunMetric, Worker
+from feedback.models import Prompt, Response, Task, Worker
+from training.models import Run, RunMetric
 from training.rundir import RunDirectory
 
-WORKER_SILENT_AFTER = timedelta(seconds=30)
 PACE_STEPS = 20
 """How many of the last steps say how fast a run goes."""
 
 
 def worker_is_alive(now: datetime) -> bool:
-    return is_alive(Worker.Work.RUNS, now)
+    return Worker.objects.alive(now).filter(work=Worker.Work.RUNS).exists()
 
 
 def talker_is_alive(now: datetime) -> bool:
     """Tell whether somebody answers in conversations."""
-    return is_alive(Worker.Work.TALKS, now)
-
-
-def is_alive(work: str, now: datetime) -> bool:
-    return Worker.objects.filter(work=work, last_seen_at__gt=now - WORKER_SILENT_AFTER).exists()
+    return Worker.objects.alive(now).filter(work=Worker.Work.TALKS).exists()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from django.conf import settings
 from django.db import connection
 
-from training.alive import DATABASE_AWAY, SignOfLife, new_name
+from feedback.alive import DATABASE_AWAY, SignOfLife, new_name
+from feedback.models import Worker
 from training.child import Child, DirectoryBusy, start_child
 from training.landing import (
     BadOutcome,
@@ -30,7 +31,7 @@ from training.landing import (
 from training.launchers import child_environment, local_argv
 from training.leases import Lease, LeaseLost, claim_run, end_run, lease_of, renew_lease, requeue_run
 from training.lineage import CheckpointGone
-from training.models import Run, Worker
+from training.models import Run
 from training.run_inputs import write_inputs
 from training.rundir import BadRunDirectory, RunDirectory, RunSpec
 

@@ -18,6 +18,7 @@ from feedback.models.skips import Skip
 from feedback.models.snapshots import Snapshot
 from feedback.models.standings import Report, Standing, StandingAnswer
 from feedback.models.tasks import Arm, Assignment, Draft, Task, TaskResponse
+from feedback.models.workers import Worker
 
 __all__ = [
     "Adjudication",
@@ -65,4 +66,5 @@ __all__ = [
     "TaskResponse",
     "Turn",
     "User",
+    "Worker",
 ]

@@ -11,12 +11,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from feedback.answering import WrittenAnswer, answer_turn, claim_turn, fail_turn, turn_lease
-from feedback.models import Assignment, Draft, Judgment, Turn
+from feedback.models import Assignment, Draft, Judgment, Turn, Worker
 from feedback.queues import set_queue_state
 from tests.factories import make_member
 from tests.feedback.talks import answer_next, hold, make_talk_queue, talk
 from tests.pages.label import HTMX, at, form_on, let_lease_run_out, open_task
-from training.models import Worker
 
 pytestmark = pytest.mark.django_db
 LIVE = re.compile(r'hx-get="([^"]+seen=[^"]+)"')

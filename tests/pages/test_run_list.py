@@ -9,9 +9,8 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from feedback.models import Project, User
+from feedback.models import Project, User, Worker
 from tests.factories import make_base_checkpoint, make_run
-from training.models import Worker
 
 pytestmark = pytest.mark.django_db
 

@@ -15,14 +15,14 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from feedback.answering import ATTEMPTS
-from feedback.models import Response, Turn
+from feedback.models import Response, Turn, Worker
 from feedback.policies import policies
 from tests.conftest import DATA_DIR
 from tests.factories import make_base_checkpoint, make_policy_checkpoint, make_project, make_reward_checkpoint
 from tests.feedback.talks import hold, make_talk_queue, say_it
 from tests.training.chat_server import ChatServer, completion
 from tests.training.conftest import ROOT, SharedDatabase, wait_until
-from training.models import Checkpoint, Worker
+from training.models import Checkpoint
 from training.talking import NOBODY_CHOSEN, Talker
 from training.voices import ChildVoice, ServerVoice, find_voice
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from feedback.models import Worker
 from tests.training.conftest import ROOT, SharedDatabase, processes_with, wait_until
 from training import serving
-from training.models import Worker
 
 pytestmark = pytest.mark.slow
 
@@ -87,7 +87,9 @@ def test_it_answers_says_where_once_and_leaves_no_process(start_up: Callable[...
         assert answer.status == 200
     wait_until(Worker.objects.exists, "the worker's sign of life")
     assert up.said.count("http://") == 1
-    assert len(up.left()) == 4 + serving.workers, "supervisor, gunicorn, its processes, one worker, and one talker"
+    assert len(up.left()) == 5 + serving.workers, (
+        "supervisor, gunicorn, its processes, one worker, one talker, and one clerk"
+    )
     up.process.send_signal(ending)
     code = up.process.wait(60)
     wait_until(lambda: not up.left(), "the end of every process", seconds=30)

@@ -13,9 +13,10 @@ from django.conf import settings as django_settings
 from django.db import connection
 from django.utils import timezone
 
+from feedback.models import Worker
 from tests.factories import make_base_checkpoint, make_project, make_prompt, make_queue, make_run
 from tests.training.conftest import make_model_files, processes_with, wait_until, with_files
-from training.models import Checkpoint, Run, RunMetric, Worker
+from training.models import Checkpoint, Run, RunMetric
 from training.rundir import Outcome, RunDirectory, directory_digest
 from training.worker import Heartbeat, RunWorker, lease_of
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from feedback.models import Task
+from feedback.models import Task, Worker
 from tests.factories import make_base_checkpoint, make_project, make_prompt, make_queue, make_run
 from tests.training.conftest import make_model_files
-from training.models import Checkpoint, Run, RunMetric, Worker
+from training.models import Checkpoint, Run, RunMetric
 from training.rundir import Outcome, RunDirectory, append_line, directory_digest
 from training.worker import RunWorker
 

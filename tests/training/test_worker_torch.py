@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from feedback.models import Response, Task
+from feedback.models import Response, Task, Worker
 from tests.factories import make_member, make_project, make_prompt, make_queue
 from tests.training.conftest import (
     SharedDatabase,
@@ -21,7 +21,7 @@ from tests.training.conftest import (
 )
 from training.base_models import register_base_model
 from training.lineage import lineage
-from training.models import Checkpoint, Run, RunMetric, Worker
+from training.models import Checkpoint, Run, RunMetric
 from training.rundir import RunDirectory, directory_digest
 from training.runs import cancel_run, start_run
 

@@ -1,4 +1,4 @@
-"""Run the whole product with one command: the site, the workers and the talker."""
+"""Run the whole product with one command: the site, its workers, talkers and clerks."""
 
 from __future__ import annotations
 
@@ -19,30 +19,35 @@ from django.db.migrations.executor import MigrationExecutor
 from training.supervisor import Supervised, Supervisor
 
 MANAGE = settings.BASE_DIR / "manage.py"
+BESIDE_THE_SITE = ("worker", "talker", "clerk")
 ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104 (compared with, not listened on)
 
 
 class Command(BaseCommand):
-    help = "Run the site, its workers and its talker until Ctrl-C or SIGTERM. Prints the address once the site answers."
+    help = "Run the site, its workers, talkers and clerks until Ctrl-C or SIGTERM. Prints the address once it answers."
     requires_system_checks = ()  # the site process makes them
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1", help="Address to listen on (default 127.0.0.1).")
         parser.add_argument("--port", type=int, default=8000, help="Port to listen on (default 8000).")
         parser.add_argument("--workers", type=int, default=1, help="Worker processes for runs (default 1; 0 for none).")
-
         parser.add_argument(
             "--talkers", type=int, default=1, help="Processes that answer in conversations (default 1; 0 for none)."
         )
+        parser.add_argument(
+            "--clerks",
+            type=int,
+            default=1,
+            help="Processes that carry out imports and other jobs (default 1; 0 for none).",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        host, port, workers, talkers = options["host"], options["port"], options["workers"], options["talkers"]
+        host, port = options["host"], options["port"]
         if not 1 <= port <= 65535:
             raise CommandError(f"--port is {port}; it must be from 1 to 65535")
-        if workers < 0:
-            raise CommandError(f"--workers is {workers}; it cannot be negative")
-        if talkers < 0:
-            raise CommandError(f"--talkers is {talkers}; it cannot be negative")
+        for kind in BESIDE_THE_SITE:
+            if options[f"{kind}s"] < 0:
+                raise CommandError(f"--{kind}s is {options[f'{kind}s']}; it cannot be negative")
         refuse_old_database()
         refuse_taken_port(host, port)
         if settings.PRODUCTION and not (settings.STATIC_ROOT / "staticfiles.json").exists():
@@ -56,10 +61,10 @@ class Command(BaseCommand):
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, stop)
         site = supervisor.add("site", site_argv(host, port))
-        for number in range(workers):
-            supervisor.add(f"worker {number + 1}" if workers > 1 else "worker", [sys.executable, str(MANAGE), "worker"])
-        for number in range(talkers):
-            supervisor.add(f"talker {number + 1}" if talkers > 1 else "talker", [sys.executable, str(MANAGE), "talker"])
+        for kind in BESIDE_THE_SITE:
+            count = options[f"{kind}s"]
+            for number in range(count):
+                supervisor.add(f"{kind} {number + 1}" if count > 1 else kind, [sys.executable, str(MANAGE), kind])
         Announcement(self, supervisor, site, host, port).wait_in_turns()
 
 

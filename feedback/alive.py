@@ -12,7 +12,7 @@ from datetime import timedelta
 from django.db import InterfaceError, OperationalError
 from django.db.models.functions import Now
 
-from training.models import Worker
+from feedback.models import Worker
 
 logger = logging.getLogger(__name__)
 
