@@ -7,6 +7,7 @@ from django.db import models
 
 from feedback.models.jobs import Job
 from feedback.models.people import Project, new_id
+from feedback.models.queues import Queue
 
 
 class FileImport(models.Model):
@@ -44,11 +45,15 @@ class FileImport(models.Model):
     filename = models.CharField(max_length=255)
     sha256 = models.CharField(max_length=64, help_text="Of the file as it came.")
     size = models.PositiveBigIntegerField()
+    columns = models.JSONField(default=list, help_text="Those that its first rows have.")
     mapping = models.JSONField(default=dict, help_text="Which column of the file goes to which field.")
     options = models.JSONField(default=dict, help_text="Values for all rows, the queue, what to do with bad rows.")
     state = models.CharField(max_length=10, choices=State.choices, default=State.UPLOADED)
     job = models.ForeignKey(
         Job, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="The latest one."
+    )
+    queue = models.ForeignKey(
+        Queue, on_delete=models.PROTECT, null=True, blank=True, related_name="imports", help_text="Of its judgments."
     )
     counts = models.JSONField(default=dict, help_text="Rows read, good, bad, added, there before; by what they became.")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
@@ -68,6 +73,10 @@ class ImportedPerson(models.Model):
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="imported_people")
     external_id = models.CharField(max_length=200, help_text="As the file names them.")
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="imported_as")
+    stands_for_many = models.BooleanField(
+        default=False,
+        help_text="Not one person but a dataset that names nobody; figures about single people leave it out.",
+    )
     file_import = models.ForeignKey(FileImport, on_delete=models.PROTECT, null=True, related_name="people")
 
     class Meta:

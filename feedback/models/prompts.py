@@ -34,6 +34,9 @@ class Prompt(models.Model):
     file_import = models.ForeignKey(
         FileImport, on_delete=models.PROTECT, null=True, blank=True, db_index=False, related_name="prompts"
     )
+    external_id = models.CharField(
+        max_length=200, blank=True, help_text="What another system calls it; files refer to it by this."
+    )
     of_talk = models.BooleanField(
         default=False,
         help_text="Written turn by turn in a conversation task; its pairs train, but nobody is asked it again.",
@@ -47,6 +50,11 @@ class Prompt(models.Model):
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(fields=["project", "digest"], name="prompt_once_per_project"),
+            models.UniqueConstraint(
+                fields=["project", "external_id"],
+                condition=~models.Q(external_id=""),
+                name="prompt_external_id_once_per_project",
+            ),
             models.CheckConstraint(condition=models.Q(split__in=SPLITS), name="prompt_split_is_known"),
         ]
         indexes = [
@@ -83,6 +91,9 @@ class Response(models.Model):
         max_length=200,
         help_text="Names the writing of this response, such as `<run id>:0`; landing it twice adds nothing.",
     )
+    external_id = models.CharField(
+        max_length=200, blank=True, help_text="What another system calls it; files refer to it by this."
+    )
     model_name = models.CharField(max_length=200, blank=True)
     checkpoint_id = models.UUIDField(null=True, blank=True, help_text="training.Checkpoint that wrote it, if one did.")
     run_id = models.UUIDField(null=True, blank=True, help_text="training.Run that sampled it, if one did.")
@@ -116,6 +127,11 @@ class Response(models.Model):
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(fields=["prompt", "origin"], name="response_once_per_origin"),
+            models.UniqueConstraint(
+                fields=["external_id", "prompt"],
+                condition=~models.Q(external_id=""),
+                name="response_external_id_once_per_prompt",
+            ),
         ]
         indexes = [
             models.Index(fields=["-id"], condition=~models.Q(names_itself=""), name="response_naming_itself"),
