@@ -697,7 +697,7 @@ class Migration(migrations.Migration):
             name='Adjudication',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('answer', models.JSONField(help_text='In response order, {preference, content, flags}; empty = taken back.', null=True)),
+                ('answer', models.JSONField(help_text='In response order, {preference, content, rationale, flags}; empty = taken back.', null=True)),
                 ('reason', models.TextField(blank=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('adjudicator', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
@@ -859,6 +859,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='consent',
             constraint=models.UniqueConstraint(condition=models.Q(('withdrawn_at__isnull', True)), fields=('project', 'person'), name='consent_one_in_force'),
+        ),
+        migrations.AddIndex(
+            model_name='auditevent',
+            index=models.Index(fields=['project', 'actor', '-id'], name='audit_by_actor'),
         ),
         migrations.AddIndex(
             model_name='auditevent',

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from feedback.models.append_only import AppendOnlyModel
-from feedback.models.people import Project, new_id
+from feedback.models.people import Project, User, new_id
 
 
 class BulkAction(models.Model):
@@ -30,6 +33,27 @@ class BulkAction(models.Model):
         ordering = ["-id"]
 
 
+class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
+    def in_project(self, project: Project) -> AuditEventQuerySet:
+        return self.filter(project=project)
+
+    def by(self, person: User) -> AuditEventQuerySet:
+        return self.filter(actor=person)
+
+    def about(self, subject: str, subject_id: object) -> AuditEventQuerySet:
+        """What was done to one thing, named as `feedback.audit.name_of` names its kind."""
+        return self.filter(subject=subject, subject_id=str(subject_id))
+
+    def acting(self, action: str) -> AuditEventQuerySet:
+        """One act ("judgment.reject"), or all acts on a noun ("judgment")."""
+        return self.filter(Q(action=action) | Q(action__startswith=f"{action}."))
+
+    def between(self, since: datetime | None, until: datetime | None) -> AuditEventQuerySet:
+        """From `since` up to but not including `until`; None leaves that side open."""
+        found = self if since is None else self.filter(created_at__gte=since)
+        return found if until is None else found.filter(created_at__lt=until)
+
+
 class AuditEvent(AppendOnlyModel):
     """One act of a person: on what, what it was before, what it is now."""
 
@@ -50,9 +74,12 @@ class AuditEvent(AppendOnlyModel):
     bulk = models.ForeignKey(BulkAction, on_delete=models.PROTECT, null=True, blank=True, related_name="events")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
+    objects = AuditEventQuerySet.as_manager()
+
     class Meta:
         ordering = ["-id"]
         indexes = [
+            models.Index(fields=["project", "actor", "-id"], name="audit_by_actor"),
             models.Index(fields=["project", "-id"], name="audit_by_project"),
             models.Index(fields=["subject", "subject_id", "-id"], name="audit_by_subject"),
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.core.validators import MaxValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from feedback.models.append_only import AppendOnlyModel
@@ -35,16 +35,25 @@ class Comment(AppendOnlyModel):
         ]
 
 
+class AdjudicationQuerySet(models.QuerySet["Adjudication"]):
+    def standing(self) -> AdjudicationQuerySet:
+        """The latest one of each task, where it has not been taken back."""
+        later = Adjudication.objects.filter(task=OuterRef("task"), pk__gt=OuterRef("pk"))
+        return self.filter(~Exists(later), answer__isnull=False)
+
+
 class Adjudication(AppendOnlyModel):
     """The answer that a curator settled on for a task. The latest one counts; an empty answer takes it back."""
 
     task = models.ForeignKey(Task, on_delete=models.PROTECT, related_name="adjudications")
     answer = models.JSONField(
-        null=True, help_text="In response order, {preference, content, flags}; empty = taken back."
+        null=True, help_text="In response order, {preference, content, rationale, flags}; empty = taken back."
     )
     reason = models.TextField(blank=True)
     adjudicator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = AdjudicationQuerySet.as_manager()
 
     class Meta:
         ordering = ["-id"]
