@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from datetime import datetime
 
 from django.conf import settings
 from django.db import connection
-from django.utils import timezone
 
 from feedback.alive import DATABASE_AWAY, SignOfLife, new_name
 from feedback.jobs import carry_out_claimed, claim_job
@@ -63,6 +63,6 @@ class Clerk:
         logger.info("job %s is left %s", job.pk, Job.objects.values_list("state", flat=True).get(pk=job.pk))
 
 
-def clerk_is_alive() -> bool:
+def clerk_is_alive(now: datetime) -> bool:
     """Tell whether somebody will take a job that waits."""
-    return Worker.objects.alive(timezone.now()).filter(work=Worker.Work.JOBS).exists()
+    return Worker.objects.alive(now).filter(work=Worker.Work.JOBS).exists()

@@ -1,11 +1,14 @@
 """Which function does the work of which kind of job. It is given a `feedback.jobs.JobRun` and returns the job's result.
 
+A result is shown to people by three of its keys: `words` (a sentence), `url` and `label` (where to go now). The rest is
+for the pages of its kind.
+
 Names instead of functions, so that a page which only starts a job does not import what carries it out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.utils.module_loading import import_string
@@ -17,6 +20,20 @@ if TYPE_CHECKING:
 
 WORK: dict[str, str] = {}
 """Dotted names; one line per kind."""
+
+PERMISSIONS: Mapping[str, str] = {
+    Job.Kind.IMPORT_CHECK: "feedback.manage_prompts",
+    Job.Kind.IMPORT: "feedback.manage_prompts",
+    Job.Kind.IMPORT_UNDO: "feedback.manage_prompts",
+    Job.Kind.SCAN: "feedback.manage_prompts",
+    Job.Kind.MEASURE: "feedback.read_judgments",
+    Job.Kind.REVIEW: "feedback.review",
+    Job.Kind.FREEZE: "feedback.freeze",
+    Job.Kind.EXPORT: "feedback.read_snapshots",
+    Job.Kind.PUSH: "feedback.freeze",
+    Job.Kind.ERASE: "feedback.manage_people",
+}
+"""What a person has to be allowed to start such a job, and therefore to see, cancel and resume it."""
 
 
 def work_of(kind: str) -> Callable[[JobRun], dict[str, Any]]:

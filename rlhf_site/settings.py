@@ -247,6 +247,8 @@ SPECTACULAR_SETTINGS = {
         "CheckpointKindEnum": "training.models.Checkpoint.Kind",
         "QueueStateEnum": "feedback.models.Queue.State",
         "TaskKindEnum": "feedback.schemas.TaskKind",
+        "JobKindEnum": "feedback.models.Job.Kind",
+        "JobStateEnum": "feedback.models.Job.State",
         "SkipKindEnum": "feedback.models.Skip.Kind",
         **{
             name: f"drf_standardized_errors.openapi_serializers.{name}.choices"

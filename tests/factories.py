@@ -20,6 +20,7 @@ from feedback.judging import submit_judgment
 from feedback.models import (
     Assignment,
     Gold,
+    Job,
     Judgment,
     Membership,
     Project,
@@ -44,6 +45,14 @@ PASSWORD = "correct-horse"
 """Of every person that `make_user` makes."""
 
 numbers = itertools.count(1)
+
+
+def make_job(project: Project | None = None, kind: str = "scan", **overrides: Any) -> Job:
+    if overrides.get("state") == "running":
+        overrides.setdefault("lease_expires_at", timezone.now() + timedelta(seconds=30))
+        overrides.setdefault("started_at", timezone.now())
+    values = {"project": project or make_project(), "kind": kind, **overrides}
+    return Job.objects.create(**values)
 
 
 def make_user(**overrides: Any) -> User:

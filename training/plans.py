@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from feedback.contract import EVALUATION, TRAIN
+from feedback.durations import duration
 from feedback.models import Project, Queue, Response, Snapshot
 from feedback.schemas import RESPONSES, TaskKind
 from training.models import Checkpoint, Run
@@ -183,14 +184,6 @@ def work(kind: str, config: Mapping[str, Any]) -> float:
         each = len(config.get("temperatures") or ()) * number(config, "responses_per_temperature")
         return number(config, "steps") * each
     return number(config, "steps") * pairs_per_step(config)
-
-
-def duration(seconds: float) -> str:
-    """Return 40 s, 12 min or 3 h 20 min."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 # What is missing --------------------------------------------------------------------------------------

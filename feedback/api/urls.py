@@ -1,6 +1,7 @@
 from django.urls import path
 
 from feedback.api import (
+    jobs,
     judgments,
     labeling,
     own,
@@ -19,6 +20,10 @@ urlpatterns = [
     path("projects/<slug:project>/prompts/", projects.PromptList.as_view(), name="api-prompts"),
     path("projects/<slug:project>/prompts/import/", projects.prompts_import, name="api-prompts-import"),
     path("projects/<slug:project>/queues/", queues.QueueList.as_view(), name="api-queues"),
+    path("projects/<slug:project>/jobs/", jobs.JobList.as_view(), name="api-jobs"),
+    path("jobs/<uuid:job>/", jobs.JobDetail.as_view(), name="api-job"),
+    path("jobs/<uuid:job>/cancel/", jobs.JobCancel.as_view(), name="api-job-cancel"),
+    path("jobs/<uuid:job>/resume/", jobs.JobResume.as_view(), name="api-job-resume"),
     path("projects/<slug:project>/judgments/", judgments.JudgmentList.as_view(), name="api-judgments"),
     path("projects/<slug:project>/snapshots/", snapshots.SnapshotList.as_view(), name="api-snapshots"),
     path(

@@ -12,7 +12,7 @@ from feedback.appointing import name_person
 from feedback.models import Assignment, Judgment, Skip, Task
 from feedback.people import verify_expertise
 from tests.api.people import ApiClient
-from tests.factories import make_judgment, make_member, make_queue, make_snapshot, make_task, make_user
+from tests.factories import make_job, make_judgment, make_member, make_queue, make_snapshot, make_task, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -77,6 +77,10 @@ ENDPOINTS = [
     ("post", "tasks/{task}/reclaim/", ANNOTATORS),
     ("post", "judgments/{judgment}/review/", CURATORS),
     ("post", "judgments/{judgment}/revise/", ANNOTATORS),
+    ("get", "projects/{project}/jobs/", STAFF),
+    ("get", "jobs/{job}/", CURATORS),
+    ("post", "jobs/{job}/cancel/", CURATORS),
+    ("post", "jobs/{job}/resume/", CURATORS),
     ("get", "snapshots/{snapshot}/", STAFF),
     ("get", "snapshots/{snapshot}/download/", STAFF),
 ]
@@ -103,6 +107,7 @@ def places(project, annotator, curator):
         "task": Task.objects.filter(queue=queue, judgments=None).get().pk,
         "judgment": judgment.pk,
         "snapshot": snapshot.pk,
+        "job": make_job(project).pk,
     }
 
 
@@ -132,7 +137,7 @@ def test_who_may(places, method, path, allowed, annotator, curator, ml_staff, ou
 @pytest.mark.parametrize(("method", "path", "allowed"), ENDPOINTS, ids=[f"{m} {p}" for m, p, _ in ENDPOINTS])
 def test_what_is_not_there_is_not_found(method, path, allowed, project):
     role = "curator" if allowed["curator"] else "annotator"
-    nowhere = {name: uuid.uuid4() for name in ("queue", "assignment", "task", "judgment", "snapshot", "naming")}
+    nowhere = {name: uuid.uuid4() for name in ("queue", "assignment", "task", "judgment", "snapshot", "naming", "job")}
     nowhere |= {"project": "nowhere", "username": "nobody", "expertise": 999_999_999, "skip": 999_999_999}
     assert ask(make_member(project, role), method, path, nowhere).status_code == 404
 

@@ -11,7 +11,16 @@ from django.utils import timezone
 from feedback.appointing import name_person
 from feedback.models import Skip
 from feedback.people import verify_expertise
-from tests.factories import make_judgment, make_member, make_queue, make_response, make_snapshot, make_task, make_user
+from tests.factories import (
+    make_job,
+    make_judgment,
+    make_member,
+    make_queue,
+    make_response,
+    make_snapshot,
+    make_task,
+    make_user,
+)
 
 CURATOR_ONLY = {"annotator": 403, "curator": 200, "ml_staff": 403, "project_admin": 200, "outsider": 404}
 STAFF = {"annotator": 403, "curator": 200, "ml_staff": 200, "project_admin": 200, "outsider": 404}
@@ -39,6 +48,9 @@ PAGES = {
     "task-gold": CURATOR_ONLY,
     "skips": STAFF,
     "self-naming": STAFF,
+    "jobs": STAFF,
+    "job": CURATOR_ONLY,
+    "job-live": CURATOR_ONLY,
     "judgments": STAFF,
     "judgment": STAFF,
     "snapshots": STAFF,
@@ -74,6 +86,7 @@ def addresses(project) -> dict[str, str]:
         "member": judgment.annotator,
         "judgment": judgment,
         "snapshot": snapshot,
+        **dict.fromkeys(("job", "job-live"), make_job(project)),
         "snapshot-download": snapshot,
     }
     more = {name: [row.pk] for name, row in rows.items()} | {"queue-open-kind": ["rating"]}
@@ -117,6 +130,8 @@ WRITES = {
     "member": CURATOR_ONLY,
     "member-expertise": CURATOR_ONLY,
     "member-expertise-withdraw": CURATOR_ONLY,
+    "job-cancel": CURATOR_ONLY,
+    "job-resume": CURATOR_ONLY,
     "judgment-review": CURATOR_ONLY,
     "snapshot-freeze": CURATOR_ONLY,
     "member-add": {**STAFF, "curator": 403, "ml_staff": 403},
@@ -143,6 +158,7 @@ def writes(project) -> dict[str, str]:
         "queue-person-unname": [queue.pk, person.pk],
         "skip-settle": [skip.pk],
         "self-naming-settle": [response.pk],
+        **dict.fromkeys(("job-cancel", "job-resume"), (make_job(project).pk,)),
         "judgment-review": [judgment.pk],
     }
     return {name: reverse(name, args=[project.slug, *rows.get(name, [])]) for name in WRITES}
@@ -173,6 +189,7 @@ def test_rows_of_another_project_are_not_found(project, curator, client):
     assert client.get(reverse("prompt", args=[project.slug, judgment.task.prompt_id])).status_code == 404
     assert client.post(reverse("judgment-review", args=[project.slug, judgment.pk])).status_code == 404
     assert client.get(reverse("task", args=[project.slug, judgment.task_id])).status_code == 404
+    assert client.get(reverse("job", args=[project.slug, make_job().pk])).status_code == 404
     assert client.get(reverse("member", args=[project.slug, judgment.annotator_id])).status_code == 404
     for name in ("tasks", "queue-people", "queue-versions", "queue-schema"):
         assert client.get(reverse(name, args=[project.slug, elsewhere.pk])).status_code == 404

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import template
 
-from training import plans
+from feedback import durations
 
 register = template.Library()
 
@@ -14,7 +14,7 @@ register = template.Library()
 @register.filter
 def duration(seconds: float | None) -> str:
     """Return 40 s, 12 min or 3 h 20 min; nothing for None."""
-    return "" if seconds is None else plans.duration(seconds)
+    return "" if seconds is None else durations.duration(seconds)
 
 
 @register.filter
