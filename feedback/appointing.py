@@ -9,6 +9,7 @@ from feedback.filling import add_slots
 from feedback.locks import lock_task
 from feedback.models import Assignment, Gold, Membership, Queue, QueueMember, Role, Skip, Task, User
 from feedback.refusals import Refusal
+from feedback.standings import is_suspended
 
 
 class AppointmentRefused(Refusal):
@@ -40,6 +41,8 @@ def give_task(*, task: Task, person: User, given_by: User) -> Assignment:
     lock_task(task.pk)
     queue = task.queue
     check_annotator(queue=queue, person=person)
+    if is_suspended(project=queue.project, person=person):
+        raise AppointmentRefused("person", f"{person.username} gets no new tasks in this project; reinstate them first")
     if queue.state == Queue.State.CLOSED:
         raise AppointmentRefused("task", "the queue is closed; reopen it first")
     if task.repeat_of_id is not None or Gold.objects.filter(task=task).exists():

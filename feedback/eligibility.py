@@ -6,8 +6,9 @@ A live lease may always be finished; these rules are asked when something new is
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from feedback.models import (
@@ -19,8 +20,10 @@ from feedback.models import (
     Queue,
     QueueMember,
     QueuePolicy,
+    Standing,
     User,
 )
+from feedback.prepared import prepared
 
 
 class NotEligible(Exception):
@@ -35,6 +38,7 @@ def check_eligible(*, queue: Queue, annotator: User, now: datetime) -> None:
     """Raise NotEligible by the first rule in the way; a rule that the policy does not set costs no query."""
     policy = queue.policy
     assert policy is not None, "an open queue has its policy"
+    check_standing(queue=queue, annotator=annotator)
     if policy.named_only and not QueueMember.objects.filter(queue=queue, person=annotator).exists():
         raise NotEligible("not_named", "only people whom a curator has named label here; ask a curator to name you")
     if policy.languages and not languages_of(annotator).intersection(policy.languages):
@@ -46,6 +50,23 @@ def check_eligible(*, queue: Queue, annotator: User, now: datetime) -> None:
         raise NotEligible("expertise", f"this queue is for people whose expertise in {policy.expertise} is verified")
     check_qualified(queue=queue, policy=policy, annotator=annotator)
     check_shares(queue=queue, policy=policy, annotator=annotator, now=now)
+
+
+def check_standing(*, queue: Queue, annotator: User) -> None:
+    """Raise NotEligible while a curator's decision stands that the person gets no new tasks in the project."""
+    latest = decisions_on_tasks.first(project=queue.project_id, person=annotator.pk)
+    if latest is not None and latest[0] == Standing.Decision.SUSPENDED:
+        raise NotEligible(
+            "suspended",
+            "a curator has decided that you get no new tasks in this project; what you hold you may finish. Read the "
+            f"evidence and answer at /api/v1/projects/{queue.project.slug}/own-standing/. The reason: {latest[1]}",
+        )
+
+
+@prepared
+def decisions_on_tasks(*, project: Any, person: Any) -> QuerySet[Standing, Any]:
+    decisions = Standing.objects.on_tasks().filter(project=project, person=person)
+    return decisions.order_by("-id").values_list("decision", "reason")[:1]
 
 
 def check_qualified(*, queue: Queue, policy: QueuePolicy, annotator: User) -> None:

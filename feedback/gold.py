@@ -12,12 +12,15 @@ Demonstrations, corrections and conversations have no one good answer, so they h
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
+from django.utils import timezone
 
 from feedback.answers import Answer, BadJudgment, check_answer
+from feedback.audit import record
 from feedback.locks import lock_task
 from feedback.models import Assignment, Gold, Queue, Skip, Task, User
 from feedback.refusals import Refusal
@@ -33,7 +36,15 @@ class GoldRefused(Refusal):
 
 
 @transaction.atomic
-def make_gold(*, task: Task, answer: Mapping[str, Any], explanation: str = "", created_by: User) -> Gold:
+def make_gold(
+    *,
+    task: Task,
+    answer: Mapping[str, Any],
+    explanation: str = "",
+    made_from: str = Gold.MadeFrom.CURATOR,
+    created_by: User,
+    now: datetime | None = None,
+) -> Gold:
     """Say what a good judgment of the task is, in response order (`feedback.answers`). Raises GoldRefused.
 
     From now on the task goes to people as gold only: its open slots are withdrawn, and who holds one finishes it. A
@@ -55,7 +66,19 @@ def make_gold(*, task: Task, answer: Mapping[str, Any], explanation: str = "", c
     slots = Assignment.objects.filter(task=task)
     slots.filter(state=Assignment.State.OPEN).update(state=Assignment.State.WITHDRAWN, reserved_for=None)
     slots.filter(state=Assignment.State.LEASED).update(reserved_for=F("annotator"))
-    return Gold.objects.create(task=task, queue=queue, answer=known, explanation=explanation, created_by=created_by)
+    gold = Gold.objects.create(
+        task=task, queue=queue, answer=known, explanation=explanation, made_from=made_from, created_by=created_by
+    )
+    record(
+        project=queue.project,
+        actor=created_by,
+        action="gold.make",
+        subject=task,
+        after={"answer": known, "made_from": made_from},
+        reason=explanation,
+        now=now or timezone.now(),
+    )
+    return gold
 
 
 def checked_gold(schema: Schema, responses: int, answer: Mapping[str, Any]) -> dict[str, Any]:

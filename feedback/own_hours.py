@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from feedback.eligibility import midnight
 from feedback.gold import is_right, pair_orders, sign
+from feedback.gold_marks import of_gold
 from feedback.models import AnnotatorProfile, Judgment, Project, Queue, Skip, User
 from feedback.schemas import TaskKind
 
@@ -145,7 +146,7 @@ def own_gold(*, queue: Queue, annotator: User) -> Known | None:
     """
     if queue.kind not in ALIKE:
         return None
-    mine = Judgment.objects.current().filter(queue=queue, annotator=annotator, task__gold__isnull=False)
+    mine = of_gold(Judgment.objects.current().filter(queue=queue, annotator=annotator))
     latest = list(mine.select_related("task__gold", "schema__queue").order_by("-created_at")[:LATEST])
     counted = latest[len(latest) % FEW :]
     right = sum(is_right(judgment.schema.asks, judgment.task.gold.answer, judgment.answer) for judgment in counted)
