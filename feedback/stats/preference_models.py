@@ -298,9 +298,7 @@ def clustered(
     if groups * count <= DENSE_CELLS:
         size = groups * count
         cells = np.bincount(group * count + first, rest, size) - np.bincount(group * count + second, rest, size)
-        scores = np.concatenate([cells.reshape(groups, count), others], axis=1)
-        half = scores @ bread
-        return groups / (groups - 1) * half.T @ half, groups
+        return sandwich(bread, np.concatenate([cells.reshape(groups, count), others], axis=1), groups), groups
     places = (np.concatenate([group, group]), np.concatenate([first, second]))
     sparse = csr_array((np.concatenate([rest, -rest]), places), shape=(groups, count))
     meat = np.zeros_like(bread)
@@ -309,6 +307,14 @@ def clustered(
     meat[count:, :count] = meat[:count, count:].T
     meat[count:, count:] = others.T @ others
     return groups / (groups - 1) * bread @ meat @ bread, groups
+
+
+def sandwich(bread: Floats, scores: Floats, groups: int) -> Floats:
+    """Return the covariance from every cluster's gradient [clusters x parameters]; nan with fewer than two."""
+    if groups < 2:
+        return np.full_like(bread, np.nan)
+    half = scores @ bread
+    return np.asarray(groups / (groups - 1) * half.T @ half)
 
 
 def summary(
