@@ -10,22 +10,23 @@ import tempfile
 import uuid
 import zipfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Case, CharField, Exists, OuterRef, Prefetch, Q, Value, When
+from django.db.models import Prefetch
 from django.utils.text import slugify
 
 from feedback.contract import COMPARED, SPLITS
-from feedback.models import Assignment, Gold, Judgment, Project, Queue, Skip, Snapshot, TaskResponse, Turn, User
+from feedback.models import Judgment, Project, Queue, Snapshot, TaskResponse, Turn, User
 from feedback.models.judgments import JudgmentQuerySet
 from feedback.queues import RULES
 from feedback.refusals import Refusal
 from feedback.schemas import TaskKind
+from feedback.selection import LEFT_OUT, Selection
 from feedback.snapshot_card import write_card
 from feedback.snapshot_files import (
     MANIFEST,
@@ -57,24 +58,6 @@ READ_SIZE = 2**20
 READ_AT_ONCE = 250
 """Judgments that are read from the database together."""
 
-LEFT_OUT: Mapping[str, str] = {
-    "simulated": "by simulated annotators",
-    "rejected": "rejected in review",
-    "qualification": "from qualification tests",
-    "gold": "on gold",
-    "repeat": "of repeated tasks",
-    "discarded": "on tasks that a curator left out",
-    "names_model": "on responses that name their model",
-    "tie": "ties",
-}
-"""Why a judgment stays out, in words. The first reason that holds is the one that counts.
-
-A qualification test says something of the person, not of the responses. Gold has an answer already, and everybody
-judges it: its share of the rows would be a policy's choice. A repeat is one person's second look at a task that their
-first judgment stands for. Of tasks that a curator left out for good, and of responses whose tasks a curator took out
-because they name their model, what was judged before counts no more. A tie names no better response.
-"""
-
 
 class SnapshotRefused(Refusal):
     """A snapshot cannot be frozen as asked; `field` says why. `existing` has the content already, if one does."""
@@ -91,34 +74,8 @@ def considered_judgments(
     kinds: Iterable[str] | None = None,
     include_simulated: bool = False,
 ) -> JudgmentQuerySet:
-    """Return the current judgments of the queues and task kinds (all, when None), each with `left_out`.
-
-    `left_out` says why a snapshot would not hold the judgment: one of LEFT_OUT, or "" when it would.
-    """
-    judgments = Judgment.objects.current().in_project(project)
-    if queues is not None:
-        judgments = judgments.filter(queue__in=[queue.pk for queue in queues])
-    if kinds is not None:
-        judgments = judgments.filter(queue__kind__in=list(kinds))
-    holds = {
-        "simulated": ~Q(simulation_rule=""),
-        "rejected": Q(review_accepted=False),
-        "qualification": Q(queue__is_qualification=True),
-        "gold": Exists(Gold.objects.filter(task=OuterRef("task"))),
-        "repeat": Q(task__repeat_of__isnull=False),
-        "discarded": Exists(Skip.objects.filter(task=OuterRef("task"), settlement="discard"))
-        & Exists(Assignment.objects.filter(task=OuterRef("task"), state=Assignment.State.WITHDRAWN)),
-        "names_model": Exists(
-            TaskResponse.objects.filter(task=OuterRef("task"), response__naming_settlement="discard")
-        ),
-        "tie": Q(preference=0),
-    }
-    if include_simulated:
-        del holds["simulated"]
-    reasons = [When(holds[reason], then=Value(reason)) for reason in LEFT_OUT if reason in holds]
-    return judgments.with_review().annotate(
-        left_out=Case(*reasons, default=Value(""), output_field=CharField(max_length=20))
-    )
+    """Return the latest judgments of the queues and task kinds (all, when None), each with `left_out`."""
+    return chosen(queues, kinds, include_simulated).considered(project)
 
 
 def eligible_judgments(
@@ -128,11 +85,15 @@ def eligible_judgments(
     kinds: Iterable[str] | None = None,
     include_simulated: bool = False,
 ) -> JudgmentQuerySet:
-    """Return what `freeze_snapshot` would freeze: current, left out for no reason, and people's unless asked."""
-    return considered_judgments(
-        project=project, queues=queues, kinds=kinds, include_simulated=include_simulated
-    ).filter(
-        left_out=""  # type: ignore[misc]  # annotated by considered_judgments
+    """Return what `freeze_snapshot` would freeze."""
+    return chosen(queues, kinds, include_simulated).eligible(project)
+
+
+def chosen(queues: Iterable[Queue] | None, kinds: Iterable[str] | None, include_simulated: bool) -> Selection:
+    return Selection(
+        queues=None if queues is None else tuple(str(queue.pk) for queue in queues),
+        kinds=None if kinds is None else tuple(kinds),
+        include_simulated=include_simulated,
     )
 
 

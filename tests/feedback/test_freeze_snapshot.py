@@ -132,8 +132,8 @@ def test_the_manifest_says_what_is_inside_and_from_whom_without_naming_anybody(p
     assert manifest["counts"] == {
         "judgments": 1,
         "kinds": {"comparison": 1},
-        "rows": {"preference": {"train": 1, "evaluation": 0}},
-        "compared": {"train": 1, "evaluation": 0},
+        "rows": {"preference": {"train": 1, "evaluation": 0, "holdout": 0}},
+        "compared": {"train": 1, "evaluation": 0, "holdout": 0},
         "left_out": {**dict.fromkeys(LEFT_OUT, 0), "tie": 1},
     }
     assert manifest["filters"]["include_simulated"] is False
@@ -194,7 +194,7 @@ def test_more_rows_than_one_batch_are_all_there(tmp_path):
                 ("preference", "evaluation"): [],
             }
 
-    assert write_rows(tmp_path, batches()) == {"sft": {"train": 2_000, "evaluation": 0}}
+    assert write_rows(tmp_path, batches()) == {"sft": {"train": 2_000, "evaluation": 0, "holdout": 0}}
     ids = pyarrow.parquet.read_table(tmp_path / "data" / "sft" / "train.parquet").column("judgment_id").to_pylist()
     assert ids == [str(number) for number in range(2_000)]
 
