@@ -8,6 +8,8 @@ Two judgments *disagree* when
 
 A task is *settled* when more than half of its judgments agree with one of them. While it is not, one more person is
 asked, up to the policy's `overlap_cap`. Words are not compared: demonstrations, corrections, talks do not disagree.
+When nobody more is to be asked and the task is still not settled, it is proposed for adjudication (`Dispute`), if the
+policy says so.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ from feedback.answers import Answer
 from feedback.filling import add_slots
 from feedback.gold import pair_orders, sign
 from feedback.locks import lock_task
-from feedback.models import Assignment, Gold, Judgment, Queue, Skip, Task
+from feedback.models import Assignment, Dispute, Gold, Judgment, Queue, Skip, Task
 from feedback.schemas import Schema, TaskKind
 
+FEWEST_TO_DIFFER = 2
 STEPS_APART = 2
 """Ratings further apart than this disagree."""
 
@@ -28,22 +31,37 @@ STEPS_APART = 2
 def ask_one_more(*, task: Task, queue: Queue, schema: Schema) -> Assignment | None:
     """Add a slot if all wanted judgments are there, they are not settled, and the cap leaves room.
 
-    Part of the transaction that stored a judgment, which has begun with `lock_if_growing`.
-    `assignment_slot_once_per_task` holds the number of the new slot. `queue` comes with its policy.
+    Where it leaves none, the task is proposed for adjudication. Part of the transaction that stored a judgment, which
+    has begun with `lock_if_growing`. `assignment_slot_once_per_task` holds the number of the new slot. `queue` comes
+    with its policy.
     """
-    cap = most_judgments(task=task, queue=queue)
-    if cap is None or Task.objects.filter(pk=task.pk, withdrawn_at__isnull=False).exists():
+    if not may_differ(task=task, queue=queue):
         return None
+    if Task.objects.filter(pk=task.pk, withdrawn_at__isnull=False).exists():
+        return None
+    assert queue.policy is not None, "an open queue has its policy"
     states = list(Assignment.objects.filter(task=task, slot__isnull=False).values_list("state", flat=True))
-    if len(states) >= cap or any(state != Assignment.State.DONE for state in states):
+    if len(states) < FEWEST_TO_DIFFER and queue.policy.overlap_cap is None:
+        return None
+    if any(state != Assignment.State.DONE for state in states):
         return None  # a slot that was taken out counts too: a curator wants no more of this task
     if Gold.objects.filter(task=task).exists() or Skip.objects.keeping_out().filter(task=task).exists():
         return None
     judgments = Judgment.objects.current().filter(task=task, assignment__slot__isnull=False).order_by()
     if settled(schema, [judgment.answer for judgment in judgments]):
         return None
+    if queue.policy.overlap_cap is None or len(states) >= queue.policy.overlap_cap:
+        propose(task=task, queue=queue)
+        return None
     (slot,) = add_slots(task=task, queue=queue, language=task.prompt.language, count=1)
     return slot
+
+
+def propose(*, task: Task, queue: Queue) -> None:
+    """Propose a task for adjudication, once."""
+    assert queue.policy is not None, "an open queue has its policy"
+    if queue.policy.propose_disputes:
+        Dispute.objects.get_or_create(task=task, defaults={"queue": queue})
 
 
 def lock_if_growing(*, task: Task, queue: Queue) -> None:
@@ -51,15 +69,16 @@ def lock_if_growing(*, task: Task, queue: Queue) -> None:
 
     Before the slot is written: curators' verbs lock task and slots in that order, too.
     """
-    if most_judgments(task=task, queue=queue) is not None:
+    if may_differ(task=task, queue=queue):
         lock_task(task.pk)
 
 
-def most_judgments(*, task: Task, queue: Queue) -> int | None:
-    """Return how many judgments may be asked for at most while people disagree; None = no more than at first."""
+def may_differ(*, task: Task, queue: Queue) -> bool:
+    """Tell whether judgments of the task are compared once they are in: somebody more is asked, or it is proposed."""
     if queue.policy is None or queue.kind not in DISAGREE or task.repeat_of_id is not None:
-        return None
-    return queue.policy.overlap_cap
+        return False
+    several = max(queue.policy.overlap, queue.policy.evaluation_overlap or 1) >= FEWEST_TO_DIFFER
+    return queue.policy.overlap_cap is not None or (queue.policy.propose_disputes and several)
 
 
 # Pure functions

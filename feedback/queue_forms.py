@@ -99,6 +99,12 @@ SECTIONS = (
         ("is_qualification", "pass_judgments", "pass_percent"),
     ),
     Section(
+        "review",
+        "What curators look at, and when gold is used up",
+        "A share of everybody's work is drawn for review; people are not told which.",
+        ("review_percent", "propose_disputes", "gold_exposure_percent", "gold_dispute_percent"),
+    ),
+    Section(
         "seen",
         "What annotators see of their own evidence",
         "On their personal page, never beside a task.",
@@ -114,6 +120,9 @@ OF_KNOWN_ANSWERS = (
     "newcomer_judgments",
     "repeat_percent",
     "repeat_after_hours",
+    "propose_disputes",
+    "gold_exposure_percent",
+    "gold_dispute_percent",
     "show_agreement",
     "show_gold",
 )
@@ -190,6 +199,23 @@ class RulesForm(forms.Form):
     )
     pass_judgments = whole_number("pass_judgments", "Decided after so many judgments")
     pass_percent = whole_number("pass_percent", "Passed with so many right, in percent")
+    review_percent = whole_number(
+        "review_percent",
+        "Drawn for review, in percent",
+        "Of each person's judgments, unless their page says otherwise.",
+    )
+    propose_disputes = yes_or_no(
+        "propose_disputes",
+        "Propose a task for adjudication when all its judgments are in and people still differ",
+    )
+    gold_exposure_percent = whole_number(
+        "gold_exposure_percent", "Gold is used up when so many percent of the people know it", "100: never."
+    )
+    gold_dispute_percent = whole_number(
+        "gold_dispute_percent",
+        "Gold is retired when so many percent of its judgments contradict it",
+        "From five judgments on. 100: never.",
+    )
     show_agreement = yes_or_no("show_agreement", "How far they agree with others on the same tasks")
     show_gold = yes_or_no("show_gold", "How many known answers they met")
 

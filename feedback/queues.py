@@ -49,6 +49,7 @@ RULES = (
     "pass_judgments",
     "pass_percent",
     "review_percent",
+    "propose_disputes",
     "gold_exposure_percent",
     "gold_dispute_percent",
     "show_agreement",
@@ -200,7 +201,7 @@ def check_rules(project: Project, kind: str, rules: Mapping[str, Any]) -> dict[s
     test = checked["qualification"]
     if test is not None and (test.project_id != project.pk or not test.is_qualification):
         raise QueueRefused("qualification", "choose a qualification queue of this project")
-    for name in ("route_by_language", "named_only", "show_agreement", "show_gold"):
+    for name in ("route_by_language", "named_only", "propose_disputes", "show_agreement", "show_gold"):
         if not isinstance(checked[name], bool):
             raise QueueRefused(name, f"{checked[name]!r} is neither true nor false")
     return checked

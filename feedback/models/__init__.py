@@ -12,7 +12,7 @@ from feedback.models.people import AnnotatorProfile, Expertise, Membership, Proj
 from feedback.models.prompts import Prompt, Response
 from feedback.models.qualifications import Qualification
 from feedback.models.queues import Guideline, GuidelineReading, LabelSchema, Queue, QueueMember, QueuePolicy
-from feedback.models.reviews import Adjudication, Comment, ReviewRate
+from feedback.models.reviews import Adjudication, Comment, Dispute, ReviewRate
 from feedback.models.scores import Score
 from feedback.models.skips import Skip
 from feedback.models.snapshots import Snapshot
@@ -30,6 +30,7 @@ __all__ = [
     "Comment",
     "Consent",
     "ConsentText",
+    "Dispute",
     "Draft",
     "Erasure",
     "ErasureRequest",

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from feedback.models.append_only import AppendOnlyModel
+from feedback.models.jobs import Job
 from feedback.models.people import Project, User, new_id
 
 
@@ -21,7 +22,10 @@ class BulkAction(models.Model):
     action = models.CharField(max_length=20, help_text="accept, reject or requeue.")
     filters = models.JSONField(default=dict, help_text="What was chosen, as the page's filters say it.")
     reason = models.TextField(blank=True)
-    count = models.PositiveIntegerField(default=0)
+    count = models.PositiveIntegerField(default=0, help_text="How many judgments it has decided.")
+    job = models.ForeignKey(
+        Job, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="What carries it out."
+    )
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     undone_at = models.DateTimeField(null=True, blank=True)
@@ -31,6 +35,16 @@ class BulkAction(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(action__in=["accept", "reject", "requeue"]), name="bulk_action_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(undone_at__isnull=True, undone_by__isnull=True)
+                | Q(undone_at__isnull=False, undone_by__isnull=False),
+                name="bulk_action_undone_by_somebody",
+            ),
+        ]
 
 
 class AuditEventQuerySet(models.QuerySet["AuditEvent"]):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models import Exists, F, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from feedback.answers import Answer, to_shown
@@ -39,8 +39,8 @@ class JudgmentQuerySet(models.QuerySet["Judgment"]):
         return self.exclude(simulation_rule="")
 
     def unreviewed(self) -> JudgmentQuerySet:
-        """Those that nobody has reviewed, the oldest first."""
-        return self.exclude(Exists(Review.objects.filter(judgment=OuterRef("pk")))).order_by("id")
+        """Those that nobody has reviewed, or whose review was taken back, the oldest first."""
+        return self.with_review().filter(Q(review_accepted__isnull=True)).order_by("id")
 
     def with_review(self) -> JudgmentQuerySet:
         """Annotate `review_accepted`: what the latest review says, None without a review."""
@@ -168,6 +168,14 @@ class Review(AppendOnlyModel):
     """A curator accepted or rejected one judgment, or took that back. The latest review of a judgment counts."""
 
     judgment = models.ForeignKey(Judgment, on_delete=models.PROTECT, related_name="reviews")
+    annotator = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        db_index=False,
+        editable=False,
+        related_name="+",
+        help_text="The judgment's, so that the database can refuse that they review themselves.",
+    )
     accepted = models.BooleanField(null=True, help_text="Empty = taken back: as if nobody had reviewed it.")
     fixed = models.JSONField(
         null=True,
@@ -175,9 +183,44 @@ class Review(AppendOnlyModel):
         help_text="What the reviewer put in place of the answer, {preference, content, flags} in response order.",
     )
     reason = models.TextField(blank=True)
+    slot = models.ForeignKey(
+        Assignment,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="+",
+        help_text="One more slot of the task for somebody else, where the rejection asked for it.",
+    )
+    undoes = models.OneToOneField(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="undone_by",
+        help_text="The review that this one takes back: it says again what counted before.",
+    )
     reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reviews")
     bulk = models.ForeignKey(BulkAction, on_delete=models.PROTECT, null=True, blank=True, related_name="reviews")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=~Q(reviewer=F("annotator")), name="review_by_somebody_else"),
+            models.CheckConstraint(
+                condition=Q(fixed__isnull=True) | Q(accepted=True), name="review_fix_is_an_acceptance"
+            ),
+            models.CheckConstraint(condition=~Q(accepted=False, reason=""), name="review_rejection_has_a_reason"),
+        ]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.annotator_id = self.judgment.annotator_id
+        super().save(*args, **kwargs)
+
+    @property
+    def state(self) -> str:
+        """What it says of the judgment: accepted, fixed, rejected, or nothing."""
+        if self.accepted is None:
+            return ""
+        return "fixed" if self.fixed is not None else "accepted" if self.accepted else "rejected"

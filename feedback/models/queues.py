@@ -184,6 +184,9 @@ class QueuePolicy(AppendOnlyModel):
     review_percent = models.PositiveSmallIntegerField(
         default=10, help_text="Share of a person's judgments that is drawn for review."
     )
+    propose_disputes = models.BooleanField(
+        default=True, help_text="Propose a task for adjudication when all its judgments are in and are not settled."
+    )
     gold_exposure_percent = models.PositiveSmallIntegerField(
         default=60, help_text="Gold that a larger share of the queue's people have judged is retired; 100 = never."
     )

@@ -11,6 +11,7 @@ from django.utils import timezone
 from feedback.models.append_only import AppendOnlyModel
 from feedback.models.judgments import Judgment
 from feedback.models.people import Project
+from feedback.models.queues import Queue
 from feedback.models.tasks import Task
 
 
@@ -57,6 +58,31 @@ class Adjudication(AppendOnlyModel):
 
     class Meta:
         ordering = ["-id"]
+
+
+class DisputeQuerySet(models.QuerySet["Dispute"]):
+    def waiting(self) -> DisputeQuerySet:
+        """Those that nobody has adjudicated, nor said of that the difference may stand."""
+        standing = Adjudication.objects.standing().filter(task=OuterRef("task"))
+        return self.filter(~Exists(standing), dismissed_at__isnull=True)
+
+
+class Dispute(models.Model):
+    """A task on which people differ once all who were asked have judged it; proposed for adjudication."""
+
+    task = models.OneToOneField(Task, on_delete=models.PROTECT, related_name="dispute")
+    queue = models.ForeignKey(Queue, on_delete=models.PROTECT, db_index=False, related_name="disputes")
+    dismissed_at = models.DateTimeField(null=True, blank=True, help_text="A curator lets the difference stand.")
+    dismissed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = DisputeQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["queue", "-id"], name="dispute_by_queue")]
 
 
 class ReviewRate(models.Model):

@@ -24,6 +24,7 @@ class Report(models.Model):
         PEOPLE = "people", "People"
         MODELS = "models", "Models"
         WHAT_IF = "what_if", "What if"
+        DISPUTES = "disputes", "Disputes"
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="reports")
