@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from feedback.consenting import is_missing
 from feedback.models import (
     AnnotatorProfile,
     Assignment,
@@ -39,6 +40,7 @@ def check_eligible(*, queue: Queue, annotator: User, now: datetime) -> None:
     policy = queue.policy
     assert policy is not None, "an open queue has its policy"
     check_standing(queue=queue, annotator=annotator)
+    check_consent(queue=queue, annotator=annotator)
     if policy.named_only and not QueueMember.objects.filter(queue=queue, person=annotator).exists():
         raise NotEligible("not_named", "only people whom a curator has named label here; ask a curator to name you")
     if policy.languages and not languages_of(annotator).intersection(policy.languages):
@@ -67,6 +69,12 @@ def check_standing(*, queue: Queue, annotator: User) -> None:
 def decisions_on_tasks(*, project: Any, person: Any) -> QuerySet[Standing, Any]:
     decisions = Standing.objects.on_tasks().filter(project=project, person=person)
     return decisions.order_by("-id").values_list("decision", "reason")[:1]
+
+
+def check_consent(*, queue: Queue, annotator: User) -> None:
+    """Raise NotEligible while the person has not agreed to what the project asks, or has taken that back."""
+    if not annotator.is_simulated and is_missing(queue.project, annotator):
+        raise NotEligible("consent", "read what the project asks you to agree to, and agree to it first")
 
 
 def check_qualified(*, queue: Queue, policy: QueuePolicy, annotator: User) -> None:

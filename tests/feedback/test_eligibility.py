@@ -30,9 +30,9 @@ def speaks(person, *languages: str) -> None:
     save_profile(person=person, languages=languages, hourly_rate=None, currency="")
 
 
-def test_without_rules_everybody_may_claim_and_one_statement_asks(project, annotator, django_assert_num_queries):
+def test_without_rules_everybody_may_claim_and_two_statements_ask(project, annotator, django_assert_num_queries):
     queue = make_queue(project)
-    with django_assert_num_queries(1):  # for a curator's decision that the person gets no new tasks
+    with django_assert_num_queries(2):  # for consent, and for a curator's decision that the person gets no new tasks
         check_eligible(queue=queue, annotator=annotator, now=NOW)
 
 
