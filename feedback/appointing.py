@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import transaction
 from django.db.models import Q
 
+from feedback.audit import record
 from feedback.filling import add_slots
 from feedback.locks import lock_task
 from feedback.models import Assignment, Gold, Membership, Queue, QueueMember, Role, Skip, Task, User
@@ -23,13 +24,24 @@ def name_person(*, queue: Queue, person: User, named_by: User) -> QueueMember:
     Raises AppointmentRefused.
     """
     check_annotator(queue=queue, person=person)
-    member, _ = QueueMember.objects.get_or_create(queue=queue, person=person, defaults={"named_by": named_by})
+    member, is_new = QueueMember.objects.get_or_create(queue=queue, person=person, defaults={"named_by": named_by})
+    if is_new:
+        record(
+            project=queue.project, actor=named_by, action="queue.name_person", subject=queue,
+            after={"person": person.username},
+        )  # fmt: skip
     return member
 
 
-def unname_person(*, queue: Queue, person: User) -> None:
+@transaction.atomic
+def unname_person(*, queue: Queue, person: User, unnamed_by: User | None = None) -> None:
     """Take the person off the queue's names. What they hold they may finish; what they have said stays."""
-    QueueMember.objects.filter(queue=queue, person=person).delete()
+    gone, _ = QueueMember.objects.filter(queue=queue, person=person).delete()
+    if gone:
+        record(
+            project=queue.project, actor=unnamed_by, action="queue.unname_person", subject=queue,
+            before={"person": person.username},
+        )  # fmt: skip
 
 
 @transaction.atomic
@@ -38,6 +50,14 @@ def give_task(*, task: Task, person: User, given_by: User) -> Assignment:
 
     They get it before anything else, and nobody else gets it. Raises AppointmentRefused.
     """
+    slot = reserve(task=task, person=person)
+    record(
+        project=task.queue.project, actor=given_by, action="task.give", subject=task, after={"person": person.username}
+    )
+    return slot
+
+
+def reserve(*, task: Task, person: User) -> Assignment:
     lock_task(task.pk)
     queue = task.queue
     check_annotator(queue=queue, person=person)

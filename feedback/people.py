@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.text import slugify
 
+from feedback.audit import record
 from feedback.locks import lock_person
 from feedback.models import AnnotatorProfile, Expertise, Membership, Project, Role, User
 from feedback.refusals import Refusal
@@ -64,19 +65,25 @@ def create_project(
     return project
 
 
-def add_member(*, project: Project, user: User, role: str) -> Membership:
+@transaction.atomic
+def add_member(*, project: Project, user: User, role: str, added_by: User | None = None) -> Membership:
     """Give `user` a role in the project; the same role again changes nothing. Raises MemberRefused."""
     if role not in Role.values:
         raise MemberRefused("role", f"{role!r} is not one of {', '.join(Role.values)}")
     if user.is_simulated and role != Role.ANNOTATOR:
         raise MemberRefused("role", f"{user.username} is simulated; simulated people only annotate")
-    membership, _ = Membership.objects.get_or_create(project=project, user=user, role=role)
+    membership, is_new = Membership.objects.get_or_create(project=project, user=user, role=role)
+    if is_new:
+        record(project=project, actor=added_by, action="person.add_role", subject=user, after={"role": role})
     return membership
 
 
-def remove_member(*, project: Project, user: User, role: str) -> None:
+@transaction.atomic
+def remove_member(*, project: Project, user: User, role: str, removed_by: User | None = None) -> None:
     """Take a role from `user`. What the person has said stays."""
-    Membership.objects.filter(project=project, user=user, role=role).delete()
+    gone, _ = Membership.objects.filter(project=project, user=user, role=role).delete()
+    if gone:
+        record(project=project, actor=removed_by, action="person.remove_role", subject=user, before={"role": role})
 
 
 @transaction.atomic
@@ -137,8 +144,13 @@ def save_profile(
 
 
 @transaction.atomic
-def verify_expertise(*, person: User, domain: str, evidence: str, verified_by: User) -> Expertise:
-    """Vouch that a person knows a domain, and on what evidence. Raises ExpertiseRefused."""
+def verify_expertise(
+    *, person: User, domain: str, evidence: str, verified_by: User, project: Project | None = None
+) -> Expertise:
+    """Vouch that a person knows a domain, and on what evidence. Raises ExpertiseRefused.
+
+    It counts everywhere; `project` is the one whose audit log tells of it.
+    """
     domain, evidence = domain.strip().lower(), evidence.strip()
     if not domain or len(domain) > 60 or "\x00" in domain:
         raise ExpertiseRefused("domain", "name the domain in at most 60 characters, such as medicine")
@@ -151,11 +163,23 @@ def verify_expertise(*, person: User, domain: str, evidence: str, verified_by: U
     lock_person(person)
     if Expertise.objects.filter(user=person, domain=domain, withdrawn_at__isnull=True).exists():
         raise ExpertiseRefused("domain", f"{person.username}'s expertise in {domain} is verified; withdraw that first")
-    return Expertise.objects.create(user=person, domain=domain, evidence=evidence, verified_by=verified_by)
+    known = Expertise.objects.create(user=person, domain=domain, evidence=evidence, verified_by=verified_by)
+    if project is not None:
+        told = {"domain": domain, "evidence": evidence}
+        record(project=project, actor=verified_by, action="person.verify_expertise", subject=person, after=told)
+    return known
 
 
-def withdraw_expertise(*, expertise: Expertise, now: datetime) -> Expertise:
+@transaction.atomic
+def withdraw_expertise(
+    *, expertise: Expertise, withdrawn_by: User | None = None, project: Project | None = None, now: datetime
+) -> Expertise:
     """Take back what was vouched for; the row stays. Again changes nothing."""
-    Expertise.objects.filter(pk=expertise.pk, withdrawn_at__isnull=True).update(withdrawn_at=now)
+    changed = Expertise.objects.filter(pk=expertise.pk, withdrawn_at__isnull=True).update(withdrawn_at=now)
+    if changed and project is not None:
+        record(
+            project=project, actor=withdrawn_by, action="person.withdraw_expertise", subject=expertise.user,
+            before={"domain": expertise.domain}, now=now,
+        )  # fmt: skip
     expertise.refresh_from_db()
     return expertise

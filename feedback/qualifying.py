@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from feedback.audit import record
 from feedback.gold import is_right
 from feedback.models import Judgment, Qualification, Queue, User
 from feedback.refusals import Refusal
@@ -103,6 +104,13 @@ def decide_qualification(*, queue: Queue, person: User, passed: bool, decided_by
     if len(reason) > REASON_LENGTH_LIMIT or "\x00" in reason:
         raise QualificationRefused("reason", f"write at most {REASON_LENGTH_LIMIT:,} characters, without NUL")
     assert queue.policy is not None, "an open queue has its policy"
-    return Qualification.objects.create(
+    before = Qualification.objects.filter(queue=queue, person=person).first()
+    decided = Qualification.objects.create(
         queue=queue, person=person, passed=passed, policy=queue.policy, decided_by=decided_by, reason=reason
     )
+    record(
+        project=queue.project, actor=decided_by, action="person.qualify", subject=person,
+        before={} if before is None else {"queue": queue.name, "passed": before.passed},
+        after={"queue": queue.name, "passed": passed}, reason=reason,
+    )  # fmt: skip
+    return decided

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Count, Q
 
+from feedback.audit import changed, record
 from feedback.models import (
     Assignment,
     Guideline,
@@ -139,6 +140,10 @@ def open_queue(
     queue.schema = LabelSchema.objects.create(queue=queue, number=1, content=content, created_by=created_by)
     queue.policy = QueuePolicy.objects.create(queue=queue, number=1, created_by=created_by, **checked)
     queue.save(update_fields=["guideline", "schema", "policy"])
+    record(
+        project=project, actor=created_by, action="queue.open", subject=queue,
+        after={"name": name, "kind": kind, "is_qualification": is_qualification},
+    )  # fmt: skip
     return queue
 
 
@@ -219,6 +224,11 @@ def change_guideline(*, queue: Queue, text: str, changed_by: User) -> Guideline:
         queue=queue, number=locked.guideline.number + 1, text=text, created_by=changed_by
     )
     Queue.objects.filter(pk=queue.pk).update(guideline=version)
+    record(
+        project=queue.project, actor=changed_by, action="queue.change_guidelines", subject=queue,
+        before={"version": locked.guideline.number, "text": locked.guideline.text},
+        after={"version": version.number, "text": text},
+    )  # fmt: skip
     queue.guideline = version
     return version
 
@@ -238,6 +248,11 @@ def change_schema(*, queue: Queue, content: Mapping[str, Any], changed_by: User)
         queue=queue, number=locked.schema.number + 1, content=checked, created_by=changed_by
     )
     Queue.objects.filter(pk=queue.pk).update(schema=version)
+    before, after = changed(check_schema(queue.kind, locked.schema.content).to_json(), checked)
+    record(
+        project=queue.project, actor=changed_by, action="queue.change_schema", subject=queue,
+        before={"version": locked.schema.number, **before}, after={"version": version.number, **after},
+    )  # fmt: skip
     queue.schema = version
     return version
 
@@ -257,16 +272,27 @@ def change_policy(*, queue: Queue, changed_by: User, **rules: Any) -> QueuePolic
         return current
     version = QueuePolicy.objects.create(queue=queue, number=current.number + 1, created_by=changed_by, **after)
     Queue.objects.filter(pk=queue.pk).update(policy=version)
+    was, now_is = changed(before, after)
+    record(
+        project=queue.project, actor=changed_by, action="queue.change_rules", subject=queue, before=was, after=now_is
+    )
     queue.policy = version
     return version
 
 
-def set_queue_state(*, queue: Queue, state: str) -> Queue:
+@transaction.atomic
+def set_queue_state(*, queue: Queue, state: str, set_by: User | None = None) -> Queue:
     """Open, pause or close the queue. Who holds a lease may still submit. Raises QueueRefused."""
     if state not in Queue.State.values:
         raise QueueRefused("state", f"{state!r} is not one of {', '.join(Queue.State.values)}")
+    before = Queue.objects.select_for_update(of=("self",)).get(pk=queue.pk).state
     queue.state = Queue.State(state)
     queue.save(update_fields=["state"])
+    if before != state:
+        record(
+            project=queue.project, actor=set_by, action="queue.set_state", subject=queue,
+            before={"state": before}, after={"state": state},
+        )  # fmt: skip
     return queue
 
 

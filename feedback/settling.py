@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from feedback.audit import record
 from feedback.locks import lock_task
 from feedback.models import Assignment, Gold, Skip, User
 from feedback.refusals import Refusal
@@ -40,6 +41,10 @@ def settle_skip(*, skip: Skip, settlement: str, settled_by: User, now: datetime)
     up.update(settled_at=now, settled_by=settled_by, settlement=settlement)
     if settlement == "return":
         open_again(task_id=skip.task_id, now=now)
+    record(
+        project=skip.task.queue.project, actor=settled_by, action="task.settle_skip", subject=skip.task,
+        after={"settlement": settlement, "reason": skip.reason, "note": skip.note}, now=now,
+    )  # fmt: skip
     skip.refresh_from_db()
     return skip
 

@@ -6,11 +6,13 @@ import math
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from feedback.audit import record
 from feedback.claims import FREED
 from feedback.finding import with_tag
 from feedback.locks import lock_task
@@ -19,6 +21,8 @@ from feedback.refusals import Refusal
 from feedback.settling import AlreadySettled, open_again
 
 PRIORITY_LIMIT = 1_000_000
+NAMED_IN_LOG = 100
+"""Tasks that the audit log names of those whose priority was set; it counts the others."""
 CHUNK = 500
 """Ids in one statement; SQLite takes no more than about a thousand variables."""
 
@@ -28,7 +32,7 @@ class SteeringRefused(Refusal):
 
 
 @transaction.atomic
-def set_priority(*, queue: Queue, tasks: Iterable[Task], priority: float) -> int:
+def set_priority(*, queue: Queue, tasks: Iterable[Task], priority: float, set_by: User | None = None) -> int:
     """Let the tasks be claimed before all of the queue's with a lower priority; returns how many were set.
 
     It counts from the next claim on, also for slots that a task gets later. Raises SteeringRefused.
@@ -39,11 +43,11 @@ def set_priority(*, queue: Queue, tasks: Iterable[Task], priority: float) -> int
         if task.queue_id != queue.pk:
             raise SteeringRefused("tasks", f"task {task.pk} is in another queue")
         ids.append(task.pk)
-    return prioritize(queue, ids, priority)
+    return prioritize(queue, ids, priority, set_by, after={"tasks": [str(pk) for pk in ids[:NAMED_IN_LOG]]})
 
 
 @transaction.atomic
-def set_priority_by_tag(*, queue: Queue, tag: str, priority: float) -> int:
+def set_priority_by_tag(*, queue: Queue, tag: str, priority: float, set_by: User | None = None) -> int:
     """As `set_priority`, of all the queue's tasks whose prompt has this very tag. Raises SteeringRefused."""
     check_priority(priority)
     tag = tag.strip()
@@ -52,7 +56,7 @@ def set_priority_by_tag(*, queue: Queue, tag: str, priority: float) -> int:
     found = list(tagged(queue, tag))
     if not found:
         raise SteeringRefused("tag", f"no task of this queue has a prompt with the tag {tag!r}")
-    return prioritize(queue, found, priority)
+    return prioritize(queue, found, priority, set_by, after={"tag": tag})
 
 
 def tagged(queue: Queue, tag: str) -> Iterator[uuid.UUID]:
@@ -68,11 +72,16 @@ def check_priority(priority: float) -> None:
         raise SteeringRefused("priority", f"give a number from -{PRIORITY_LIMIT:,} to {PRIORITY_LIMIT:,}")
 
 
-def prioritize(queue: Queue, ids: Sequence[uuid.UUID], priority: float) -> int:
+def prioritize(
+    queue: Queue, ids: Sequence[uuid.UUID], priority: float, set_by: User | None, after: dict[str, Any]
+) -> int:
     for start in range(0, len(ids), CHUNK):
         Assignment.objects.filter(queue=queue, task__in=ids[start : start + CHUNK]).update(
             priority=priority, opened_at=timezone.now()
         )
+    if ids:
+        told = {"priority": priority, "count": len(ids), **after}
+        record(project=queue.project, actor=set_by, action="queue.set_priority", subject=queue, after=told)
     return len(ids)
 
 
@@ -88,6 +97,10 @@ def withdraw_task(*, task: Task, withdrawn_by: User, now: datetime) -> int:
     withdrawn = task.assignments.claimable(now).update(**{**FREED, "state": Assignment.State.WITHDRAWN})
     task.assignments.filter(state=Assignment.State.LEASED).update(reserved_for=F("annotator"))
     settle(task, "discard", withdrawn_by, now)
+    record(
+        project=task.queue.project, actor=withdrawn_by, action="task.take_out", subject=task,
+        after={"slots_taken_out": withdrawn}, now=now,
+    )  # fmt: skip
     return withdrawn
 
 
@@ -101,6 +114,10 @@ def return_task(*, task: Task, returned_by: User, now: datetime) -> int:
         held = task.assignments.filter(state=Assignment.State.LEASED, slot__isnull=False).exclude(arm=Arm.NAMED)
         held.update(reserved_for=None)  # as before: when the lease runs out, others may have it
     settle(task, "return", returned_by, now)
+    record(
+        project=task.queue.project, actor=returned_by, action="task.return", subject=task,
+        after={"slots_opened": returned}, now=now,
+    )  # fmt: skip
     return returned
 
 
@@ -124,6 +141,10 @@ def settle_naming(*, response: Response, settlement: str, settled_by: User, now:
     waiting = Response.objects.naming_itself().filter(pk=response.pk, naming_settled_at__isnull=True)
     if not waiting.update(naming_settlement=settlement, naming_settled_by=settled_by, naming_settled_at=now):
         raise AlreadySettled("another curator has decided this, or the response names nobody")
+    record(
+        project=response.prompt.project, actor=settled_by, action="response.settle_naming", subject=response,
+        after={"settlement": settlement, "names": response.names_itself}, now=now,
+    )  # fmt: skip
     if settlement == "leave":
         return 0
     return sum(withdraw_task(task=task, withdrawn_by=settled_by, now=now) for task in response.tasks.all())

@@ -64,7 +64,8 @@ class NamedPeople(generics.ListAPIView):
 def named_person(request: Request, queue: UUID, username: str) -> ApiResponse:
     """Take a person off the queue's names; what they hold they may finish."""
     found = queue_or_404(request, queue, "feedback.manage_annotators")
-    unname_person(queue=found, person=user_or_404(User.objects.filter(named_for__queue=found), username))
+    named = user_or_404(User.objects.filter(named_for__queue=found), username)
+    unname_person(queue=found, person=named, unnamed_by=person_of(request))
     return ApiResponse(status=204)
 
 
@@ -140,11 +141,10 @@ class Profile(APIView):
 @api_view(["POST"])
 def expertise(request: Request, project: str, username: str) -> ApiResponse:
     """Vouch that a person knows a domain, and on what evidence."""
-    _, person = managed(request, project, username)
+    within, person = managed(request, project, username)
+    asked = checked(ExpertiseInputSerializer, request)
     try:
-        made = verify_expertise(
-            person=person, verified_by=person_of(request), **checked(ExpertiseInputSerializer, request)
-        )
+        made = verify_expertise(person=person, verified_by=person_of(request), project=within, **asked)
     except ExpertiseRefused as refusal:
         raise Refused(refusal.field, refusal.message) from refusal
     return ApiResponse(ExpertiseSerializer(made).data, status=201)
@@ -154,9 +154,10 @@ def expertise(request: Request, project: str, username: str) -> ApiResponse:
 @api_view(["POST"])
 def expertise_withdraw(request: Request, project: str, username: str, expertise: int) -> ApiResponse:
     """Take back what was vouched for; the row stays."""
-    _, person = managed(request, project, username)
+    within, person = managed(request, project, username)
     found = get_object_or_404(Expertise.objects.select_related("verified_by"), pk=expertise, user=person)
-    return ApiResponse(ExpertiseSerializer(withdraw_expertise(expertise=found, now=timezone.now())).data)
+    withdrawn = withdraw_expertise(expertise=found, withdrawn_by=person_of(request), project=within, now=timezone.now())
+    return ApiResponse(ExpertiseSerializer(withdrawn).data)
 
 
 # What the endpoints share

@@ -105,7 +105,7 @@ class QueueDetail(APIView):
                 if rules:
                     change_policy(queue=found, changed_by=person, **rules)
                 if "state" in asked:
-                    set_queue_state(queue=found, state=asked["state"])
+                    set_queue_state(queue=found, state=asked["state"], set_by=person)
         except QueueRefused as refusal:
             raise Refused(refusal.field, refusal.message) from refusal
         return ApiResponse(queue_detail(found, person))

@@ -92,17 +92,17 @@ class TaskDetail(APIView):
 def prioritize(request: Request, queue: UUID) -> ApiResponse:
     """Let tasks be claimed sooner or later: those that you name, or all whose prompt has the tag."""
     found = queue_or_404(request, queue, "feedback.manage_queues")
-    asked = checked(PriorityInputSerializer, request)
+    asked, by = checked(PriorityInputSerializer, request), person_of(request)
     if ("tasks" in asked) == ("tag" in asked):
         raise Refused("tasks", "name either tasks or a tag")
     try:
         if "tag" in asked:
-            changed = set_priority_by_tag(queue=found, tag=asked["tag"], priority=asked["priority"])
+            changed = set_priority_by_tag(queue=found, tag=asked["tag"], priority=asked["priority"], set_by=by)
         else:
             tasks = list(found.tasks.filter(pk__in=asked["tasks"]))
             if len(tasks) != len(set(asked["tasks"])):
                 raise Refused("tasks", "one of these is no task of this queue")
-            changed = set_priority(queue=found, tasks=tasks, priority=asked["priority"])
+            changed = set_priority(queue=found, tasks=tasks, priority=asked["priority"], set_by=by)
     except SteeringRefused as refusal:
         raise Refused(refusal.field, refusal.message) from refusal
     return ApiResponse({"changed": changed})

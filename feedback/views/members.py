@@ -31,7 +31,7 @@ def member_add(request: SignedInRequest, project: str) -> HttpResponse:
         return render(request, "feedback/members.html", members_context(request, within, form), status=422)
     role = Role(form.cleaned_data["role"])
     try:
-        add_member(project=within, user=form.user, role=role)
+        add_member(project=within, user=form.user, role=role, added_by=request.user)
     except MemberRefused as refusal:
         show_refusal(form, refusal)
         return render(request, "feedback/members.html", members_context(request, within, form), status=422)
@@ -49,7 +49,7 @@ def member_remove(request: SignedInRequest, project: str) -> HttpResponse:
     if form.user == request.user and form.cleaned_data["role"] == Role.ADMIN:
         messages.error(request, "You cannot take the admin role from yourself; another admin can.")
         return redirect("members", within.slug)
-    remove_member(project=within, user=form.user, role=form.cleaned_data["role"])
+    remove_member(project=within, user=form.user, role=form.cleaned_data["role"], removed_by=request.user)
     messages.success(request, f"{form.user.username} is no longer {Role(form.cleaned_data['role']).label}.")
     return redirect("members", within.slug)
 

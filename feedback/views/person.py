@@ -50,7 +50,7 @@ def expertise_verify(request: SignedInRequest, project: str, person: int) -> Htt
     form = ExpertiseForm(request.POST)
     if form.is_valid():
         try:
-            verify_expertise(person=found, verified_by=request.user, **form.cleaned_data)
+            verify_expertise(person=found, verified_by=request.user, project=within, **form.cleaned_data)
         except ExpertiseRefused as refusal:
             show_refusal(form, refusal)
         else:
@@ -65,7 +65,7 @@ def expertise_verify(request: SignedInRequest, project: str, person: int) -> Htt
 def expertise_withdraw(request: SignedInRequest, project: str, person: int, expertise: int) -> HttpResponse:
     within, found = person_or_404(request, project, person)
     known = get_object_or_404(Expertise, pk=expertise, user=found)
-    withdraw_expertise(expertise=known, now=timezone.now())
+    withdraw_expertise(expertise=known, withdrawn_by=request.user, project=within, now=timezone.now())
     messages.success(request, f"Withdrawn: {known.domain}.")
     return redirect("member", within.slug, found.pk)
 

@@ -53,7 +53,7 @@ def person_name(request: SignedInRequest, project: str, queue: str) -> HttpRespo
 def person_unname(request: SignedInRequest, project: str, queue: str, person: int) -> HttpResponse:
     within, found = queue_or_404(request, project, queue, "feedback.manage_annotators")
     named = get_object_or_404(User, pk=person, named_for__queue=found)
-    unname_person(queue=found, person=named)
+    unname_person(queue=found, person=named, unnamed_by=request.user)
     messages.success(request, f"{named.username} is no longer named. What they hold they may finish.")
     return redirect("queue-people", within.slug, found.pk)
 

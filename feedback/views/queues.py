@@ -134,7 +134,7 @@ def queue_state(request: SignedInRequest, project: str, queue: str) -> HttpRespo
     form = QueueStateForm(request.POST)
     if not form.is_valid():
         return HttpResponse("state must be open, paused or closed", status=422, content_type="text/plain")
-    set_queue_state(queue=found, state=form.cleaned_data["state"])
+    set_queue_state(queue=found, state=form.cleaned_data["state"], set_by=request.user)
     return redirect("queue", within.slug, found.pk)
 
 

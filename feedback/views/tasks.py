@@ -85,7 +85,8 @@ def tasks_steer(request: SignedInRequest, project: str, queue: str) -> HttpRespo
     elif verb == "priority":
         form = PriorityForm(request.POST)
         if form.is_valid():
-            number = set_priority(queue=found, tasks=chosen, priority=form.cleaned_data["priority"])
+            priority = form.cleaned_data["priority"]
+            number = set_priority(queue=found, tasks=chosen, priority=priority, set_by=request.user)
             messages.success(request, f"{count(number, 'task')} now with priority {form.cleaned_data['priority']:g}.")
         else:
             messages.error(request, f"Priority: {form.errors['priority'][0]}")
@@ -119,7 +120,7 @@ def tasks_priority(request: SignedInRequest, project: str, queue: str) -> HttpRe
     if form.is_valid():
         asked = form.cleaned_data
         try:
-            number = set_priority_by_tag(queue=found, tag=asked["tag"], priority=asked["priority"])
+            number = set_priority_by_tag(queue=found, tag=asked["tag"], priority=asked["priority"], set_by=request.user)
         except SteeringRefused as refusal:
             messages.error(request, sentence(refusal.message))
         else:
