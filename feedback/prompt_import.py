@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
-import re
 import tempfile
-import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,9 +14,10 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 
-from feedback.contract import EVALUATION, TRAIN, BadMessages, Message, check_messages, digest
+from feedback.contract import BadMessages, Message, check_messages, digest
 from feedback.models import Project, Prompt, User
 from feedback.prompt_files import BadFile, FileRow, read_rows
+from feedback.splits import cluster_of, split_of
 
 PROMPT_LENGTH_LIMIT = 100_000
 """Characters of all messages together."""
@@ -163,24 +160,6 @@ def add_prompts(project: Project, prompts: Sequence[Prompt], created_by: User | 
             prompt.split = splits.setdefault(prompt.cluster, split_of(project, prompt.cluster))
         added += len(Prompt.objects.bulk_create(new))
     return added
-
-
-# Splits -------------------------------------------------------------------------------------------------
-
-
-def cluster_of(messages: Sequence[Message]) -> str:
-    """Return the digest that near-duplicates share: letters and digits alone count, and not their case."""
-    text = "\n".join(f"{message['role']} {message['content']}" for message in messages)
-    normal = unicodedata.normalize("NFKC", "\n".join(message["content"] for message in messages)).casefold()
-    words = re.sub(r"[\W_]+", " ", normal).strip()
-    return digest(words or text)
-
-
-def split_of(project: Project, cluster: str) -> str:
-    """Draw the split of a new cluster: the same project and cluster always give the same one."""
-    mark = hmac.new(project.salt.encode(), cluster.encode(), hashlib.sha256).digest()
-    percent = int.from_bytes(mark[:8], "big") / 2**64 * 100
-    return EVALUATION if percent < project.evaluation_percent else TRAIN
 
 
 # Rows ---------------------------------------------------------------------------------------------------

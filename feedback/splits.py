@@ -1,9 +1,9 @@
 """Which part of the data a prompt belongs to: train, evaluation, or hold-out.
 
 A prompt is not drawn by itself but with its cluster, the prompts that say nearly the same
-(`feedback.hygiene.clusters`): a model that has learned from one of them has seen them all. The draw is a salted hash of the cluster, made once, when
-the cluster's first prompt comes in. So a split never moves: not when data grows, and not when the percentages change,
-which is for new clusters only.
+(`feedback.hygiene.clusters`): a model that has learned from one of them has seen them all. The draw is a salted hash of
+the cluster, made once, when the cluster's first prompt comes in. So a split never moves: not when data grows, and not
+when the percentages change, which is for new clusters only.
 """
 
 from __future__ import annotations

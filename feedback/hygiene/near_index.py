@@ -15,6 +15,7 @@ many, so that a lookup reads few of them, and a prompt is written again about fi
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -190,7 +191,8 @@ def size_of(path: Path) -> int:
 
 
 def folder_of(project: Project) -> Path:
-    return Path(settings.DATA_DIR) / "near" / str(project.pk)
+    mark = hashlib.sha256(project.salt.encode()).hexdigest()[:12]
+    return Path(settings.DATA_DIR) / "near" / f"{project.pk}-{mark}"  # another database's project has another mark
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Find personal data and secrets that have a form: addresses, numbers, keys. Names of people have none and are not found.
+"""Find personal data and secrets that have a form: addresses, numbers, keys. Names of people have none.
 
 Patterns say what may be something, checksums and the words around it whether it is. A text without a digit and without
 an @ is done after one look, which most prompts are; the numbers in docs/benchmarks.md are of this file. Not counted as
@@ -97,7 +97,9 @@ NOT_INSIDE = r"(?<![\w.@+-])"
 """What may not stand right before a number: it would be part of something longer."""
 NOT_GOING_ON = r"(?![\w@]|[.,-]\d)"
 
-URL_WITH_PASSWORD = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@\"'<>]{1,200}:[^\s/@\"'<>]{1,200}@[^\s\"'<>)]+")
+URL_WITH_PASSWORD = re.compile(
+    r"\b[A-Za-z][A-Za-z0-9+.-]{1,20}://[^\s/:@\"'<>]{1,200}:[^\s/@\"'<>]{1,200}@[^\s\"'<>)]+"
+)
 URL_WITH_TOKEN = re.compile(
     r"\bhttps?://[^\s\"'<>]{1,2000}?[?&](?:access_token|auth_token|token|api_?key|apikey|secret|password|passwd|sig)="
     r"[A-Za-z0-9%._~+/-]{8,}",
@@ -108,8 +110,8 @@ NO_EMAIL_ENDINGS = {"png", "jpg", "jpeg", "gif", "svg", "webp", "js", "py", "css
 NO_EMAIL_NAMES = {"git", "svn", "hg"}
 
 KEY_SIGNS = (
-    "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "sk-", "hf_", "xox", "AIza", "ya29.",
-    "_live_", "_test_", "SG.", "npm_", "eyJ", "PRIVATE KEY", "dckr_pat_", "pypi-",
+    "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "sk-", "hf_", "xox", "AIza",
+    "ya29.", "_live_", "_test_", "SG.", "npm_", "eyJ", "PRIVATE KEY", "dckr_pat_", "pypi-",
 )  # fmt: skip
 """One of them stands in every key that is known here; looking for them first is quick."""
 KEY = re.compile(
@@ -131,7 +133,9 @@ KEY = re.compile(
     r"|eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"
     r")(?![A-Za-z0-9])"
 )
-PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.S)
+PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)", re.S
+)
 
 IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}(?![A-Za-z0-9])", re.IGNORECASE)
 CARD = re.compile(rf"{NOT_INSIDE}\d(?:[ -]?\d){{12,18}}{NOT_GOING_ON}")
@@ -157,16 +161,16 @@ ADDRESS_WORDS = re.compile(r"\b(?:ips?|ipv[46]|address|host|server|ping|dns|ssh|
 SMALL = 32
 """Four numbers below this, without a word that says it is an address, are a version or the number of a section."""
 
-INTERNATIONAL = re.compile(r"(?<![\w.+])(?:\+|00)[1-9](?:[ ().\-/]{0,2}\d){7,14}(?![\w]|[.-]\d)")
+INTERNATIONAL = re.compile(r"(?<![\w.+])(?:\+|(?<!\d )00)[1-9](?:[ ().\-/]{0,2}\d){7,14}(?![\w]|[.-]\d)")
 AMERICAN = re.compile(r"(?<![\w.+/-])(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])[2-9]\d\d[ .-]\d{4}(?![\w-]|\.\d)")
 NATIONAL = re.compile(
-    r"(?<![\w.+/-])(?:\(0\d{1,4}\) ?\d{3,4}[ -]?\d{3,4}|0\d{2,4}[ /-]\d{3,4}[ -]?\d{2,5}(?:[ -]?\d{2,3})?|0\d(?:[ .-]\d{2}){4}"
-    r"|07\d{9})(?![\w-]|\.\d)"
+    r"(?<![\w.+/-])(?<!\d )(?:\(0[1-9]\d{0,3}\) ?\d{3,4}[ -]?\d{3,4}"
+    r"|0[1-9]\d{1,3}(?: ?[/-] ?| )\d{3,4}[ -]?\d{2,5}(?:[ -]?\d{2,3})?|0[1-9](?:[ .-]\d{2}){4}|07\d{9})(?![\w-]|\.\d)"
 )
-SPOKEN = re.compile(r"(?<![\w.+/-])\(?\d(?:[ ().\-/]{0,2}\d){6,11}(?![\w-]|\.\d)")
+SPOKEN = re.compile(r"(?<![\w.+/-])\(?\d(?:[ ().\-/]{0,3}\d){6,11}(?![\w-]|\.\d)")
 PHONE_WORDS = re.compile(
-    r"(?:\btel(?:efon|ephone|[ée]fono|efone)?\b|\bphones?\b|\bmobil[eé]?\b|\bcell\b|\bcall(?: me| us)?\b|\bfax\b|whats ?app"
-    r"|\btext me\b|\bhandy|\brufnummer|\bnumber is\b|\bhotline\b)[^\d\n]{0,20}$",
+    r"(?:\btel(?:efon|ephone|[ée]fono|efone)?\b|\bphones?\b|\bmobil[eé]?\b|\bcell\b|\bcall(?: me| us)?\b|\bfax\b"
+    r"|whats ?app|\btext me\b|\bhandy|\brufnummer|\bnumber is\b|\bhotline\b)[^\d\n]{0,20}$",
     re.IGNORECASE,
 )
 DATE = re.compile(r"(?:19|20)\d\d[-/. ](?:0?[1-9]|1[0-2])[-/. ]\d{1,2}|\d{1,2}[-/. ]\d{1,2}[-/. ](?:19|20)\d\d")

@@ -24,12 +24,15 @@ class Prompt(models.Model):
     messages = models.JSONField(help_text="List of {role, content}, as feedback.contract.check_messages returns it.")
     digest = models.CharField(max_length=64, editable=False)
     cluster = models.CharField(
-        max_length=64, editable=False, help_text="Digest of the normalised text; near-duplicates share it."
+        max_length=64, editable=False, help_text="Near-duplicates share it: the digest of one's normalised text."
     )
     split = models.CharField(max_length=20, default=TRAIN, help_text="Fixed at import by a salted hash of the cluster.")
     source = models.CharField(max_length=200, blank=True)
     licence = models.CharField(max_length=100, blank=True)
-    language = models.CharField(max_length=20, blank=True)
+    language = models.CharField(max_length=20, blank=True, help_text="As the import or a person says it.")
+    text_language = models.CharField(
+        max_length=3, blank=True, editable=False, help_text="What the text seems to be in; empty: too short or unclear."
+    )
     tags = models.JSONField(default=list, blank=True)
     file_import = models.ForeignKey(
         FileImport, on_delete=models.PROTECT, null=True, blank=True, db_index=False, related_name="prompts"

@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feedback.models import Prompt
-from feedback.prompt_import import ImportRefused, ImportReport, cluster_of, import_prompts
+from feedback.prompt_import import ImportRefused, ImportReport, import_prompts
+from feedback.splits import cluster_of
 from tests.conftest import SAMPLES
 from tests.factories import make_project
 
