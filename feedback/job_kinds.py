@@ -18,7 +18,9 @@ from feedback.models import Job
 if TYPE_CHECKING:
     from feedback.jobs import JobRun
 
-WORK: dict[str, str] = {}
+WORK: dict[str, str] = {
+    Job.Kind.MEASURE: "feedback.quality.reports.carry_out_measure",
+}
 """Dotted names; one line per kind."""
 
 PERMISSIONS: Mapping[str, str] = {

@@ -274,9 +274,13 @@ def task_columns(project: Project, tasks: Raw) -> dict[str, Any]:
 
 
 def prompt_columns(project: Project, prompts: Raw) -> dict[str, Any]:
-    wanted = Prompt.objects.filter(project=project).order_by()
-    wanted = wanted.values_list(Cast("id", TextField()), "split", "language", "source", Cast("tags", TextField()))
-    ids, splits, languages, sources, tags = [np.empty(0, ID)], [], [], [], []
+    known = Prompt.objects.filter(project=project).order_by()
+    wanted = known.values_list(Cast("id", TextField()), "split", "language", "source", Cast("tags", TextField()))
+    ids = [np.empty(0, ID)]
+    splits: list[str] = []
+    languages: list[str] = []
+    sources: list[str] = []
+    tags: list[str] = []
     for batch in batches(wanted):
         one, split, language, source, tag = zip(*batch, strict=True)
         ids.append(as_raw(one))

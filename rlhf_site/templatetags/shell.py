@@ -34,6 +34,7 @@ TABS: tuple[tuple[Any, str, tuple[str, ...], str], ...] = (
     ("Prompts", "prompts", ("prompt",), "feedback.manage_prompts"),
     ("Queues", "queues", ("queue", "task", "skip", "self-naming"), "feedback.read_queues"),
     ("Judgments", "judgments", ("judgment",), "feedback.read_judgments"),
+    ("Quality", "quality", ("quality",), "feedback.read_judgments"),
     ("Snapshots", "snapshots", ("snapshot",), "feedback.read_snapshots"),
     ("Runs", "runs", ("run", "run-"), "training.read"),
     ("Checkpoints", "checkpoints", ("checkpoint",), "training.read"),

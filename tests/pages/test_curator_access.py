@@ -52,6 +52,8 @@ PAGES = {
     "job": CURATOR_ONLY,
     "job-live": CURATOR_ONLY,
     "judgments": STAFF,
+    "quality": STAFF,
+    "quality-agreement": STAFF,
     "judgment": STAFF,
     "snapshots": STAFF,
     "snapshot-freeze": CURATOR_ONLY,

@@ -1,0 +1,125 @@
+"""What a curator should look at first: everything that is wrong or waits, with where it is settled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Count
+from django.urls import reverse
+
+from feedback.access import may
+from feedback.models import Finding, Job, Project, Report, Response, Skip, User
+from feedback.quality.reports import report_for
+from feedback.quality.verdicts_in_words import figure_words, question_url
+
+TONES = ("bad", "warn", "plain")
+
+
+@dataclass(frozen=True)
+class Problem:
+    tone: str
+    title: str
+    detail: str
+    url: str
+    action: str
+
+
+def problems_of(project: Project, reader: User) -> list[Problem]:
+    """Return what is wrong or waits, the worst first; only what `reader` may open."""
+    found = [problem for look in LOOKS for problem in look(project, reader)]
+    return sorted(found, key=lambda problem: TONES.index(problem.tone))
+
+
+def low_agreement(project: Project, reader: User) -> Iterator[Problem]:
+    report = report_for(project=project, kind=Report.Kind.AGREEMENT)
+    people = report.content.get("people") if report else None
+    for question in people["questions"] if people else ():
+        if len(question["queues"]) == 1 and question["standing"] in ("low", "unclear"):
+            low = question["standing"] == "low"
+            yield Problem(
+                "bad" if low else "warn",
+                f"{'Low' if low else 'Perhaps low'} agreement in {question['label']}",
+                figure_words(question),
+                question_url(project, question),
+                "See where",
+            )
+
+
+def failed_jobs(project: Project, reader: User) -> Iterator[Problem]:
+    job = Job.objects.filter(project=project, kind=Job.Kind.MEASURE).first()
+    if job is not None and job.state == Job.State.FAILED:
+        yield Problem(
+            "warn", "The last measurement failed", job.error, reverse("job", args=[project.slug, job.pk]), "Look"
+        )
+
+
+def findings(project: Project, reader: User) -> Iterator[Problem]:
+    if not may(reader, "feedback.manage_prompts", project):
+        return
+    waiting = Finding.objects.filter(project=project, settlement="")
+    for kind, number in waiting.values_list("kind").annotate(Count("pk")).order_by("kind"):
+        yield Problem(
+            "warn" if kind == Finding.Kind.PERSONAL_DATA else "plain",
+            f"{Finding.Kind(kind).label}: {number:,} waiting",
+            "A scan found them; somebody has to say what becomes of each.",
+            f"{reverse('findings', args=[project.slug])}?kind={kind}",
+            "Settle",
+        )
+
+
+def skipped(project: Project, reader: User) -> Iterator[Problem]:
+    waiting = Skip.objects.filter(task__queue__project=project).up_for_review().count()
+    if waiting:
+        yield Problem(
+            "plain",
+            f"{waiting:,} task{'' if waiting == 1 else 's'} up for review",
+            "Annotators took them out and said why.",
+            reverse("skips", args=[project.slug]),
+            "Settle",
+        )
+    naming = Response.objects.in_project(project).naming_itself().filter(naming_settlement="").count()
+    if naming:
+        yield Problem(
+            "plain",
+            f"{naming:,} response{'' if naming == 1 else 's'} that name the model that wrote them",
+            "Whoever reads them no longer judges blindly.",
+            reverse("self-naming", args=[project.slug]),
+            "Settle",
+        )
+
+
+LOOKS: tuple[Callable[[Project, User], Iterator[Problem]], ...] = (low_agreement, failed_jobs, findings, skipped)
+
+
+@dataclass(frozen=True)
+class KeyFigure:
+    label: str
+    value: str
+    note: str
+    url: str
+
+
+def key_figures(project: Project) -> list[KeyFigure]:
+    """Return the figures at the top of the overview, from the reports that are there."""
+    found: list[KeyFigure] = []
+    report = report_for(project=project, kind=Report.Kind.AGREEMENT)
+    people: dict[str, Any] | None = report.content.get("people") if report else None
+    if people is None:
+        return found
+    agreement = reverse("quality-agreement", args=[project.slug])
+    found.append(
+        KeyFigure("judgments by people", f"{people['judgments']:,}", f"{people['people']:,} people", agreement)
+    )
+    for question in people["questions"][:1]:
+        decisive = question["figures"].get("decisive")
+        if decisive and decisive["percent_of_pairs"]:
+            value, low, high = decisive["percent_of_pairs"]
+            interval = "" if low is None else f"{100 * low:.0f} to {100 * high:.0f}"
+            found.append(KeyFigure("of decisive votes agree", f"{100 * value:.0f} %", interval, agreement))
+        if question.get("ceiling"):
+            rater = question["ceiling"]["rater"][0]
+            found.append(KeyFigure("is the ceiling for a reward model", f"{100 * rater:.0f} %",
+                                   "against single votes", agreement))  # fmt: skip
+    return found
