@@ -224,7 +224,6 @@ class SnapshotAdmin(ReadOnlyAdmin):
     list_display = ("name", "project", "sha256", "created_by", "created_at")
     list_filter = ("project",)
     list_select_related = ("project", "created_by")
-    exclude = ("judgments",)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).defer("manifest")

@@ -19,6 +19,7 @@ from feedback.people import EVALUATION_PERCENT_LIMIT
 from feedback.refusals import Refusal
 from feedback.reviewing import REASON_LENGTH_LIMIT
 from feedback.schemas import TaskKind
+from feedback.snapshot_members import in_snapshot
 
 
 def offer(form: forms.Form, name: str, rows: QuerySet[Any]) -> forms.ModelChoiceField[Any]:
@@ -114,7 +115,7 @@ class JudgmentFilter(forms.Form):
         if asked.get("kind"):
             judgments = judgments.filter(queue__kind=asked["kind"])
         if asked.get("snapshot"):
-            judgments = judgments.filter(snapshots=asked["snapshot"])
+            judgments = in_snapshot(judgments, asked["snapshot"])
         if asked.get("annotator"):
             judgments = judgments.filter(annotator=asked["annotator"])
         if asked.get("simulated"):

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Prefetch
@@ -37,6 +38,7 @@ from feedback.snapshot_files import (
     write_manifest,
     write_rows,
 )
+from feedback.snapshot_members import ID, write_members
 from feedback.snapshot_rows import Row, rows_of
 
 __all__ = [
@@ -97,6 +99,15 @@ def chosen(queues: Iterable[Queue] | None, kinds: Iterable[str] | None, include_
     )
 
 
+def since_last_snapshot(project: Project, limit: int = 10_000) -> int:
+    """Return how many judgments could be frozen that are newer than all of the last snapshot's; `limit` at most."""
+    fresh = Selection().eligible(project)
+    last = project.snapshots.first()
+    if last is not None and last.manifest.get("newest"):
+        fresh = fresh.filter(pk__gt=uuid.UUID(last.manifest["newest"]))
+    return fresh.order_by()[:limit].count()
+
+
 def freeze_snapshot(
     *,
     project: Project,
@@ -142,6 +153,7 @@ def freeze_snapshot(
             "review": "rejected left out, accepted and unreviewed kept",
         }
         content = write_content(directory, project=project, ids=ids, left_out=left_out, filters=filters)
+        write_members(directory, np.array([pk.bytes for pk in ids]).view(ID))
         sha256 = write_manifest(directory, content)
         refuse_known_content(project, sha256)
         publish(directory, root / sha256)
@@ -153,15 +165,10 @@ def freeze_snapshot(
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     manifest = verify_directory(root / sha256, sha256)
-    manifest.pop("judgments")
     try:
         with transaction.atomic():
             snapshot = Snapshot.objects.create(
                 project=project, name=name, sha256=sha256, manifest=manifest, created_by=created_by, created_at=now
-            )
-            through = Snapshot.judgments.through
-            through.objects.bulk_create(
-                (through(snapshot_id=snapshot.pk, judgment_id=pk) for pk in ids), batch_size=ROWS_PER_GROUP
             )
     except IntegrityError as error:
         refuse_known_content(project, sha256)
@@ -221,6 +228,7 @@ def write_content(
         "code": f"concord {importlib.metadata.version('concord')}",
         "project": project.slug,
         "filters": filters,
+        "newest": str(ids[-1]),
         "counts": {
             "judgments": len(ids),
             "kinds": dict(sorted(kinds.items())),
@@ -235,7 +243,6 @@ def write_content(
         "guidelines": by_version(guidelines, lambda version: {"text": version.text}),
         "policies": by_version(policies, lambda version: {rule: said(getattr(version, rule)) for rule in RULES}),
         "schemas": by_version(schemas, lambda version: {"kind": version.queue.kind, "content": version.content}),
-        "judgments": [str(pk) for pk in ids],
     }
 
 

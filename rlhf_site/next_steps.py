@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from feedback.access import roles_of
 from feedback.models import Assignment, Judgment, Project, Queue, Response, Role, Skip, Task, User
 from feedback.schemas import RESPONSES
-from feedback.snapshots import eligible_judgments
+from feedback.snapshots import since_last_snapshot
 from rlhf_site.annotator_steps import annotator_steps
 from rlhf_site.steps import Step
 from training.models import Checkpoint, Run
@@ -85,7 +85,7 @@ def judgment_steps(project: Project) -> Iterator[Step]:
             reverse("judgment", args=[project.slug, oldest.pk]),
             "Review",
         )
-    fresh = eligible_judgments(project=project).filter(snapshots__isnull=True).count()
+    fresh = since_last_snapshot(project)
     if fresh:
         yield Step(
             f"{plural(fresh, 'judgment')} in no snapshot yet",

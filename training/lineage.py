@@ -56,7 +56,7 @@ def lineage(checkpoint: Checkpoint) -> Lineage:
         ancestors=above,
         runs=[one.run for one in [checkpoint, *above] if one.run is not None],
         snapshot=snapshot,
-        judgments=snapshot.judgments.count() if snapshot else 0,
+        judgments=snapshot.judgment_count if snapshot else 0,
     )
 
 

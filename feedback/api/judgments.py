@@ -24,6 +24,7 @@ from feedback.api.serializers import (
 )
 from feedback.models import Judgment
 from feedback.reviewing import ReviewRefused, review_judgment
+from feedback.snapshot_members import in_snapshot
 
 
 class JudgmentList(generics.ListAPIView):
@@ -33,9 +34,11 @@ class JudgmentList(generics.ListAPIView):
     def get_queryset(self) -> QuerySet[Judgment]:
         project = project_or_404(self.request.user, self.kwargs["project"], "feedback.read_judgments")
         found = Judgment.objects.in_project(project).current().with_review()
-        for name in ("queue", "snapshot"):
-            if wanted := self.request.query_params.get(name):
-                found = found.filter(**{"snapshots" if name == "snapshot" else name: as_uuid(name, wanted)})
+        if wanted := self.request.query_params.get("queue"):
+            found = found.filter(queue=as_uuid("queue", wanted))
+        if wanted := self.request.query_params.get("snapshot"):
+            snapshot = project.snapshots.filter(pk=as_uuid("snapshot", wanted)).first()
+            found = found.none() if snapshot is None else in_snapshot(found, snapshot)
         related = ("annotator", "queue", "task", "guideline", "policy", "schema")
         return found.select_related(*related).prefetch_related("task__links")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
@@ -91,7 +91,7 @@ class SnapshotDownload(APIView):
 
 
 def counted(snapshots: Any) -> QuerySet[Snapshot]:
-    return snapshots.select_related("project", "created_by").annotate(judgment_count=Count("judgments"))
+    return snapshots.select_related("project", "created_by")
 
 
 def snapshot_or_404(request: Request, snapshot: UUID) -> Snapshot:

@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from feedback.contract import TABLES
 from feedback.models.append_only import AppendOnlyModel
-from feedback.models.judgments import Judgment
 from feedback.models.people import Project, new_id
 
 
@@ -30,8 +29,7 @@ class Snapshot(AppendOnlyModel):
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="snapshots")
     name = models.CharField(max_length=200)
     sha256 = models.CharField(max_length=64, help_text="Of manifest.json, which lists the sha256 of every other file.")
-    manifest = models.JSONField(help_text="The parsed manifest.json, without the list of judgments.")
-    judgments = models.ManyToManyField(Judgment, related_name="snapshots")
+    manifest = models.JSONField(help_text="The parsed manifest.json.")
     withdrawn_at = models.DateTimeField(
         null=True, blank=True, help_text="Since then its files are gone and nothing can be trained on it."
     )
@@ -64,6 +62,10 @@ class Snapshot(AppendOnlyModel):
     def compared(self, split: str) -> int:
         """Return how many preferences of `split` a person gave between two responses, all pairs of a ranking as one."""
         return int(self.manifest.get("counts", {}).get("compared", {}).get(split, 0))
+
+    @property
+    def judgment_count(self) -> int:
+        return int(self.manifest.get("counts", {}).get("judgments", 0))
 
     @property
     def tables(self) -> list[str]:

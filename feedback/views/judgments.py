@@ -15,6 +15,7 @@ from feedback.gold import is_right
 from feedback.models import Gold, Judgment, Project
 from feedback.models.judgments import JudgmentQuerySet
 from feedback.reviewing import ReviewRefused, review_judgment
+from feedback.snapshot_members import snapshots_holding
 from feedback.views.answer_parts import answer_parts, said
 from feedback.views.requests import SignedInRequest
 
@@ -105,7 +106,7 @@ def judgment_context(request: SignedInRequest, project: Project, judgment: Judgm
         "is_right": right_by_gold(judgment),
         "is_current": revisions[0] == judgment,
         "reviews": judgment.reviews.select_related("reviewer"),
-        "snapshots": judgment.snapshots.all(),
+        "snapshots": snapshots_holding(judgment),
         "others": [(other, name_of(other.annotator), said(other)) for other in others],
         "form": form,
         "may_review": may(request.user, "feedback.review", project),

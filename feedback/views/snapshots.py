@@ -103,7 +103,7 @@ def snapshot_detail(request: SignedInRequest, project: str, snapshot: str) -> Ht
         "folder": f"{within.slug}-{found.sha256[:12]}",
         "card": card_text(found),
         "damage": damage,
-        "judgment_count": found.judgments.count(),
+        "judgment_count": found.judgment_count,
         "rows": [(table, found.rows(table, TRAIN), found.rows(table, EVALUATION)) for table in found.tables],
         "kinds": [
             (TaskKind(kind).label, count)

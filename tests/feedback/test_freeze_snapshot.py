@@ -30,6 +30,7 @@ from feedback.people import create_simulated_annotator
 from feedback.reviewing import review_judgment
 from feedback.settling import settle_skip
 from feedback.snapshot_files import write_rows
+from feedback.snapshot_members import judgments_of, member_ids
 from feedback.snapshots import (
     LEFT_OUT,
     SnapshotDamaged,
@@ -114,7 +115,7 @@ def test_a_snapshot_holds_one_row_per_judgment_in_the_split_of_its_prompt(projec
         ]
     ]
     assert [row["judgment_id"] for row in rows_of(snapshot, "evaluation")] == [str(held_out.pk)]
-    assert set(snapshot.judgments.all()) == {for_b, for_a, held_out}
+    assert set(judgments_of(snapshot)) == {for_b, for_a, held_out}
     assert (snapshot.created_by, snapshot.created_at) == (curator, NOW)
     verify_snapshot(snapshot)
 
@@ -127,7 +128,7 @@ def test_the_manifest_says_what_is_inside_and_from_whom_without_naming_anybody(p
     text = (snapshot.directory / "manifest.json").read_text()
     manifest = json.loads(text)
     assert hashlib.sha256(text.encode()).hexdigest() == snapshot.sha256 == snapshot.directory.name
-    assert manifest["judgments"] == [str(judgment.pk)]
+    assert member_ids(snapshot) == [judgment.pk]
     assert manifest["annotators"] == [{"annotator": project.pseudonym(person), "simulated": False, "judgments": 1}]
     assert manifest["counts"] == {
         "judgments": 1,
@@ -150,10 +151,10 @@ def test_the_manifest_says_what_is_inside_and_from_whom_without_naming_anybody(p
         content = (snapshot.directory / name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == sha256
         assert len(content) == manifest["bytes"][name]
-    assert set(manifest["files"]) == {"README.md", "data/preference/train.parquet"}
+    assert set(manifest["files"]) == {"README.md", "judgments.ids", "data/preference/train.parquet"}
     for path in snapshot.directory.rglob("*"):
         assert path.is_dir() or person.username.encode() not in path.read_bytes()
-    assert snapshot.manifest == {key: value for key, value in manifest.items() if key != "judgments"}
+    assert snapshot.manifest == manifest
 
 
 def test_the_same_judgments_give_the_same_hash_whatever_the_name_and_time(project, queue, annotator, curator):
@@ -243,7 +244,7 @@ def test_ties_rejected_and_simulated_judgments_are_left_out_and_counted(project,
     judge(queue, simulated, 3)
     assert set(eligible_judgments(project=project)) == {kept, accepted}
     snapshot = freeze(project, curator)
-    assert set(snapshot.judgments.all()) == {kept, accepted}
+    assert set(judgments_of(snapshot)) == {kept, accepted}
     left_out = snapshot.manifest["counts"]["left_out"]
     assert {reason: count for reason, count in left_out.items() if count} == {"tie": 1, "rejected": 1, "simulated": 1}
 
@@ -258,7 +259,7 @@ def test_gold_repeats_and_qualification_tests_are_left_out_and_counted(project, 
     make_gold(make_task(test, slots=0))
     make_judgment(assignment=claim_next(queue=test, annotator=annotator, now=timezone.now()), preference=3)
     snapshot = freeze(project, curator)
-    assert list(snapshot.judgments.all()) == [kept]
+    assert list(judgments_of(snapshot)) == [kept]
     left_out = snapshot.manifest["counts"]["left_out"]
     assert {reason: count for reason, count in left_out.items() if count} == {
         "gold": 1,
@@ -286,7 +287,7 @@ def test_judgments_of_a_response_that_names_its_model_count_no_more(project, que
     Response.objects.filter(pk=judgment.task.texts[0].pk).update(names_itself="I am SmolLM")
     settle_naming(response=judgment.task.texts[0], settlement="discard", settled_by=curator, now=timezone.now())
     snapshot = freeze(project, curator)
-    assert list(snapshot.judgments.all()) == [kept]
+    assert list(judgments_of(snapshot)) == [kept]
     assert snapshot.manifest["counts"]["left_out"]["names_model"] == 1
 
 
@@ -305,7 +306,7 @@ def test_a_rejection_that_was_taken_back_counts_no_more(project, queue, annotato
     judgment = judge(queue, annotator, 1)
     review_judgment(judgment=judgment, reviewer=curator, accepted=False, reason="spam")
     review_judgment(judgment=judgment, reviewer=curator, accepted=True)
-    assert list(freeze(project, curator).judgments.all()) == [judgment]
+    assert list(judgments_of(freeze(project, curator))) == [judgment]
 
 
 def test_only_the_latest_revision_is_frozen_and_an_older_snapshot_keeps_its_own(project, queue, annotator, curator):
@@ -321,8 +322,8 @@ def test_only_the_latest_revision_is_frozen_and_an_older_snapshot_keeps_its_own(
         now=NOW,
     )
     after = freeze(project, curator, name="second")
-    assert list(before.judgments.all()) == [judgment]
-    assert list(after.judgments.all()) == [revision]
+    assert list(judgments_of(before)) == [judgment]
+    assert list(judgments_of(after)) == [revision]
     verify_snapshot(before)
 
 
@@ -331,7 +332,7 @@ def test_chosen_queues_alone_are_frozen(project, queue, annotator, curator):
     judge(queue, annotator, 1)
     wanted = judge(other, annotator, 1)
     snapshot = freeze(project, curator, queues=[other])
-    assert list(snapshot.judgments.all()) == [wanted]
+    assert list(judgments_of(snapshot)) == [wanted]
     assert snapshot.manifest["filters"]["queues"] == [str(other.pk)]
 
 
@@ -339,7 +340,7 @@ def test_judgments_of_another_project_are_never_frozen(project, queue, annotator
     elsewhere = make_queue(make_project())
     make_judgment(queue=elsewhere)
     mine = judge(queue, annotator, 1)
-    assert list(freeze(project, curator).judgments.all()) == [mine]
+    assert list(judgments_of(freeze(project, curator))) == [mine]
 
 
 def test_a_split_without_rows_has_no_file_and_no_mention(project, queue, annotator, curator):
@@ -355,7 +356,7 @@ def test_chosen_kinds_alone_are_frozen(project, queue, annotator, curator):
         queue=make_queue(project, kind="demonstration"), annotator=annotator, answer={"text": "As I would say it."}
     )
     snapshot = freeze(project, curator, kinds=["demonstration"])
-    assert list(snapshot.judgments.all()) == [written]
+    assert list(judgments_of(snapshot)) == [written]
     assert snapshot.manifest["filters"]["kinds"] == ["demonstration"]
     assert freeze(project, curator, name="second").manifest["filters"]["kinds"] is None
 
@@ -473,6 +474,7 @@ def test_the_download_is_a_zip_of_all_files_and_the_same_every_time():
             f"{folder}/{name}"
             for name in (
                 "manifest.json",
+                "judgments.ids",
                 "README.md",
                 "data/preference/train.parquet",
                 "data/preference/evaluation.parquet",

@@ -9,6 +9,7 @@ from django.urls import reverse
 from feedback.models import Snapshot
 from feedback.people import create_simulated_annotator
 from feedback.schemas import TaskKind
+from feedback.snapshot_members import judgments_of, snapshots_holding
 from tests.every_kind import judge, judge_everything
 from tests.factories import make_judgment, make_prompt, make_queue, make_snapshot, make_task
 
@@ -33,14 +34,14 @@ def test_a_curator_freezes_what_counts(project, curator, client):
     snapshot = Snapshot.objects.get()
     assert answer["Location"] == reverse("snapshot", args=[project.slug, snapshot.pk])
     assert (snapshot.name, snapshot.created_by) == ("first", curator)
-    assert list(snapshot.judgments.all()) == [judgment]
+    assert list(judgments_of(snapshot)) == [judgment]
 
 
 def test_only_the_chosen_queues_are_frozen(project, client):
     wanted, other = make_judgment(queue=make_queue(project)), make_judgment(queue=make_queue(project))
     freeze(client, project, queues=[wanted.queue_id])
-    assert list(Snapshot.objects.get().judgments.all()) == [wanted]
-    assert other.snapshots.count() == 0
+    assert list(judgments_of(Snapshot.objects.get())) == [wanted]
+    assert snapshots_holding(other) == []
 
 
 def test_the_preview_counts_what_would_be_taken_and_left_out(project, client):
@@ -68,7 +69,7 @@ def test_chosen_kinds_of_task_alone_are_counted_and_frozen(project, annotator, c
     assert counts(client, project)["kinds"] == [(kind.label, 1, 1) for kind in TaskKind]
     assert counts(client, project, kinds=["ranking", "rating"])["kinds"] == [("Ranking", 1, 1), ("Rating", 1, 1)]
     freeze(client, project, kinds=["demonstration"])
-    assert [judgment.queue.kind for judgment in Snapshot.objects.get().judgments.all()] == ["demonstration"] * 2
+    assert [judgment.queue.kind for judgment in judgments_of(Snapshot.objects.get())] == ["demonstration"] * 2
 
 
 def test_a_project_with_one_kind_of_task_is_not_asked_which(project, client):

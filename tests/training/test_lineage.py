@@ -34,7 +34,7 @@ def test_a_policy_is_followed_to_its_judgments_and_its_base(project):
     found = lineage(second)
     assert found.ancestors == [first, base]
     assert found.runs == [second.run, first.run]
-    assert (found.snapshot, found.judgments) == (snapshot, snapshot.judgments.count())
+    assert (found.snapshot, found.judgments) == (snapshot, snapshot.judgment_count)
     assert found.judgments > 0
 
 

@@ -94,7 +94,7 @@ def test_a_dpo_run_survives_kill_9_of_its_worker_and_of_its_trainer(lab: Lab, st
     assert_steps_are_whole(done, 30)
     checkpoint = assert_checkpoint_is_whole(done)
     assert (checkpoint.name, checkpoint.parent, checkpoint.step) == ("dpo-1", lab.base, 30)
-    assert lineage(checkpoint).judgments == lab.snapshot.judgments.count()
+    assert lineage(checkpoint).judgments == lab.snapshot.judgment_count
     assert second.terminate() == 0
     assert not processes_with(str(run.directory))
 
