@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet
 
-from feedback.contract import EVALUATION, digest
+from feedback.contract import TRAIN, digest
+from feedback.hygiene.unsettled import PERSONAL, REPEATS, prompts_without, stays_out, waiting
 from feedback.models import Assignment, Prompt, Queue, QueuePolicy, Response, Task, TaskResponse, User
 from feedback.models.tasks import draw_key
 from feedback.queues import QueueRefused
 from feedback.schemas import RESPONSES
+from feedback.splits import SAMPLED
 
 
 @dataclass(frozen=True)
@@ -23,18 +26,34 @@ class Filled:
     tasks: int
 
 
-def fillable_prompts(queue: Queue) -> QuerySet[Prompt]:
-    """Return the project's prompts with enough responses for the queue's kind and no task in `queue` yet."""
+def fillable_prompts(
+    queue: Queue,
+    *,
+    splits: Collection[str] = SAMPLED,
+    without_personal_data: bool = False,
+    without_near_duplicates: bool = False,
+) -> QuerySet[Prompt]:
+    """Return the project's prompts with enough responses for the queue's kind and no task in `queue` yet.
+
+    The hold-out split only where it is asked for. Those with personal data that nobody has settled, and those that
+    repeat another prompt, are left out on request; what a curator left out for good always is.
+    """
     there = Task.objects.filter(queue=queue, prompt=OuterRef("pk"))
     counted = queue.project.prompts.pool().annotate(response_count=Count("responses"))
-    return counted.filter(~Exists(there), response_count__gte=RESPONSES[queue.kind][0])
+    counted = counted.filter(~Exists(there), response_count__gte=RESPONSES[queue.kind][0], split__in=splits)
+    found = stays_out(queue.project)
+    if without_personal_data:
+        found |= waiting(queue.project, PERSONAL)
+    if without_near_duplicates:
+        found |= waiting(queue.project, REPEATS)
+    return prompts_without(counted, found)
 
 
 @transaction.atomic
-def fill_from_responses(*, queue: Queue, pairs: int = 1) -> Filled:
-    """Add up to `pairs` tasks of every fillable prompt; a second call adds nothing."""
+def fill_from_responses(*, queue: Queue, pairs: int = 1, **which: Any) -> Filled:
+    """Add up to `pairs` tasks of every fillable prompt; a second call adds nothing. `which` as `fillable_prompts`."""
     prompts = tasks = 0
-    for prompt in fillable_prompts(queue).prefetch_related("responses"):
+    for prompt in fillable_prompts(queue, **which).prefetch_related("responses"):
         drawn = enqueue_prompt(queue=queue, prompt=prompt, responses=prompt.responses.all(), pairs=pairs)
         prompts += bool(drawn)
         tasks += len(drawn)
@@ -133,7 +152,7 @@ def add_slots(
 def slots_wanted(policy: QueuePolicy | None, prompt: Prompt) -> int:
     """Return how many judgments the policy asks of a task on this prompt; the share of tasks is drawn by prompt."""
     assert policy is not None, "an open queue has its policy"
-    if prompt.split == EVALUATION and policy.evaluation_overlap is not None:
+    if prompt.split != TRAIN and policy.evaluation_overlap is not None:
         return policy.evaluation_overlap
     draw = random.Random(f"overlap:{policy.queue_id}:{prompt.pk}").random()
     return policy.overlap if draw < policy.overlap_percent / 100 else 1

@@ -15,11 +15,11 @@ from feedback.contract import SPLITS
 from feedback.finding import says
 from feedback.models import Project, Prompt, Queue, Role, Snapshot, User
 from feedback.models.judgments import JudgmentQuerySet
-from feedback.people import EVALUATION_PERCENT_LIMIT
 from feedback.refusals import Refusal
 from feedback.reviewing import REASON_LENGTH_LIMIT
 from feedback.schemas import TaskKind
 from feedback.snapshot_members import in_snapshot
+from feedback.splits import EVALUATION_PERCENT_LIMIT, HOLDOUT_PERCENT_LIMIT
 
 
 def offer(form: forms.Form, name: str, rows: QuerySet[Any]) -> forms.ModelChoiceField[Any]:
@@ -199,3 +199,14 @@ class ProjectForm(forms.Form):
         initial=20,
         help_text="This share of new prompts is never trained on. Near-duplicates always land on the same side.",
     )
+    holdout_percent = forms.IntegerField(
+        label="Held out for a last test, in percent",
+        min_value=0,
+        max_value=HOLDOUT_PERCENT_LIMIT,
+        initial=0,
+        required=False,
+        help_text="Neither trained on nor sampled on the way: what is known by then says what the model is worth.",
+    )
+
+    def clean_holdout_percent(self) -> int:
+        return self.cleaned_data["holdout_percent"] or 0

@@ -15,8 +15,8 @@ from feedback.audit import record
 from feedback.locks import lock_person
 from feedback.models import AnnotatorProfile, Expertise, Membership, Project, Role, User
 from feedback.refusals import Refusal
+from feedback.splits import SplitRefused, check_percents
 
-EVALUATION_PERCENT_LIMIT = 90
 LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 LANGUAGES_LIMIT = 50
 CURRENCY = re.compile(r"[A-Z]{3}")
@@ -42,7 +42,13 @@ class ExpertiseRefused(Refusal):
 
 @transaction.atomic
 def create_project(
-    *, name: str, slug: str = "", description: str = "", evaluation_percent: int = 20, admin: User | None = None
+    *,
+    name: str,
+    slug: str = "",
+    description: str = "",
+    evaluation_percent: int = 20,
+    holdout_percent: int = 0,
+    admin: User | None = None,
 ) -> Project:
     """Make a project, with `admin` as its first member. Raises ProjectRefused."""
     name = name.strip()
@@ -53,12 +59,16 @@ def create_project(
         raise ProjectRefused("slug", "use lower-case letters, digits and hyphens, at most 50 of them")
     if Project.objects.filter(slug=slug).exists():
         raise ProjectRefused("slug", f"another project has the address {slug!r}")
-    if not 0 <= evaluation_percent <= EVALUATION_PERCENT_LIMIT:
-        raise ProjectRefused(
-            "evaluation_percent", f"{evaluation_percent} is not between 0 and {EVALUATION_PERCENT_LIMIT}"
-        )
+    try:
+        check_percents(evaluation_percent=evaluation_percent, holdout_percent=holdout_percent)
+    except SplitRefused as refusal:
+        raise ProjectRefused(refusal.field, refusal.message) from refusal
     project = Project.objects.create(
-        name=name, slug=slug, description=description.strip(), evaluation_percent=evaluation_percent
+        name=name,
+        slug=slug,
+        description=description.strip(),
+        evaluation_percent=evaluation_percent,
+        holdout_percent=holdout_percent,
     )
     if admin is not None:
         add_member(project=project, user=admin, role=Role.ADMIN)

@@ -9,9 +9,10 @@ from typing import Any, get_type_hints
 from uuid import UUID
 
 from django import forms
+from django.db.models import Count
 from django.forms import BoundField
 
-from feedback.contract import EVALUATION, TRAIN
+from feedback.contract import EVALUATION, HOLDOUT, SPLITS, TRAIN
 from feedback.models import Project, Queue
 from feedback.queues import GUIDELINE_LENGTH_LIMIT, QueueRefused
 from training.configs import CONFIGS, BadConfig
@@ -189,15 +190,17 @@ class RunForm(forms.Form):
         )
 
     def add_prompts(self) -> None:
-        total = self.project.prompts.pool().count()
-        train = self.project.prompts.pool().filter(split=TRAIN).count()
+        splits = self.project.prompts.pool().order_by().values_list("split").annotate(prompts=Count("pk"))
+        counts = dict.fromkeys(SPLITS, 0) | dict(splits)
+        train = counts[TRAIN]
         choices = (
             [("all", f"All {train} of the train split")]
             if self.kind == Run.Kind.PPO
             else [
-                ("all", f"All {total}"),
+                ("all", f"All {train + counts[EVALUATION]}"),
                 (TRAIN, f"The train split ({train})"),
-                (EVALUATION, f"The evaluation split ({total - train})"),
+                (EVALUATION, f"The evaluation split ({counts[EVALUATION]})"),
+                *([(HOLDOUT, f"The hold-out split ({counts[HOLDOUT]}), for the last test")] * bool(counts[HOLDOUT])),
             ]
         )
         self.fields["prompts"] = forms.ChoiceField(

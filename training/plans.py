@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from feedback.contract import EVALUATION, TRAIN
+from feedback.contract import EVALUATION, SPLITS, TRAIN
 from feedback.durations import duration
 from feedback.models import Project, Queue, Response, Snapshot
 from feedback.schemas import RESPONSES, TaskKind
+from feedback.splits import SAMPLED
 from training.models import Checkpoint, Run
 from training.starting import NewQueue, PromptChoice
 
@@ -135,9 +136,8 @@ def tell_samples(
 
 def prompt_count(project: Project, choice: PromptChoice | None, split: str | None) -> int:
     """Return how many prompts `choice` means, of one split only if given."""
-    prompts = project.prompts.pool()
-    wanted = split or (choice.which if choice and choice.which in (TRAIN, EVALUATION) else None)
-    count = prompts.filter(split=wanted).count() if wanted else prompts.count()
+    wanted = split or (choice.which if choice and choice.which in SPLITS else None)
+    count = project.prompts.pool().filter(split__in=[wanted] if wanted else SAMPLED).count()
     return min(count, choice.count) if choice and choice.which == "random" else count
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from feedback.contract import TRAIN, PromptRow
 from feedback.models import Prompt
+from feedback.splits import SAMPLED
 from training.lineage import model_source
 from training.models import Run
 from training.rundir import ModelSource, RunDirectory, RunSpec, keep_lines
@@ -39,10 +40,12 @@ def source(run: Run, role: str) -> ModelSource | None:
 
 
 def prompt_rows(run: Run) -> list[PromptRow]:
-    """Return the run's prompts in a fixed order; PPO never sees the evaluation split."""
+    """Return the run's prompts in a fixed order: PPO's from the train split; the hold-out split only by id."""
     prompts = Prompt.objects.pool().filter(project=run.project).order_by("pk")
     if run.prompt_ids:
         prompts = prompts.filter(pk__in=run.prompt_ids)
+    else:
+        prompts = prompts.filter(split__in=SAMPLED)
     if run.kind == Run.Kind.PPO:
         prompts = prompts.filter(split=TRAIN)
     return [

@@ -13,6 +13,7 @@ from feedback.contract import EVALUATION, TRAIN
 from feedback.models import Project, Queue, Snapshot, User
 from feedback.refusals import Refusal
 from feedback.schemas import RESPONSES
+from feedback.splits import SAMPLED
 from training.configs import config_values, parse_config
 from training.lineage import CheckpointGone, ancestors, model_source
 from training.models import Checkpoint, Run
@@ -55,7 +56,8 @@ def start_run(
 ) -> Run:
     """Queue a run for the next free worker. Raises BadConfig or RunRefused, and then nothing is queued.
 
-    A sample run without `prompt_ids` samples every prompt of the project; a PPO run rolls out on the train split's.
+    A sample run without `prompt_ids` samples every prompt of the train and evaluation splits; a PPO run rolls out on
+    the train split's. Prompts of the hold-out split are sampled only where `prompt_ids` names them, for the last test.
     """
     checked = parse_config(kind, config)
     prompts = list(dict.fromkeys(str(one) for one in prompt_ids))
@@ -173,7 +175,9 @@ def check_snapshot(kind: str, snapshot: Snapshot) -> None:
 
 def check_prompts(kind: str, project: Project, prompt_ids: list[str]) -> None:
     prompts = project.prompts.pool()
-    if prompt_ids:
+    if not prompt_ids:
+        prompts = prompts.filter(split__in=SAMPLED)
+    else:
         try:
             wanted = [uuid.UUID(one) for one in prompt_ids]
         except ValueError as error:
@@ -185,7 +189,7 @@ def check_prompts(kind: str, project: Project, prompt_ids: list[str]) -> None:
         if not prompts.filter(split=TRAIN).exists():
             raise RunRefused("prompt_ids", "PPO learns on the train split only, and there is no such prompt")
     elif not prompts.exists():
-        raise RunRefused("prompt_ids", "the project has no prompts; import some first")
+        raise RunRefused("prompt_ids", "the project has no prompts outside of the hold-out split; import some first")
 
 
 def cancel_run(*, run: Run, now: datetime) -> Run:

@@ -9,10 +9,11 @@ from typing import Any
 
 from django.db import transaction
 
-from feedback.contract import EVALUATION, TRAIN
+from feedback.contract import SPLITS, TRAIN
 from feedback.models import Project, Queue, Snapshot, User
 from feedback.queues import open_queue
 from feedback.schemas import TaskKind
+from feedback.splits import SAMPLED
 from training.configs import BadConfig, parse_config
 from training.models import Checkpoint, Run
 from training.runs import start_run
@@ -20,7 +21,7 @@ from training.runs import start_run
 
 @dataclass(frozen=True)
 class PromptChoice:
-    """Which prompts a run takes: `all`, one split (`train`, `evaluation`), or `count` drawn at `random`."""
+    """Which prompts a run takes: `all` but the hold-out split, one split by name, or `count` of all at `random`."""
 
     which: str = "all"
     count: int = 0
@@ -35,15 +36,17 @@ class NewQueue:
 def prompts_chosen(project: Project, choice: PromptChoice, *, seed: int, kind: str) -> list[str]:
     """Return the ids of the prompts that `choice` means; empty for all. The same seed draws the same prompts.
 
-    PPO draws from the train split only.
+    PPO draws from the train split only. The hold-out split is taken only when it is named, and never by PPO.
     """
     if choice.which == "all":
         return []
     prompts = project.prompts.pool().order_by("pk")
-    if choice.which in (TRAIN, EVALUATION):
-        prompts = prompts.filter(split=choice.which)
-    elif kind == Run.Kind.PPO:
+    if kind == Run.Kind.PPO:
         prompts = prompts.filter(split=TRAIN)
+    elif choice.which in SPLITS:
+        prompts = prompts.filter(split=choice.which)
+    else:
+        prompts = prompts.filter(split__in=SAMPLED)
     ids = [str(pk) for pk in prompts.values_list("pk", flat=True)]
     if choice.which == "random" and choice.count < len(ids):
         ids = random.Random(seed).sample(ids, choice.count)

@@ -26,6 +26,9 @@ class Command(BaseCommand):
             "--evaluation-percent", type=int, default=20, help="Share of prompts never trained on (0 to 90)."
         )
         parser.add_argument(
+            "--holdout-percent", type=int, default=0, help="Share of prompts kept for a last test (0 to 50)."
+        )
+        parser.add_argument(
             "--member",
             action="append",
             default=[],
@@ -42,6 +45,7 @@ class Command(BaseCommand):
                     slug=options["slug"],
                     description=options["description"],
                     evaluation_percent=options["evaluation_percent"],
+                    holdout_percent=options["holdout_percent"],
                 )
                 for person, role in members:
                     add_member(project=project, user=person, role=role)
