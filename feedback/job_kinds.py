@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from feedback.jobs import JobRun
 
 WORK: dict[str, str] = {
+    Job.Kind.SCAN: "feedback.hygiene.scan_job.scan",
     Job.Kind.MEASURE: "feedback.quality.reports.carry_out_measure",
 }
 """Dotted names; one line per kind."""

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from feedback.hygiene.scanning import look_at, store_findings
 from feedback.models import Prompt, Response, User
 from feedback.naming import words_of_self_naming
 
@@ -28,9 +29,10 @@ def add_response(
 ) -> Response:
     """Store a response and who wrote it. The same `origin` for the same prompt again returns the stored one.
 
-    Words in which a model names itself are stored beside the text, for the curator.
+    Words in which a model names itself are stored beside the text, and personal data in it is a finding, both for the
+    curator.
     """
-    response, _ = Response.objects.get_or_create(
+    response, is_new = Response.objects.get_or_create(
         prompt=prompt,
         origin=origin,
         defaults={
@@ -43,4 +45,6 @@ def add_response(
             "sampling": dict(sampling or {}),
         },
     )
+    if is_new:
+        store_findings(look_at(project=prompt.project, responses=[response]), responses=[response])
     return response

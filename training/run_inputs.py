@@ -42,10 +42,7 @@ def source(run: Run, role: str) -> ModelSource | None:
 def prompt_rows(run: Run) -> list[PromptRow]:
     """Return the run's prompts in a fixed order: PPO's from the train split; the hold-out split only by id."""
     prompts = Prompt.objects.pool().filter(project=run.project).order_by("pk")
-    if run.prompt_ids:
-        prompts = prompts.filter(pk__in=run.prompt_ids)
-    else:
-        prompts = prompts.filter(split__in=SAMPLED)
+    prompts = prompts.filter(pk__in=run.prompt_ids) if run.prompt_ids else prompts.filter(split__in=SAMPLED)
     if run.kind == Run.Kind.PPO:
         prompts = prompts.filter(split=TRAIN)
     return [

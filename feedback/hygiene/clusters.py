@@ -19,9 +19,11 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from django.conf import settings
 
+from feedback.contract import Message
 from feedback.hygiene.near_index import near_index
 from feedback.hygiene.sketching import Sketches, similarity
 from feedback.models import Project, Prompt
@@ -29,6 +31,15 @@ from feedback.splits import cluster_of, split_of
 
 ASKED_AT_ONCE = 500
 NEIGHBOURS_TOLD = 5
+
+
+class Placeable(Protocol):
+    """A prompt, or what will be one."""
+
+    pk: uuid.UUID
+    messages: list[Message]
+    cluster: str
+    split: str
 
 
 @dataclass(frozen=True)
@@ -53,7 +64,9 @@ class Placed:
     """Cluster that is no more -> the one that holds its prompts now."""
 
 
-def place_prompts(*, project: Project, prompts: Sequence[Prompt], sketches: Sketches, stored: bool = False) -> Placed:
+def place_prompts(
+    *, project: Project, prompts: Sequence[Placeable], sketches: Sketches, stored: bool = False
+) -> Placed:
     """Give every prompt its cluster and split, and make clusters one that belong together.
 
     Inside of the transaction that stores the prompts, with the project's row locked. `prompts` are new to the project
@@ -63,7 +76,7 @@ def place_prompts(*, project: Project, prompts: Sequence[Prompt], sketches: Sket
     clusters = Clusters()
     placed = Placed()
     known = {} if stored else splits_of(project, {cluster_of(prompt.messages) for prompt in prompts})
-    batch: dict[uuid.UUID, Prompt] = {prompt.pk: prompt for prompt in prompts}
+    batch: dict[uuid.UUID, Placeable] = {prompt.pk: prompt for prompt in prompts}
     there = stored_places(project, {pk for found in neighbours for pk, _ in found} - batch.keys())
     for prompt, found in zip(prompts, neighbours, strict=True):
         near = [
@@ -117,7 +130,7 @@ class Clusters:
 
 
 def neighbours_of(
-    project: Project, prompts: Sequence[Prompt], sketches: Sketches
+    project: Project, prompts: Sequence[Placeable], sketches: Sketches
 ) -> list[list[tuple[uuid.UUID, float]]]:
     """Add the prompts to the project's index; return for each the prompts before it that are near, nearest first."""
     with near_index(project) as index:
@@ -135,13 +148,13 @@ def neighbours_of(
     return [sorted(found.get(row, ()), key=lambda each: -each[1]) for row in range(len(prompts))]
 
 
-def place_in(batch: dict[uuid.UUID, Prompt], pk: uuid.UUID) -> tuple[str, str] | None:
+def place_in(batch: dict[uuid.UUID, Placeable], pk: uuid.UUID) -> tuple[str, str] | None:
     return (batch[pk].cluster, batch[pk].split) if pk in batch else None
 
 
 def stored_places(project: Project, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[str, str]]:
     """Return cluster and split of those prompts that are there; the index may know some that never were stored."""
-    wanted, found = list(ids), {}
+    wanted, found = list(ids), dict[uuid.UUID, tuple[str, str]]()
     for start in range(0, len(wanted), ASKED_AT_ONCE):
         part = project.prompts.filter(pk__in=wanted[start : start + ASKED_AT_ONCE])
         found.update({pk: (cluster, split) for pk, cluster, split in part.values_list("pk", "cluster", "split")})
@@ -149,7 +162,7 @@ def stored_places(project: Project, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID,
 
 
 def splits_of(project: Project, clusters: Iterable[str]) -> dict[str, str]:
-    wanted, found = list(clusters), {}
+    wanted, found = list(clusters), dict[str, str]()
     for start in range(0, len(wanted), ASKED_AT_ONCE):
         part = project.prompts.filter(cluster__in=wanted[start : start + ASKED_AT_ONCE])
         found.update(part.values_list("cluster", "split"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -24,10 +25,12 @@ from feedback.models import (
     Response,
     Review,
     Snapshot,
+    TaskResponse,
     Turn,
     User,
 )
 from feedback.refusals import Refusal
+from feedback.snapshot_members import snapshots_holding_any
 
 SETTLED_AT_ONCE = 200
 LEAST_REPEATED = 5
@@ -109,10 +112,10 @@ def take_back(*, finding: Finding, by: User, now: datetime) -> Finding:
     return finding
 
 
-def of_what(finding: Finding) -> dict[str, str]:
+def of_what(finding: Finding) -> dict[str, uuid.UUID]:
     """Return what the finding is of, by name: {"prompt": id}, {"response": id} or {"judgment": id}."""
     named = {"prompt": finding.prompt_id, "response": finding.response_id, "judgment": finding.judgment_id}
-    return {name: str(pk) for name, pk in named.items() if pk is not None}
+    return {name: pk for name, pk in named.items() if pk is not None}
 
 
 # Redacting -------------------------------------------------------------------------------------------------
@@ -146,8 +149,10 @@ def texts_of(finding: Finding) -> dict[str, str]:
 def prompt_of(finding: Finding) -> Prompt:
     if finding.prompt is not None:
         return finding.prompt
-    found = finding.response.prompt if finding.response is not None else finding.judgment.task.prompt  # type: ignore[union-attr]
-    return found
+    if finding.response is not None:
+        return finding.response.prompt
+    assert finding.judgment is not None, "a finding is of one of the three"
+    return finding.judgment.task.prompt
 
 
 def replace_spans(finding: Finding, texts: Mapping[str, str]) -> None:
@@ -224,16 +229,14 @@ def without_words(value: Any, words: Mapping[str, str]) -> Any:
     return value
 
 
-def snapshots_with(project: Project, findings: Iterable[Finding]) -> QuerySet[Snapshot]:
-    """Return the frozen snapshots whose files may hold the texts of these findings."""
+def snapshots_with(project: Project, findings: Iterable[Finding]) -> list[tuple[Snapshot, int]]:
+    """Return the frozen snapshots whose files may hold the texts of these findings, and in how many judgments."""
     of = [of_what(finding) for finding in findings]
-    prompts, responses, judgments = ([one[name] for one in of if name in one] for name in ("prompt", "response", "judgment"))
+    prompts, responses, judgments = ([o[name] for o in of if name in o] for name in ("prompt", "response", "judgment"))
+    turns = Turn.objects.filter(Q(prompt__in=prompts) | Q(first__in=responses) | Q(second__in=responses))
+    shown = TaskResponse.objects.filter(response__in=responses)
     judged = Judgment.objects.filter(
-        Q(task__prompt__in=prompts)
-        | Q(task__links__response__in=responses)
-        | Q(task__turns__prompt__in=prompts)
-        | Q(task__turns__first__in=responses)
-        | Q(task__turns__second__in=responses)
+        Q(task__prompt__in=prompts) | Q(task__in=shown.values("task")) | Q(task__in=turns.values("task"))
         | Q(pk__in=judgments)
-    )
-    return Snapshot.objects.filter(project=project, judgments__in=judged.values("pk")).distinct().order_by("-pk")
+    )  # fmt: skip
+    return snapshots_holding_any(project=project, ids=list(judged.values_list("pk", flat=True)))

@@ -6,7 +6,7 @@ In two halves, so that nobody waits for it: `look_at` reads texts and touches no
     looked = look_at(project=project, prompts=prompts, responses=responses)
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=project.pk)
-        new = ...                                   # those that the project does not have
+        new = ...                                   # those that the project does not have, Prompt or PromptText
         place_prompts_looked_at(looked, new)        # gives each its cluster, split and text_language
         Prompt.objects.bulk_create(new)
         Response.objects.bulk_create(responses)
@@ -18,8 +18,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
+from feedback.contract import Message
 from feedback.hygiene.clusters import NEIGHBOURS_TOLD, Neighbour, Placed, place_prompts
 from feedback.hygiene.languages import contradicts, language_of
 from feedback.hygiene.near_index import near_index
@@ -28,7 +29,29 @@ from feedback.hygiene.sketching import Sketches, sketch, text_of
 from feedback.models import Finding, Judgment, Project, Prompt, Response
 
 STORED_AT_ONCE = 500
-PROGRESS_ROWS = 1_000
+PERSONAL_DATA = Finding.Kind.PERSONAL_DATA
+
+Key: TypeAlias = tuple[str, uuid.UUID | None]
+"""Kind of a finding, and the id of what it is of."""
+
+
+@dataclass(slots=True)
+class PromptText:
+    """A prompt that is looked at before it is one."""
+
+    pk: uuid.UUID
+    messages: list[Message]
+    language: str = ""
+    of_talk: bool = False
+    cluster: str = ""
+    split: str = ""
+    text_language: str = ""
+
+
+@dataclass(slots=True)
+class ResponseText:
+    pk: uuid.UUID
+    text: str
 
 
 @dataclass
@@ -48,8 +71,8 @@ class LookedAt:
 def look_at(
     *,
     project: Project,
-    prompts: Sequence[Prompt] = (),
-    responses: Sequence[Response] = (),
+    prompts: Sequence[Prompt | PromptText] = (),
+    responses: Sequence[Response | ResponseText] = (),
     judgments: Sequence[Judgment] = (),
 ) -> LookedAt:
     """Look at a batch of texts, stored or not: a few hundred to a few thousand at a time. Writes nothing."""
@@ -68,7 +91,7 @@ def look_at(
     )
 
 
-def place_prompts_looked_at(looked: LookedAt, prompts: Sequence[Prompt], *, stored: bool = False) -> None:
+def place_prompts_looked_at(looked: LookedAt, prompts: Sequence[Prompt | PromptText], *, stored: bool = False) -> None:
     """Give these of the prompts their cluster, split and text_language; see `feedback.hygiene.clusters`."""
     rows = [looked.places[prompt.pk] for prompt in prompts]
     for prompt in prompts:
@@ -82,40 +105,49 @@ def place_prompts_looked_at(looked: LookedAt, prompts: Sequence[Prompt], *, stor
 def store_findings(
     looked: LookedAt,
     *,
-    prompts: Sequence[Prompt] = (),
-    responses: Sequence[Response] = (),
+    prompts: Sequence[Prompt | PromptText] = (),
+    responses: Sequence[Response | ResponseText] = (),
     judgments: Sequence[Judgment] = (),
+    again: bool = False,
 ) -> int:
     """Store what was found in these, which are stored; return how many findings are new.
 
-    What a curator has settled stays settled; what nobody has settled is brought up to date.
+    With `again` they were looked at before: what nobody has settled is brought up to date, or taken away where it is
+    not found any more; what was left stays left; what was redacted waits again if there is something left.
     """
-    project, found = looked.project, list[Finding]()
-    for prompt in prompts:
-        found += findings_of_prompt(looked, prompt)
-    for response in responses:
-        if spans := looked.personal.get(response.pk):
-            found.append(Finding(project=project, kind=PERSONAL_DATA, response_id=response.pk, detail={"spans": spans}))
-    for judgment in judgments:
-        if spans := looked.personal.get(judgment.pk):
-            found.append(Finding(project=project, kind=PERSONAL_DATA, judgment_id=judgment.pk, detail={"spans": spans}))
-    known = known_findings(project, found)
+    found = [finding for prompt in prompts for finding in findings_of_prompt(looked, prompt)]
+    for name, rows in (("response", responses), ("judgment", judgments)):
+        found += [
+            Finding(project=looked.project, kind=PERSONAL_DATA, **{f"{name}_id": row.pk}, detail={"spans": spans})
+            for row in rows
+            if (spans := looked.personal.get(row.pk))
+        ]
+    known: dict[Key, Finding] = {}
+    if again:
+        for name, of in (("prompt", prompts), ("response", responses), ("judgment", judgments)):
+            known |= known_findings(looked.project, name, [row.pk for row in of])
+        bring_up_to_date(known, {key_of(finding): finding for finding in found})
     new = [finding for finding in found if key_of(finding) not in known]
     Finding.objects.bulk_create(new, batch_size=STORED_AT_ONCE, ignore_conflicts=True)
-    changed = []
-    for finding in found:
-        there = known.get(key_of(finding))
-        if there is not None and not there.settlement and there.detail != finding.detail:
-            there.detail = finding.detail
-            changed.append(there)
-    Finding.objects.bulk_update(changed, ["detail"], batch_size=STORED_AT_ONCE)
     return len(new)
 
 
-PERSONAL_DATA = Finding.Kind.PERSONAL_DATA
+def bring_up_to_date(known: Mapping[Key, Finding], found: Mapping[Key, Finding]) -> None:
+    gone = [there.pk for key, there in known.items() if key not in found and not there.settlement]
+    Finding.objects.filter(pk__in=gone).delete()
+    changed = []
+    for key, finding in found.items():
+        there = known.get(key)
+        if there is None or there.settlement not in ("", Finding.Settlement.REDACT) or there.detail == finding.detail:
+            continue
+        there.detail, there.settlement, there.settled_by, there.settled_at = finding.detail, "", None, None
+        changed.append(there)
+    Finding.objects.bulk_update(
+        changed, ["detail", "settlement", "settled_by", "settled_at"], batch_size=STORED_AT_ONCE
+    )
 
 
-def findings_of_prompt(looked: LookedAt, prompt: Prompt) -> list[Finding]:
+def findings_of_prompt(looked: LookedAt, prompt: Prompt | PromptText) -> list[Finding]:
     details: dict[str, dict[str, Any]] = {}
     if spans := looked.personal.get(prompt.pk):
         details[PERSONAL_DATA] = {"spans": spans}
@@ -136,18 +168,16 @@ def told(near: Neighbour) -> dict[str, Any]:
     return {"prompt": str(near.prompt), "split": near.split, "similarity": round(near.similarity, 2)}
 
 
-def key_of(finding: Finding) -> tuple[str, uuid.UUID | None, uuid.UUID | None, uuid.UUID | None]:
-    return str(finding.kind), finding.prompt_id, finding.response_id, finding.judgment_id
+def key_of(finding: Finding) -> Key:
+    return str(finding.kind), finding.prompt_id or finding.response_id or finding.judgment_id
 
 
-def known_findings(project: Project, found: Sequence[Finding]) -> dict[tuple[Any, ...], Finding]:
-    """Return those that are stored already, by what they are of."""
+def known_findings(project: Project, name: str, ids: Sequence[uuid.UUID]) -> dict[Key, Finding]:
+    """Return what is stored of these prompts, responses or judgments (`name`)."""
     known = {}
-    for name in ("prompt", "response", "judgment"):
-        ids = [pk for finding in found if (pk := getattr(finding, f"{name}_id")) is not None]
-        for start in range(0, len(ids), STORED_AT_ONCE):
-            part = {f"{name}__in": ids[start : start + STORED_AT_ONCE]}
-            known.update({key_of(each): each for each in Finding.objects.filter(project=project, **part)})
+    for start in range(0, len(ids), STORED_AT_ONCE):
+        part = Finding.objects.filter(project=project, **{f"{name}__in": ids[start : start + STORED_AT_ONCE]})
+        known.update({key_of(each): each for each in part})
     return known
 
 
@@ -161,7 +191,7 @@ def tidy_up(project: Project) -> None:
 # The texts of a thing, by the place in it -----------------------------------------------------------------------
 
 
-def texts_of_prompt(prompt: Prompt) -> dict[str, str]:
+def texts_of_prompt(prompt: Prompt | PromptText) -> dict[str, str]:
     return {str(number): message["content"] for number, message in enumerate(prompt.messages)}
 
 
