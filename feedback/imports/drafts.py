@@ -206,7 +206,8 @@ class DraftReader:
             (name, value) for name in self.columns.get("responses", ()) if is_filled(value := cell_at(row.values, name))
         ]
         if not filled:
-            self.needed(row, "responses")
+            self.refuse_unless_empty(row)
+            filled = [(self.columns["responses"][0], "")]
         models = self.models(row)
         found: list[ResponseDraft] = []
         for column, value in filled:
@@ -217,6 +218,16 @@ class DraftReader:
         for place, response in enumerate(found):
             response.model = response.model or (models[place] if len(models) == len(found) else "")
         return found
+
+    def refuse_unless_empty(self, row: FileRow) -> None:
+        """Let a model have answered with nothing, where the row says which model or response that is."""
+        columns = self.columns.get("responses", [])
+        if (
+            len(columns) != 1
+            or row.values.get(columns[0]) != ""
+            or not (self.cell(row, "model")[1] or self.cell(row, "response_id")[1])
+        ):
+            self.needed(row, "responses")
 
     def models(self, row: FileRow) -> list[str]:
         names: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from django.db import connection, models
@@ -19,7 +20,9 @@ class Insert:
             for field in model._meta.concrete_fields
             if field not in self.given and not isinstance(field, models.AutoField)
         ]
-        if drawn := [field.name for field in others if callable(field.default) and field.default not in (dict, list)]:
+        if drawn := [
+            f.name for f in others if f.has_default() and callable(f.default) and f.default not in (dict, list)
+        ]:
             raise ValueError(f"{drawn[0]} of {model.__name__} differs from row to row; name it")
         self.constant = tuple(field.get_db_prep_save(field.get_default(), connection) for field in others)
         quote = connection.ops.quote_name
@@ -27,6 +30,11 @@ class Insert:
         values = ", ".join(["%s"] * (len(self.given) + len(others)))
         # Names of the models' own columns; the values are bound.
         self.sql = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({values})"  # noqa: S608
+
+    def models(self, models: Iterable[models.Model]) -> int:
+        """Insert the given fields of models that are made and not stored."""
+        values = attrgetter(*(field.attname for field in self.given))
+        return self.rows(values(one) for one in models)
 
     def rows(self, rows: Iterable[Sequence[Any]]) -> int:
         """Insert each row, a value for each named field; return how many there were."""

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from feedback.imports.cells import BadCell
 from feedback.imports.drafts import Draft, PromptDraft, ResponseDraft, origin_of
@@ -14,9 +13,6 @@ from feedback.imports.inserting import Insert
 from feedback.models import FileImport, Project, Prompt, Response
 from feedback.models.people import new_id
 from feedback.naming import words_of_self_naming
-from feedback.prompt_import import cluster_of, split_of
-
-ABOUT = ("source", "licence", "language", "tags")
 
 
 @dataclass(slots=True)
@@ -115,7 +111,9 @@ class Placing:
         if not any(draft.responses for draft in self.drafts):
             return
         columns = ("id", "prompt_id", "text", "model_name", "external_id")
-        known = {row[0]: row for row in Response.objects.filter(prompt__in=prompts).values_list(*columns)}
+        by_words = any(one.text is not None or not one.external_id for draft in self.drafts for one in draft.responses)
+        asked = Response.objects.filter(prompt__in=prompts) if by_words else Response.objects.none()
+        known = {row[0]: row for row in asked.values_list(*columns)}
         if names:
             more = Response.objects.filter(external_id__in=names, prompt__project=self.project)
             known |= {row[0]: row for row in more.values_list(*columns)}
@@ -229,41 +227,42 @@ class Placing:
 
     # What is new
 
-    def store(self, file_import: FileImport, now: datetime) -> None:
-        """Write the new prompts, each in the split of its cluster, and the new responses."""
-        self.store_prompts(file_import, now)
-        for prompt, name in self.named:
-            Prompt.objects.filter(pk=prompt).update(external_id=name)
-        Prompt.objects.filter(
-            project=self.project, digest__in=[one.draft.prompt.digest for one in self.placed if one.draft.prompt],
-            of_talk=True,
-        ).update(of_talk=False)  # what somebody said in a talk is now a prompt of the pool  # fmt: skip
-        names = ("id", "prompt", "text", "origin", "external_id", "model_name", "sampling", "names_itself",
-                 "file_import", "created_at")  # fmt: skip
-        Insert(Response, names).rows(
-            (
-                known.id, known.prompt, said.text, origin_of(said), said.external_id, said.model, said.sampling,
-                words_of_self_naming(said.text or "", said.model), file_import.pk, now,
+    def make(self, file_import: FileImport, now: datetime) -> None:
+        """Make models of what is new, with no cluster and split yet."""
+        self.prompts = [
+            Prompt(
+                id=prompt.id, project=self.project, messages=said.messages, digest=said.digest, **said.about,
+                external_id=prompt.external_id, file_import=file_import, created_by_id=file_import.created_by_id,
+                created_at=now,
+            )
+            for prompt, said in self.new_prompts
+        ]  # fmt: skip
+        self.responses = [
+            Response(
+                id=known.id, prompt_id=known.prompt, text=said.text or "", origin=origin_of(said),
+                external_id=said.external_id, model_name=said.model, sampling=said.sampling,
+                names_itself=words_of_self_naming(said.text or "", said.model), file_import=file_import,
+                created_at=now,
             )
             for known, said in self.new_responses
-        )  # fmt: skip
+        ]  # fmt: skip
 
-    def store_prompts(self, file_import: FileImport, now: datetime) -> None:
-        if not self.new_prompts:
-            return
-        clusters = [cluster_of(said.messages) for _, said in self.new_prompts]
-        stored = Prompt.objects.filter(project=self.project, cluster__in=clusters)
-        splits: dict[str, str] = dict(stored.values_list("cluster", "split"))
-        names = ("id", "project", "messages", "digest", "cluster", "split", *ABOUT, "external_id", "file_import",
-                 "created_by", "created_at")  # fmt: skip
-        rows: list[tuple[Any, ...]] = []
-        for (prompt, said), cluster in zip(self.new_prompts, clusters, strict=True):
-            if cluster not in splits:
-                splits[cluster] = split_of(self.project, cluster)
-            prompt.split = splits[cluster]
-            about = [said.about.get(name, [] if name == "tags" else "") for name in ABOUT]
-            rows.append(
-                (prompt.id, self.project.pk, said.messages, said.digest, cluster, prompt.split, *about,
-                 prompt.external_id, file_import.pk, file_import.created_by_id, now)
-            )  # fmt: skip
-        Insert(Prompt, names).rows(rows)
+    def store(self) -> None:
+        """Write the new prompts, which have their clusters and splits by now, and the new responses."""
+        Insert(Prompt, PROMPT).models(self.prompts)
+        for prompt, name in self.named:
+            Prompt.objects.filter(pk=prompt, external_id="").update(external_id=name)
+        said = [one.draft.prompt.digest for one in self.placed if one.draft.prompt is not None]
+        if len(said) > len(self.prompts):  # what somebody said in a talk is now a prompt of the pool
+            Prompt.objects.filter(project=self.project, digest__in=said, of_talk=True).update(of_talk=False)
+        Insert(Response, RESPONSE).models(self.responses)
+
+
+PROMPT = (
+    "id", "project", "messages", "digest", "cluster", "split", "source", "licence", "language", "text_language", "tags",
+    "external_id", "file_import", "created_by", "created_at",
+)  # fmt: skip
+RESPONSE = (
+    "id", "prompt", "text", "origin", "external_id", "model_name", "sampling", "names_itself", "file_import",
+    "created_at",
+)  # fmt: skip

@@ -24,6 +24,8 @@ from feedback.imports.chats import TEXT_KEYS, is_message
 from feedback.schemas import ATTRIBUTE_LIMIT, TEXT_LIMIT
 
 MARGINS = ("strength", "score_chosen", "score_rejected")
+PLURALS = ("responses", "replies", "answers", "completions", "generations")
+"""Columns of CSV files whose cells hold several responses as JSON."""
 STRENGTH_WORDS = {
     "slightly": 1, "slight": 1, "slightly better": 1, "a bit": 1, "a bit better": 1, "weak": 1,
     "better": 2, "moderately": 2, "moderate": 2, "clearly": 2, "clearly better": 2, "medium": 2,
@@ -198,12 +200,8 @@ def ranks_inside(values: Mapping[str, Any], responses: Sequence[str]) -> list[fl
 
 def members_of(column: str, value: Any) -> Iterator[tuple[Any, str]]:
     """Yield the responses of a cell, each with its model where an object names it."""
-    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
-        try:
-            parsed = parsed_json(column, value)
-        except BadCell:
-            parsed = None  # text that begins with a bracket
-        value = parsed if isinstance(parsed, list | dict) else value
+    if isinstance(value, str) and column.strip().lower() in PLURALS and value.lstrip().startswith(("[", "{")):
+        value = parsed_json(column, value)  # elsewhere, a text that begins with a bracket is the response itself
     if isinstance(value, list) and not all(is_message(one) for one in value):
         yield from ((one, "") for one in value)
     elif isinstance(value, dict) and not is_message(value) and not any(key in value for key in TEXT_KEYS):

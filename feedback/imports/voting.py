@@ -56,6 +56,7 @@ class Vote:
     person: str = ""
     task: uuid.UUID = NO_TASK
     is_repeat: bool = False
+    judgment: uuid.UUID = field(default_factory=new_id)
 
 
 @dataclass
@@ -205,9 +206,17 @@ class Voting:
         )
         made = [(vote, new_timeless_id()) for vote in self.votes]
         Insert(Assignment, FILLED_SLOT).rows(self.filled_slot(vote, slot) for vote, slot in made)
-        Insert(Judgment, JUDGMENT).rows(self.judgment(vote, slot) for vote, slot in made)
+        Insert(Judgment, JUDGMENT).rows(self.judgment_row(vote, slot) for vote, slot in made)
         if self.also_ask:
             Insert(Assignment, OPEN_SLOT).rows(self.open_slots(now))
+
+    def with_words(self) -> list[Judgment]:
+        """Return the new judgments in which somebody wrote something, as models that are not stored."""
+        return [
+            Judgment(id=vote.judgment, rationale=vote.answer.rationale, content=vote.answer.content)
+            for vote in self.votes
+            if vote.answer.rationale or "text" in vote.answer.content
+        ]
 
     def next_slot(self, task: uuid.UUID) -> int:
         self.slots[task] = self.slots.get(task, 0) + 1
@@ -229,9 +238,9 @@ class Voting:
             self.shown(vote), self.queue.guideline_id, self.queue.policy_id, self.queue.schema_id, Arm.IMPORTED, 1.0,
         )  # fmt: skip
 
-    def judgment(self, vote: Vote, slot: uuid.UUID) -> tuple[Any, ...]:
+    def judgment_row(self, vote: Vote, slot: uuid.UUID) -> tuple[Any, ...]:
         return (
-            new_id(), slot, vote.task, self.queue.pk, self.people[vote.person], vote.submission,
+            vote.judgment, slot, vote.task, self.queue.pk, self.people[vote.person], vote.submission,
             vote.answer.preference, vote.answer.content, vote.answer.rationale, vote.placed.draft.seconds,
             self.shown(vote), self.queue.guideline_id, self.queue.policy_id, self.queue.schema_id, 1.0, Arm.IMPORTED,
             1.0, INTERFACE, draw_key(), self.file_import.pk, self.made_at(vote),
