@@ -22,7 +22,8 @@ from feedback.stats.intervals import LEVEL, UNKNOWN, Bools, Estimate, Floats, In
 
 Metric = Literal["nominal", "ordinal", "interval", "ratio"]
 METRICS: tuple[Metric, ...] = ("nominal", "ordinal", "interval", "ratio")
-BATCH_CELLS = 4_000_000
+BATCH_CELLS = 2_000_000
+MULTINOMIAL_FROM = 8
 CATEGORIES_LIMIT = 25
 
 
@@ -294,10 +295,17 @@ def draw_sums(sums: Floats, times: Ints, draws: int, rng: np.random.Generator) -
     if total == 0:
         return np.zeros((draws, sums.shape[1]))
     batch = max(1, BATCH_CELLS // kinds)
-    parts = [
-        rng.multinomial(total, times / total, size=min(batch, draws - done)) @ sums for done in range(0, draws, batch)
-    ]
-    return np.concatenate(parts)
+    if total <= MULTINOMIAL_FROM * kinds:  # few of each kind: drawing them one by one is faster
+        kind = np.repeat(np.arange(kinds), times)
+
+        def weights(size: int) -> Ints:
+            return np.stack([np.bincount(kind[rng.integers(0, total, total)], minlength=kinds) for _ in range(size)])
+    else:
+
+        def weights(size: int) -> Ints:
+            return rng.multinomial(total, times / total, size=size)
+
+    return np.concatenate([weights(min(batch, draws - done)) @ sums for done in range(0, draws, batch)])
 
 
 def from_sums(sums: Floats, points: Floats) -> dict[str, Floats]:
