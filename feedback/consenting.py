@@ -115,10 +115,10 @@ def agree(*, project: Project, person: User, number: int, now: datetime) -> Cons
 
 
 @transaction.atomic
-def withdraw(*, project: Project, person: User, now: datetime) -> Consent:
+def withdraw(*, project: Project, person: User, now: datetime, by: User | None = None) -> Consent:
     """Take the person's consent back: they label nothing more, and later snapshots leave their labels out.
 
-    Also without a text that was ever agreed to; again changes nothing.
+    Also without a text that was ever agreed to; again changes nothing. `by` is who does it in their place.
     """
     lock_person(person)
     latest = Consent.objects.filter(project=project, person=person).order_by("-id").first()
@@ -129,7 +129,7 @@ def withdraw(*, project: Project, person: User, now: datetime) -> Consent:
     else:
         latest.withdrawn_at = now
         latest.save(update_fields=["withdrawn_at"])
-    record(project=project, actor=person, action="consent.withdraw", subject=latest, now=now)
+    record(project=project, actor=by or person, action="consent.withdraw", subject=latest, now=now)
     return latest
 
 

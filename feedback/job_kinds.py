@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
 WORK: dict[str, str] = {
     Job.Kind.SCAN: "feedback.hygiene.scan_job.scan",
-    Job.Kind.IMPORT_CHECK: "feedback.imports.checking.check",
-    Job.Kind.IMPORT: "feedback.imports.storing.store",
-    Job.Kind.IMPORT_UNDO: "feedback.imports.undoing.undo",
     Job.Kind.MEASURE: "feedback.quality.reports.carry_out_measure",
+    Job.Kind.ERASE: "feedback.erasing.carry_out_erasure",
 }
 """Dotted names; one line per kind."""
 
@@ -37,7 +35,7 @@ PERMISSIONS: Mapping[str, str] = {
     Job.Kind.FREEZE: "feedback.freeze",
     Job.Kind.EXPORT: "feedback.read_snapshots",
     Job.Kind.PUSH: "feedback.freeze",
-    Job.Kind.ERASE: "feedback.manage_people",
+    Job.Kind.ERASE: "feedback.erase",
 }
 """What a person has to be allowed to start such a job, and therefore to see, cancel and resume it."""
 

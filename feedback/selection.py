@@ -47,7 +47,7 @@ WEIGHTS: Mapping[str, str] = {
 }
 
 LEFT_OUT: Mapping[str, str] = {
-    "erased": "erased on the annotator's request",
+    "erased": "erased at a person's request, or on texts that were",
     "consent": "whose annotator has withdrawn consent",
     "simulated": "by simulated annotators",
     "rejected": "rejected in review",
@@ -248,9 +248,12 @@ def of_the_project(project: Project) -> dict[str, Any]:
     named = TaskResponse.objects.filter(response__naming_settlement="discard", task__queue__project=project)
     unsettled = Finding.objects.filter(project=project, kind=Finding.Kind.PERSONAL_DATA, settlement="")
     private = TaskResponse.objects.filter(response__in=unsettled.filter(response__isnull=False).values("response"))
+    erased = TaskResponse.objects.filter(response__erased_by__isnull=False, task__queue__project=project)
     private_prompts = unsettled.filter(prompt__isnull=False).values("prompt")
     return {
-        "erased": Q(erased_by__isnull=False),
+        "erased": Q(erased_by__isnull=False)
+        | Q(task__in=erased.values("task"))
+        | Q(task__prompt__erased_by__isnull=False),
         "consent": Q(annotator__in=withdrawn.values("person")) & ~Q(annotator__in=in_force.values("person")),
         "simulated": ~Q(simulation_rule=""),
         "rejected": Q(pk__in=latest_reviews(project, accepted=False)),

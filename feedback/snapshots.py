@@ -279,7 +279,14 @@ def in_order(ids: Sequence[uuid.UUID]) -> Iterator[Judgment]:
 
 def verify_snapshot(snapshot: Snapshot) -> None:
     """Read every file of the snapshot and compare it with what was frozen. Raises SnapshotDamaged."""
+    refuse_withdrawn(snapshot)
     verify_directory(snapshot.directory, snapshot.sha256)
+
+
+def refuse_withdrawn(snapshot: Snapshot) -> None:
+    """Raise SnapshotDamaged for a snapshot whose files were deleted on purpose (feedback.withdrawing)."""
+    if snapshot.withdrawn_at is not None:
+        raise SnapshotDamaged(f"It was withdrawn on {snapshot.withdrawn_at:%d %B %Y}, and its files were deleted.")
 
 
 def archive_name(snapshot: Snapshot) -> str:
@@ -289,6 +296,7 @@ def archive_name(snapshot: Snapshot) -> str:
 
 def snapshot_zip(snapshot: Snapshot) -> Iterator[bytes]:
     """Check the files, then return them as one zip archive in pieces. Raises SnapshotDamaged before the first."""
+    refuse_withdrawn(snapshot)
     manifest = verify_directory(snapshot.directory, snapshot.sha256)
     folder = f"{snapshot.project.slug}-{snapshot.sha256[:12]}"
     file = tempfile.TemporaryFile()  # noqa: SIM115 closed by the generator below

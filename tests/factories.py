@@ -19,6 +19,7 @@ from feedback.filling import add_slots
 from feedback.judging import submit_judgment
 from feedback.models import (
     Assignment,
+    Erasure,
     Gold,
     Job,
     Judgment,
@@ -53,6 +54,16 @@ def make_job(project: Project | None = None, kind: str = "scan", **overrides: An
         overrides.setdefault("started_at", timezone.now())
     values = {"project": project or make_project(), "kind": kind, **overrides}
     return Job.objects.create(**values)
+
+
+def make_erasure(project: Project, person: User, **overrides: Any) -> Erasure:
+    """The receipt of an erasure that found nothing."""
+    admin = overrides.pop("requested_by", None) or make_user()
+    values = {
+        "project": project, "person": person, "pseudonym": project.pseudonym(person), "reason": "Asked for.",
+        "receipt": {"erased": [], "snapshots": []}, "finished_at": timezone.now(), "requested_by": admin, **overrides,
+    }  # fmt: skip
+    return Erasure.objects.create(**values)
 
 
 def make_user(**overrides: Any) -> User:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.db.models import Q
 
-from feedback.models import Queue, Snapshot
+from feedback.models import Queue, Response, Snapshot
 from training.base_models import is_model_directory, resolve_path
 from training.models import Checkpoint, Run
 from training.rundir import ModelSource
@@ -82,3 +83,53 @@ def model_source(checkpoint: Checkpoint) -> ModelSource:
             raise CheckpointGone(f"the files of checkpoint {trained.name} are gone: {place} has no adapter_config.json")
         adapters.append(str(place))
     return ModelSource(str(base), tuple(adapters))
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What learned from some snapshots, in whatever way, the latest first."""
+
+    runs: list[Run]
+    """Runs that read one of the snapshots, or a model that had learned from one."""
+    checkpoints: list[tuple[Checkpoint, str]]
+    """With how it learned: from the snapshot itself, from a reward model, or from the model that it started from."""
+    responses: int
+    """Responses that such a model has written."""
+
+
+def learned_from(snapshots: Iterable[Snapshot]) -> Learned:
+    """Follow the snapshots' rows through runs and checkpoints to everything that descends from them.
+
+    A policy descends from the model that it started from and, trained by PPO, from its reward model.
+    """
+    read = {snapshot.pk for snapshot in snapshots}
+    runs = list(Run.objects.filter(project__snapshots__in=read).select_related("checkpoint").distinct()) if read else []
+    how: dict[Checkpoint, str] = {}
+    touched: set[Run] = {run for run in runs if run.snapshot_id in read}
+    for found in Checkpoint.objects.filter(snapshot__in=read):
+        how[found] = "trained on the snapshot"
+    while True:
+        before = len(how) + len(touched)
+        known = {checkpoint.pk for checkpoint in how}
+        for run in runs:
+            by_reward, by_policy = run.reward_id in known, run.policy_id in known
+            if by_reward or by_policy or run in touched:
+                touched.add(run)
+                made = getattr(run, "checkpoint", None)
+                if made is not None and made not in how:
+                    direct = run.snapshot_id in read
+                    how[made] = (
+                        "trained on the snapshot" if direct
+                        else "trained against such a reward model" if by_reward
+                        else "started from such a model"
+                    )  # fmt: skip
+        for child in Checkpoint.objects.filter(parent__in=known):
+            how.setdefault(child, "started from such a model")
+        if len(how) + len(touched) == before:
+            break
+    latest = sorted(how.items(), key=lambda one: one[0].pk, reverse=True)
+    return Learned(
+        runs=sorted(touched, key=lambda run: run.pk, reverse=True),
+        checkpoints=latest,
+        responses=Response.objects.filter(checkpoint_id__in=[checkpoint.pk for checkpoint in how]).count(),
+    )

@@ -7,14 +7,16 @@ from feedback.models import Prompt
 from feedback.splits import SAMPLED
 from training.lineage import model_source
 from training.models import Run
-from training.rundir import ModelSource, RunDirectory, RunSpec, keep_lines
+from training.rundir import BadRunDirectory, ModelSource, RunDirectory, RunSpec, keep_lines
 
 
 def write_inputs(run: Run) -> RunSpec:
-    """Write prompts.jsonl and run.json, once; a later attempt finds them as they were. Raises CheckpointGone, OSError.
+    """Write prompts.jsonl and run.json, once; a later attempt finds them as they were.
 
-    run.json comes last, so where it is, all is there.
+    run.json comes last, so where it is, all is there. Raises CheckpointGone, BadRunDirectory, OSError.
     """
+    if run.snapshot is not None and run.snapshot.withdrawn_at is not None:
+        raise BadRunDirectory(f"The snapshot {run.snapshot} was withdrawn; its files are gone.")
     directory = RunDirectory(run.directory)
     if directory.spec_path.exists():
         return directory.spec()

@@ -154,6 +154,8 @@ def check_queue(queue: Queue) -> None:
 
 
 def check_snapshot(kind: str, snapshot: Snapshot) -> None:
+    if snapshot.withdrawn_at is not None:
+        raise RunRefused("snapshot", f"{snapshot} was withdrawn; its files are gone. Choose or freeze another")
     there = ", ".join(snapshot.tables)
     if "preference" not in snapshot.tables:
         raise RunRefused(

@@ -21,6 +21,7 @@ urlpatterns = [
     path(f"{IN_PROJECT}checkpoints/", checkpoints.checkpoint_list, name="checkpoints"),
     path(f"{IN_PROJECT}checkpoints/base/", checkpoints.checkpoint_base, name="checkpoint-base"),
     path(f"{IN_PROJECT}checkpoints/<uuid:checkpoint>/", checkpoints.checkpoint_detail, name="checkpoint"),
+    path(f"{IN_PROJECT}members/<int:person>/learned/", checkpoints.person_learned, name="person-learned"),
     path(
         f"{IN_PROJECT}snapshots/<uuid:snapshot>/checkpoints/",
         checkpoints.snapshot_checkpoints,

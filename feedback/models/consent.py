@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from feedback.models.append_only import AppendOnlyModel
+from feedback.models.jobs import Job
 from feedback.models.people import Project, new_id
 
 
@@ -56,6 +57,7 @@ class ErasureRequest(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
     )
     settlement = models.CharField(max_length=10, blank=True, choices=[("erase", "Erased"), ("refuse", "Refused")])
+    answer = models.TextField(blank=True, help_text="Why nothing is erased; the person reads it.")
 
     class Meta:
         ordering = ["-id"]
@@ -74,10 +76,17 @@ class Erasure(models.Model):
     person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     pseudonym = models.CharField(max_length=100, help_text="Under which the person stands in the snapshots.")
     reason = models.TextField(blank=True)
-    receipt = models.JSONField(default=dict, help_text="Counts, digests of what was erased, snapshots.")
+    receipt = models.JSONField(default=dict, help_text="What was erased, and every snapshot that holds it.")
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     finished_at = models.DateTimeField(null=True, blank=True)
+    close_account = models.BooleanField(default=False, help_text="The account, too, is made nobody's.")
+    job = models.ForeignKey(Job, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
 
     class Meta:
         ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "person"], condition=Q(finished_at__isnull=True), name="erasure_one_under_way"
+            ),
+        ]

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 
 from feedback.contract import SPLITS, TRAIN
+from feedback.models.consent import Erasure
 from feedback.models.imports import FileImport
 from feedback.models.people import Project, new_id
 
@@ -39,6 +40,15 @@ class Prompt(models.Model):
     )
     external_id = models.CharField(
         max_length=200, blank=True, help_text="What another system calls it; files refer to it by this."
+    )
+    erased_by = models.ForeignKey(
+        Erasure,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="prompts",
+        help_text="Its words are gone, at the wish of the person who wrote them.",
     )
     of_talk = models.BooleanField(
         default=False,
@@ -105,6 +115,15 @@ class Response(models.Model):
     )
     file_import = models.ForeignKey(
         FileImport, on_delete=models.PROTECT, null=True, blank=True, db_index=False, related_name="responses"
+    )
+    erased_by = models.ForeignKey(
+        Erasure,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="responses",
+        help_text="Its words are gone, at the wish of the person who wrote them.",
     )
     sampling = models.JSONField(default=dict, blank=True, help_text="Temperature, top_p, seed and the like.")
     names_itself = models.CharField(

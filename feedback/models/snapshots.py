@@ -16,8 +16,8 @@ from feedback.models.people import Project, new_id
 
 class SnapshotQuerySet(models.QuerySet["Snapshot"]):
     def with_preferences(self) -> SnapshotQuerySet:
-        """Those that hold a preference row, which reward models and DPO learn from."""
-        return self.filter(
+        """Those that hold a preference row, which reward models and DPO learn from, and are not withdrawn."""
+        return self.filter(withdrawn_at__isnull=True).filter(
             Q(manifest__counts__rows__preference__train__gt=0) | Q(manifest__counts__rows__preference__evaluation__gt=0)
         )
 

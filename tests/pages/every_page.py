@@ -14,6 +14,7 @@ from feedback.models import Project, Queue, Role, User
 from feedback.people import verify_expertise
 from tests.factories import (
     make_assignment,
+    make_erasure,
     make_job,
     make_judgment,
     make_member,
@@ -79,6 +80,8 @@ def make_rows(project: Project, person: User) -> dict[str, Any]:
         "expertise": 1,
         "judgment": judgment.pk,
         "snapshot": snapshot.pk,
+        "erasure": make_erasure(project, person).pk,
+        "asked": 1,
         "job": make_job(project, state="running", done=3, total=10, words="Row 3").pk,
         "run": make_run(project, "dpo", snapshot=snapshot, state="running").pk,
         "checkpoint": make_policy_checkpoint(project, snapshot=snapshot).pk,

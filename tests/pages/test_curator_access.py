@@ -9,9 +9,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from feedback.appointing import name_person
-from feedback.models import Skip
+from feedback.models import ErasureRequest, Skip
 from feedback.people import verify_expertise
 from tests.factories import (
+    make_erasure,
     make_job,
     make_judgment,
     make_member,
@@ -23,6 +24,8 @@ from tests.factories import (
 )
 
 CURATOR_ONLY = {"annotator": 403, "curator": 200, "ml_staff": 403, "project_admin": 200, "outsider": 404}
+ADMINS = {"annotator": 403, "curator": 403, "ml_staff": 403, "project_admin": 200, "outsider": 404}
+ANNOTATORS = {"annotator": 200, "curator": 403, "ml_staff": 403, "project_admin": 403, "outsider": 404}
 STAFF = {"annotator": 403, "curator": 200, "ml_staff": 200, "project_admin": 200, "outsider": 404}
 MEMBERS = {"annotator": 200, "curator": 200, "ml_staff": 200, "project_admin": 200, "outsider": 404}
 
@@ -59,6 +62,13 @@ PAGES = {
     "snapshot-freeze": CURATOR_ONLY,
     "snapshot": STAFF,
     "snapshot-download": STAFF,
+    "snapshot-withdraw": ADMINS,
+    "consent": ANNOTATORS,
+    "consent-text": CURATOR_ONLY,
+    "erasures": ADMINS,
+    "erasure": ADMINS,
+    "person-erase": ADMINS,
+    "person-learned": ADMINS,
     "members": STAFF,
     "member": CURATOR_ONLY,
 }
@@ -90,6 +100,10 @@ def addresses(project) -> dict[str, str]:
         "snapshot": snapshot,
         **dict.fromkeys(("job", "job-live"), make_job(project)),
         "snapshot-download": snapshot,
+        "snapshot-withdraw": snapshot,
+        "erasure": make_erasure(project, judgment.annotator),
+        "person-erase": judgment.annotator,
+        "person-learned": judgment.annotator,
     }
     more = {name: [row.pk] for name, row in rows.items()} | {"queue-open-kind": ["rating"]}
     more["queue-version"] += ["rules", 1]
@@ -136,6 +150,13 @@ WRITES = {
     "job-resume": CURATOR_ONLY,
     "judgment-review": CURATOR_ONLY,
     "snapshot-freeze": CURATOR_ONLY,
+    "snapshot-withdraw": ADMINS,
+    "consent-agree": ANNOTATORS,
+    "consent-withdraw": ANNOTATORS,
+    "erasure-request": ANNOTATORS,
+    "consent-text": CURATOR_ONLY,
+    "erasure-refuse": ADMINS,
+    "person-erase": ADMINS,
     "member-add": {**STAFF, "curator": 403, "ml_staff": 403},
     "member-remove": {**STAFF, "curator": 403, "ml_staff": 403},
 }
@@ -162,6 +183,9 @@ def writes(project) -> dict[str, str]:
         "self-naming-settle": [response.pk],
         **dict.fromkeys(("job-cancel", "job-resume"), (make_job(project).pk,)),
         "judgment-review": [judgment.pk],
+        "snapshot-withdraw": [make_snapshot(project).pk],
+        "person-erase": [person.pk],
+        "erasure-refuse": [ErasureRequest.objects.create(project=project, person=person).pk],
     }
     return {name: reverse(name, args=[project.slug, *rows.get(name, [])]) for name in WRITES}
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from feedback.access import may, project_or_404
-from feedback.models import Project, Snapshot
+from feedback.erasing import holdings
+from feedback.models import Project, Snapshot, User
 from feedback.views.requests import SignedInRequest
 from training.base_models import MISSING_MODEL, find_base_model, register_base_model, resolve_path
-from training.lineage import CheckpointGone, lineage, model_source, where_used
+from training.lineage import CheckpointGone, learned_from, lineage, model_source, where_used
 from training.models import Checkpoint, Run
 from training.plans import includes_simulated
 
@@ -99,6 +100,20 @@ def snapshot_checkpoints(request: SignedInRequest, project: str, snapshot: str) 
         "may_run": may(request.user, "training.run", within),
     }
     return render(request, "training/_snapshot_checkpoints.html", context)
+
+
+@require_safe
+@vary_on_headers("HX-Request")
+@login_required
+def person_learned(request: SignedInRequest, project: str, person: int) -> HttpResponse:
+    """Answer what learned from one person's labels and texts: what the pages of an erasure load into themselves."""
+    within = project_or_404(request.user, project, "feedback.erase")
+    found = get_object_or_404(User, pk=person)
+    held = holdings(project=within, person=found)
+    if not held and not within.memberships.filter(user=found).exists():
+        raise Http404("nobody of this project")
+    context = {"project": within, "person": found, "learned": learned_from([one.snapshot for one in held])}
+    return render(request, "training/_learned.html" if request.htmx else "training/learned.html", context)
 
 
 def chosen_snapshot(project: Project, text: str) -> Snapshot | None:
