@@ -64,7 +64,7 @@ def event_of(
         raise ValueError(f"{action!r} is not noun.verb, such as judgment.reject")
     made = {"created_at": now} if now is not None else {}
     return AuditEvent(
-        project=project, actor=actor, action=action, subject=name_of(type(subject)), subject_id=str(subject.pk),
+        project=project, actor=actor, action=action, subject=name_of(subject.__class__), subject_id=str(subject.pk),
         before=plain(before), after=plain(after), reason=reason, bulk=bulk, **made,
     )  # fmt: skip
 

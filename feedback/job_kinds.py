@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 WORK: dict[str, str] = {
     Job.Kind.SCAN: "feedback.hygiene.scan_job.scan",
+    Job.Kind.IMPORT_CHECK: "feedback.imports.checking.check",
+    Job.Kind.IMPORT: "feedback.imports.storing.store",
+    Job.Kind.IMPORT_UNDO: "feedback.imports.undoing.undo",
     Job.Kind.MEASURE: "feedback.quality.reports.carry_out_measure",
     Job.Kind.ERASE: "feedback.erasing.carry_out_erasure",
 }

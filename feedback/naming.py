@@ -67,6 +67,10 @@ def patterns(names: str) -> tuple[re.Pattern[str], ...]:
     )
 
 
+CORES = frozenset(
+    core.group().lower() for name in (*NAMES, *WORDS_TOO, *MAKERS) if (core := re.match(r"[A-Za-z][A-Za-z0-9 ]*", name))
+)
+"""Letters that stand in every text in which a pattern finds something; they are found much faster."""
 KNOWN = patterns(f"{'|'.join(NAMES)}|(?-i:{'|'.join(WORDS_TOO)})")
 
 
@@ -77,6 +81,9 @@ def words_of_self_naming(text: str, model_name: str = "") -> str:
     """
     text = " ".join(text[:READ_LIMIT].replace("\u2019", "'").split())
     own = own_names(model_name)
+    lowered = text.lower()
+    if not any(core in lowered for core in CORES) and not any(name.lower() in lowered for name in own):
+        return ""
     found = [
         match
         for pattern in (*KNOWN, *(patterns("|".join(re.escape(name) for name in own)) if own else ()))

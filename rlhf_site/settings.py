@@ -177,15 +177,15 @@ STORAGES = {
 WHITENOISE_USE_FINDERS = not PRODUCTION
 WHITENOISE_AUTOREFRESH = DEBUG
 
-# Uploads: what a curator may import in one request.
+# Uploads and imports: files are read as a stream, so these bound disk and patience, not memory.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 2**20
 FILE_UPLOAD_MAX_MEMORY_SIZE = 5 * 2**20
 NEAR_DUPLICATE_PERCENT = env.int("NEAR_DUPLICATE_PERCENT", 70)
 """Share of the runs of five characters that two prompts have in common to count as near-duplicates."""
 PERSONAL_DATA_FINDER = env.str("PERSONAL_DATA_FINDER", "")
 """Dotted name of a function of your own that finds what has no form, such as names; empty for none."""
-IMPORT_MAX_BYTES = env.int("IMPORT_MAX_BYTES", 50 * 2**20)
-IMPORT_MAX_ROWS = env.int("IMPORT_MAX_ROWS", 50_000)
+IMPORT_MAX_BYTES = env.int("IMPORT_MAX_BYTES", 2 * 2**30)
+IMPORT_MAX_ROWS = env.int("IMPORT_MAX_ROWS", 5_000_000)
 
 # Content security policy: own files only, no inline script or style.
 CONTENT_SECURITY_POLICY = {

@@ -282,8 +282,8 @@ def features(counts: Ints) -> Floats:
         [
             np.stack([two, agreeing / ordered, np.where(two, ordered / 2, 0), agreeing / 2, m >= 1], axis=1),
             shares,
-            (pairs / other[:, None, None]).reshape(len(n), -1),
-            (pairs / ordered[:, None, None]).reshape(len(n), -1),
+            (pairs / other[:, None, None]).reshape(len(n), width * width),
+            (pairs / ordered[:, None, None]).reshape(len(n), width * width),
         ],
         axis=1,
     )
@@ -317,7 +317,7 @@ def from_sums(sums: Floats, points: Floats) -> dict[str, Floats]:
     with np.errstate(invalid="ignore", divide="ignore"):
         percent = found["percent"] = agreeing / two
         found["percent_of_pairs"] = agreeing_pairs / pairs
-        coincidences = together.reshape(-1, width, width)
+        coincidences = together.reshape(len(sums), width, width)
         for metric in METRICS:
             found[f"alpha_{metric}"] = alpha_of(coincidences, points, metric)
         used = shares / one[:, None]
@@ -325,7 +325,7 @@ def from_sums(sums: Floats, points: Floats) -> dict[str, Floats]:
         found["ac1"] = (percent - chance) / (1 - chance)
         if width > 1:
             weights = quadratic_weights(points)
-            weighted = (per_rating.reshape(-1, width, width) * weights).sum(axis=(1, 2)) / two
+            weighted = (per_rating.reshape(len(sums), width, width) * weights).sum(axis=(1, 2)) / two
             chance = chance * weights.sum() / width
             found["ac2"] = (weighted - chance) / (1 - chance)
         else:

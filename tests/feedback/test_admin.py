@@ -55,4 +55,4 @@ def test_what_is_written_once_cannot_be_written_here(client, superuser, model):
 def test_every_append_only_table_is_registered():
     append_only = {m for m in apps.get_app_config("feedback").get_models() if issubclass(m, AppendOnlyModel)}
     assert append_only <= set(MODELS)
-    assert len(append_only) == 15
+    assert len(append_only) == 14

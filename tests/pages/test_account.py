@@ -74,7 +74,17 @@ def test_the_header_shows_the_tabs_of_the_role(project, annotator, curator, ml_s
         return {part.split("</a>")[0].split(">")[-1] for part in nav.split("<a ")[1:]}
 
     assert tabs(annotator) == {"Overview"}
-    everything = {"Overview", "Prompts", "Queues", "Judgments", "Snapshots", "Runs", "Checkpoints", "Members"}
+    everything = {
+        "Overview",
+        "Prompts",
+        "Queues",
+        "Judgments",
+        "Quality",
+        "Snapshots",
+        "Runs",
+        "Checkpoints",
+        "Members",
+    }
     assert tabs(curator) == everything
     assert tabs(ml_staff) == everything - {"Prompts"}
 

@@ -1,0 +1,49 @@
+"""Many rows into one table by one statement, of values and not of models: several times as fast as `bulk_create`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import Any
+
+from django.db import connection, models
+
+
+class Insert:
+    """An INSERT of a model's rows, which give the named fields; every other field takes its default for all of them."""
+
+    def __init__(self, model: type[models.Model], names: Sequence[str]) -> None:
+        self.model = model
+        self.given = [model._meta.get_field(name) for name in names]
+        others = [
+            field
+            for field in model._meta.concrete_fields
+            if field not in self.given and not isinstance(field, models.AutoField)
+        ]
+        if drawn := [
+            f.name for f in others if f.has_default() and callable(f.default) and f.default not in (dict, list)
+        ]:
+            raise ValueError(f"{drawn[0]} of {model.__name__} differs from row to row; name it")
+        self.constant = tuple(field.get_db_prep_save(field.get_default(), connection) for field in others)
+        quote = connection.ops.quote_name
+        columns = ", ".join(quote(field.column) for field in (*self.given, *others))
+        values = ", ".join(["%s"] * (len(self.given) + len(others)))
+        # Names of the models' own columns; the values are bound.
+        self.sql = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({values})"  # noqa: S608
+
+    def models(self, models: Iterable[models.Model]) -> int:
+        """Insert the given fields of models that are made and not stored."""
+        values = attrgetter(*(field.attname for field in self.given))
+        return self.rows(values(one) for one in models)
+
+    def rows(self, rows: Iterable[Sequence[Any]]) -> int:
+        """Insert each row, a value for each named field; return how many there were."""
+        turn = [field.get_db_prep_save for field in self.given]
+        constant = self.constant
+        prepared = [
+            (*(prepare(value, connection) for prepare, value in zip(turn, row, strict=True)), *constant) for row in rows
+        ]
+        if prepared:
+            with connection.cursor() as cursor:
+                cursor.executemany(self.sql, prepared)
+        return len(prepared)
