@@ -143,8 +143,9 @@ def adjudicated(queue: Queue, settled: Adjudication, people: int) -> Candidate:
     )
 
 
-def answer_of(kind: str, settled: Mapping[str, Any]) -> dict[str, Any]:
+def answer_of(kind: str, settled: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return an adjudication's answer as gold takes it: without flags, and nobody is held to an edit."""
+    assert settled is not None, "an adjudication that stands has its answer"
     known = Answer(settled.get("preference"), dict(settled.get("content") or {})).as_sent(kind)
     known.pop("edited", None)
     return known
@@ -212,6 +213,8 @@ def spoilt_tasks(queue: Queue, sides: Mapping[UUID, int]) -> set[UUID]:
     spoilt = {task for found in (rejected, flagged, suspended) for task in found.values_list("task", flat=True)}
     again = Judgment.objects.current().filter(task__repeat_of__in=list(sides))
     for task, said in again.values_list("task__repeat_of", "preference"):
-        if (said or 0) * sides[task] <= 0:  # somebody said otherwise when they were asked once more
+        if (
+            task is not None and (said or 0) * sides[task] <= 0
+        ):  # somebody said otherwise when they were asked once more
             spoilt.add(task)
     return spoilt
