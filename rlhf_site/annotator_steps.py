@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from feedback.models import Judgment, Project, Queue, User
 from feedback.own_queues import OwnQueue, own_queues
 from feedback.schemas import TaskKind
+from feedback.standings import suspension_of
 from rlhf_site.steps import Step
 
 WHAT_TO_DO = {
@@ -25,6 +26,15 @@ WHAT_TO_DO = {
 
 
 def annotator_steps(project: Project, person: User, now: datetime) -> Iterator[Step]:
+    suspension = suspension_of(project=project, person=person)
+    if suspension is not None:
+        yield Step(
+            _("You get no new tasks in this project for now"),
+            suspension.reason,
+            reverse("own-standing", args=[project.slug]),
+            _("See why, and answer"),
+            "blocked",
+        )
     queues = project.queues.exclude(state=Queue.State.CLOSED).order_by("id").in_force()
     for own in own_queues(queues=queues, annotator=person, now=now):
         step = queue_step(own, now)

@@ -25,7 +25,17 @@ POINTS = 400
 """Of a longer series of answers to gold, so many are drawn."""
 PACE_LATEST = 2_000
 """So many of a person's latest judgments tell their pace."""
-NOT_EVIDENCE = ("matrix", "first", "last", "gold_asked", "gold_right", "gold_low", "gold_high", "gold_evidence", "drift")
+NOT_EVIDENCE = (
+    "matrix",
+    "first",
+    "last",
+    "gold_asked",
+    "gold_right",
+    "gold_low",
+    "gold_high",
+    "gold_evidence",
+    "drift",
+)
 
 Json = dict[str, Any]
 

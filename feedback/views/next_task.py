@@ -16,6 +16,7 @@ from feedback.models import Queue
 from feedback.own_queues import own_queues
 from feedback.own_work import own_progress
 from feedback.qualifying import standing
+from feedback.standings import suspension_of
 from feedback.views.label_page import answer, last_judgment_id, task_context
 from feedback.views.own_tests import answers_of_test
 from feedback.views.requests import SignedInRequest
@@ -52,6 +53,7 @@ def next_task(
         return answer(request, queue, "_no_task.html", {**shared, **rest(request, queue, now), "not_open": True})
     except NotEligible as error:
         context = {**shared, **rest(request, queue, now), "code": error.code, "policy": queue.policy}
+        context["suspension"] = suspension_of(project=queue.project, person=request.user)
         return answer(request, queue, "_not_eligible.html", context)
     if slot is None:
         return answer(request, queue, "_no_task.html", {**shared, **rest(request, queue, now), "test": test})

@@ -31,6 +31,7 @@ class Tab:
 
 TABS: tuple[tuple[Any, str, tuple[str, ...], str], ...] = (
     (gettext_lazy("Overview"), "project", ("project",), "feedback.view_project"),
+    (gettext_lazy("My work"), "own-standing", ("own-standing",), "feedback.label"),
     ("Prompts", "prompts", ("prompt",), "feedback.manage_prompts"),
     ("Queues", "queues", ("queue", "task", "skip", "self-naming"), "feedback.read_queues"),
     ("Judgments", "judgments", ("judgment",), "feedback.read_judgments"),
