@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from django.db import models, transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef
 
 from feedback.audit import record
 from feedback.locks import lock_person
-from feedback.models import Project, Standing, StandingAnswer, User
+from feedback.models import Judgment, Membership, Project, Role, Standing, StandingAnswer, User
 from feedback.refusals import Refusal
 
 REASON_LENGTH_LIMIT = 4_000
@@ -112,8 +112,14 @@ def suspended_people(project: Project) -> set[int]:
 
 
 def has_worked(*, project: Project, person: User) -> bool:
-    labels = Q(memberships__project=project, memberships__role="annotator") | Q(judgments__queue__project=project)
-    return User.objects.filter(labels, pk=person.pk).exists()
+    return workers(project).filter(pk=person.pk).exists()
+
+
+def workers(project: Project) -> models.QuerySet[User]:
+    """Return everybody who labels in the project, or has."""
+    labels = Membership.objects.filter(project=project, role=Role.ANNOTATOR, user=OuterRef("pk"))
+    labelled = Judgment.objects.filter(queue__project=project, annotator=OuterRef("pk"))
+    return User.objects.filter(Exists(labels) | Exists(labelled))
 
 
 def standings_of(*, project: Project, person: User) -> models.QuerySet[Standing]:

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from feedback.api import (
+    gold_use,
     jobs,
     judgments,
     labeling,
@@ -8,6 +9,7 @@ from feedback.api import (
     people,
     projects,
     queues,
+    reliability,
     reviewing,
     snapshots,
     talking,
@@ -30,6 +32,20 @@ urlpatterns = [
         "projects/<slug:project>/simulated-annotators/", projects.simulated_annotators, name="api-simulated-annotators"
     ),
     path("projects/<slug:project>/self-naming/", reviewing.SelfNamingList.as_view(), name="api-self-naming"),
+    path("projects/<slug:project>/reliability/", reliability.Reliability.as_view(), name="api-reliability"),
+    path("projects/<slug:project>/own-standing/", reliability.own_standing, name="api-own-standing"),
+    path("projects/<slug:project>/people/<str:username>/evidence/", reliability.evidence, name="api-evidence"),
+    path(
+        "projects/<slug:project>/people/<str:username>/decisions/",
+        reliability.Standings.as_view(),
+        name="api-decisions",
+    ),
+    path("decisions/<int:standing>/answers/", reliability.standing_answers, name="api-decision-answers"),
+    path("queues/<uuid:queue>/gold/", gold_use.gold_list, name="api-gold-list"),
+    path("queues/<uuid:queue>/gold-candidates/", gold_use.GoldCandidates.as_view(), name="api-gold-candidates"),
+    path("queues/<uuid:queue>/rotate-gold/", gold_use.rotate, name="api-rotate-gold"),
+    path("gold/<int:gold>/retire/", gold_use.retire, name="api-gold-retire"),
+    path("gold/<int:gold>/put-back/", gold_use.put_back, name="api-gold-put-back"),
     path("projects/<slug:project>/people/", people.People.as_view(), name="api-people"),
     path("projects/<slug:project>/people/<str:username>/", people.Profile.as_view(), name="api-person"),
     path("projects/<slug:project>/people/<str:username>/expertise/", people.expertise, name="api-expertise"),

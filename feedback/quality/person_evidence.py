@@ -15,7 +15,7 @@ import numpy as np
 from django.db.models import Count
 
 from feedback.gold_marks import Mark, read_marks
-from feedback.models import Judgment, Project, User
+from feedback.models import Judgment, Project, QueuePolicy, User
 from feedback.own_hours import FEW
 from feedback.quality.people import PersonRow, people_report
 from feedback.stats.evidence import drift_cusum, gold_e_process
@@ -80,6 +80,17 @@ def review_figures(judgments: Any) -> Json:
     stands = judgments.with_review().filter(review_accepted__isnull=False).order_by().values_list("review_accepted")
     counted = dict(stands.annotate(number=Count("pk")))
     return {"accepted": counted.get(True, 0), "rejected": counted.get(False, 0)}
+
+
+def hidden_now(project: Project) -> set[str]:
+    """Return which figures no queue of the project shows people from day to day; with a decision they see them all."""
+    policies = QueuePolicy.objects.filter(pk__in=project.queues.values("policy"))
+    hidden = set()
+    if not policies.filter(show_gold=True).exists():
+        hidden.add("gold")
+    if not policies.filter(show_agreement=True).exists():
+        hidden |= {"agreement", "accuracy"}
+    return hidden
 
 
 # Pictures

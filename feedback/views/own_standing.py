@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from feedback.access import project_or_404
-from feedback.models import Project, QueuePolicy, Standing
-from feedback.quality.person_evidence import evidence_of
+from feedback.models import Project, Standing
+from feedback.quality.person_evidence import evidence_of, hidden_now
 from feedback.standings import StandingRefused, answer_standing, standings_of, suspension_of
 from feedback.views.evidence_parts import lines_of
 from feedback.views.requests import SignedInRequest
@@ -64,14 +64,3 @@ def own_context(
         "problem": problem,
         "answering": answering,
     }
-
-
-def hidden_now(project: Project) -> set[str]:
-    """Return which figures no queue of the project shows people from day to day; with a decision they see them all."""
-    policies = QueuePolicy.objects.filter(pk__in=project.queues.values("policy"))
-    hidden = set()
-    if not policies.filter(show_gold=True).exists():
-        hidden.add("gold")
-    if not policies.filter(show_agreement=True).exists():
-        hidden |= {"agreement", "accuracy"}
-    return hidden

@@ -7,7 +7,6 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -19,7 +18,14 @@ from feedback.models import Project, Standing, User
 from feedback.quality.costs import cost_of
 from feedback.quality.people import people_report
 from feedback.quality.person_evidence import evidence_of, gold_series, latest_seconds
-from feedback.standings import StandingRefused, answer_standing, decide_standing, standings_of, suspension_of
+from feedback.standings import (
+    StandingRefused,
+    answer_standing,
+    decide_standing,
+    standings_of,
+    suspension_of,
+    workers,
+)
 from feedback.views.evidence_parts import lines_of
 from feedback.views.person_pictures import evidence_picture, pace_picture
 from feedback.views.quality import report_context
@@ -108,8 +114,7 @@ def standing_answer(request: SignedInRequest, project: str, person: int, standin
 def worker_or_404(request: SignedInRequest, project: str, person: int) -> tuple[Project, User]:
     """Return a person who labels in the project, or has."""
     within = project_or_404(request.user, project, "feedback.manage_annotators")
-    labels = Q(memberships__project=within) | Q(judgments__queue__project=within)
-    return within, get_object_or_404(User.objects.filter(labels).distinct(), pk=person)
+    return within, get_object_or_404(workers(within), pk=person)
 
 
 def person_context(

@@ -6,13 +6,24 @@ import re
 import uuid
 
 import pytest
+from django.utils import timezone
 
 from feedback.api.urls import urlpatterns
 from feedback.appointing import name_person
 from feedback.models import Assignment, Judgment, Skip, Task
 from feedback.people import verify_expertise
+from feedback.standings import decide_standing
 from tests.api.people import ApiClient
-from tests.factories import make_job, make_judgment, make_member, make_queue, make_snapshot, make_task, make_user
+from tests.factories import (
+    make_gold,
+    make_job,
+    make_judgment,
+    make_member,
+    make_queue,
+    make_snapshot,
+    make_task,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -20,6 +31,8 @@ ALL = {"annotator": True, "curator": True, "ml_staff": True}
 STAFF = {"annotator": False, "curator": True, "ml_staff": True}
 CURATORS = {"annotator": False, "curator": True, "ml_staff": False}
 ANNOTATORS = {"annotator": True, "curator": False, "ml_staff": False}
+ANSWERERS = {"annotator": True, "curator": True, "ml_staff": False}
+"""The annotator whom it is about, and curators."""
 
 ENDPOINTS = [
     ("get", "projects/{project}/", ALL),
@@ -35,6 +48,19 @@ ENDPOINTS = [
     ("patch", "queues/{queue}/", STAFF),
     ("post", "queues/{queue}/fill/", STAFF),
     ("get", "projects/{project}/self-naming/", STAFF),
+    ("get", "projects/{project}/reliability/", STAFF),
+    ("post", "projects/{project}/reliability/", STAFF),
+    ("get", "projects/{project}/own-standing/", ANNOTATORS),
+    ("get", "projects/{project}/people/{username}/evidence/", CURATORS),
+    ("get", "projects/{project}/people/{username}/decisions/", CURATORS),
+    ("post", "projects/{project}/people/{username}/decisions/", CURATORS),
+    ("post", "decisions/{standing}/answers/", ANSWERERS),
+    ("get", "queues/{queue}/gold/", STAFF),
+    ("get", "queues/{queue}/gold-candidates/", CURATORS),
+    ("post", "queues/{queue}/gold-candidates/", CURATORS),
+    ("post", "queues/{queue}/rotate-gold/", CURATORS),
+    ("post", "gold/{gold}/retire/", CURATORS),
+    ("post", "gold/{gold}/put-back/", CURATORS),
     ("get", "projects/{project}/people/", CURATORS),
     ("get", "projects/{project}/people/{username}/", CURATORS),
     ("patch", "projects/{project}/people/{username}/", CURATORS),
@@ -95,16 +121,27 @@ def places(project, annotator, curator):
     judgment = make_judgment(queue=queue, annotator=annotator)
     name_person(queue=queue, person=annotator, named_by=curator)
     known = verify_expertise(person=annotator, domain="medicine", evidence="A degree.", verified_by=curator)
+    standing = decide_standing(
+        project=project,
+        person=annotator,
+        decision="noted",
+        reason="Well done.",
+        evidence={},
+        decided_by=curator,
+        now=timezone.now(),
+    )
     passed = Skip.objects.create(task=judgment.task, annotator=annotator, kind="others", reason="other")
     return {
         "naming": judgment.task.texts[0].pk,
         "username": annotator.username,
+        "standing": standing.pk,
+        "gold": make_gold(make_task(queue, slots=0)).pk,
         "expertise": known.pk,
         "skip": passed.pk,
         "project": project.slug,
         "queue": queue.pk,
         "assignment": Assignment.objects.filter(queue=queue, state="open").get().pk,
-        "task": Task.objects.filter(queue=queue, judgments=None).get().pk,
+        "task": Task.objects.filter(queue=queue, judgments=None, gold=None).get().pk,
         "judgment": judgment.pk,
         "snapshot": snapshot.pk,
         "job": make_job(project).pk,
@@ -139,6 +176,7 @@ def test_what_is_not_there_is_not_found(method, path, allowed, project):
     role = "curator" if allowed["curator"] else "annotator"
     nowhere = {name: uuid.uuid4() for name in ("queue", "assignment", "task", "judgment", "snapshot", "naming", "job")}
     nowhere |= {"project": "nowhere", "username": "nobody", "expertise": 999_999_999, "skip": 999_999_999}
+    nowhere |= {"standing": 999_999_999, "gold": 999_999_999}
     assert ask(make_member(project, role), method, path, nowhere).status_code == 404
 
 

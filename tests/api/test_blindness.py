@@ -12,8 +12,11 @@ from django.utils import timezone
 
 from feedback.gold import make_gold
 from feedback.models import Assignment, Response, Task, Turn
+from feedback.quality.person_evidence import evidence_of
+from feedback.quality.reports import measure
 from feedback.queues import change_policy
 from feedback.schemas import RESPONSES
+from feedback.standings import decide_standing
 from tests.api.people import ApiClient
 from tests.api.test_access import ENDPOINTS
 from tests.bad_input import ANSWERS, KINDS, TALKS
@@ -57,7 +60,7 @@ class Witness:
 
 
 def shape(path: str) -> str:
-    return re.sub(r"[0-9a-f-]{36}|\{\w+\}", "*", re.sub(r"projects/[\w{}-]+/", "projects/*/", path))
+    return re.sub(r"[0-9a-f-]{36}|\{\w+\}|(?<=decisions/)\d+", "*", re.sub(r"projects/[\w{}-]+/", "projects/*/", path))
 
 
 def planted(project: Any, kind: str, checkpoint: str) -> tuple[Any, list[str]]:
@@ -128,6 +131,19 @@ def test_no_endpoint_says_what_would_unblind(project, annotator, curator, kind):
     me.ask("get", f"queues/{queue.pk}/own-judgments/", status=200)
     me.ask("get", f"own-judgments/{judged['id']}/", status=200)
     me.ask("get", f"queues/{queue.pk}/own-work/", status=200)
+    measure(project=project, kind="people", created_by=curator)
+    evidence = evidence_of(project=project, person=annotator)
+    standing = decide_standing(
+        project=project,
+        person=annotator,
+        decision="noted",
+        reason="Well done.",
+        evidence=evidence,
+        decided_by=curator,
+        now=timezone.now(),
+    )
+    me.ask("get", f"projects/{project.slug}/own-standing/", status=200)
+    me.ask("post", f"decisions/{standing.pk}/answers/", {"text": "Thank you."}, status=201)
     me.ask("get", f"queues/{queue.pk}/guideline/", status=200)
     me.ask("post", f"queues/{queue.pk}/guideline/", {"number": 1}, status=200)
     me.ask("get", f"queues/{queue.pk}/", status=200)

@@ -10,8 +10,11 @@ from django.utils import timezone
 from feedback.appointing import name_person
 from feedback.claims import skip
 from feedback.gold import make_gold
-from feedback.models import Project, Queue, Role, User
+from feedback.models import Project, Queue, Report, Role, User
 from feedback.people import verify_expertise
+from feedback.quality.person_evidence import evidence_of
+from feedback.quality.reports import measure
+from feedback.standings import answer_standing, decide_standing
 from tests.factories import (
     make_assignment,
     make_erasure,
@@ -76,6 +79,8 @@ def make_rows(project: Project, person: User) -> dict[str, Any]:
         "number": 1,
         "skip": 1,
         "response": task.texts[0].pk,
+        "gold": queue.gold.get().pk,
+        "standing": queue.project.standings.get().pk,
         "person": person.pk,
         "expertise": 1,
         "judgment": judgment.pk,
@@ -104,6 +109,17 @@ def fill_lists(queue: Queue, person: User) -> None:
     make_response(make_prompt(queue.project), "I am GPT-4.", names_itself="GPT-4")
     verify_expertise(person=person, domain="medicine", evidence="A diploma.", verified_by=held.annotator)
     name_person(queue=queue, person=person, named_by=person)
+    standing = decide_standing(
+        project=queue.project,
+        person=person,
+        decision="talked",
+        reason="Read the part about **lists** again.",
+        evidence=evidence_of(project=queue.project, person=person),
+        decided_by=held.annotator,
+        now=timezone.now(),
+    )
+    answer_standing(standing=standing, author=person, text="I have.", now=timezone.now())
+    measure(project=queue.project, kind=Report.Kind.PEOPLE, created_by=person)
 
 
 def addresses(rows: dict[str, Any]) -> dict[str, str]:

@@ -11,8 +11,10 @@ from django.utils import timezone
 from feedback.appointing import name_person
 from feedback.models import ErasureRequest, Skip
 from feedback.people import verify_expertise
+from feedback.standings import decide_standing
 from tests.factories import (
     make_erasure,
+    make_gold,
     make_job,
     make_judgment,
     make_member,
@@ -57,6 +59,10 @@ PAGES = {
     "judgments": STAFF,
     "quality": STAFF,
     "quality-agreement": STAFF,
+    "quality-people": STAFF,
+    "quality-person": CURATOR_ONLY,
+    "queue-gold": STAFF,
+    "queue-gold-make": CURATOR_ONLY,
     "judgment": STAFF,
     "snapshots": STAFF,
     "snapshot-freeze": CURATOR_ONLY,
@@ -96,6 +102,9 @@ def addresses(project) -> dict[str, str]:
         "task": task,
         "task-gold": make_task(queue),
         "member": judgment.annotator,
+        "quality-person": judgment.annotator,
+        "queue-gold": queue,
+        "queue-gold-make": queue,
         "judgment": judgment,
         "snapshot": snapshot,
         **dict.fromkeys(("job", "job-live"), make_job(project)),
@@ -143,6 +152,13 @@ WRITES = {
     "queue-person-name": CURATOR_ONLY,
     "queue-person-unname": CURATOR_ONLY,
     "queue-qualification": CURATOR_ONLY,
+    "quality-people-measure": STAFF,
+    "standing-decide": CURATOR_ONLY,
+    "standing-answer": CURATOR_ONLY,
+    "gold-rotate": CURATOR_ONLY,
+    "gold-retire": CURATOR_ONLY,
+    "gold-return": CURATOR_ONLY,
+    "queue-gold-make": CURATOR_ONLY,
     "member": CURATOR_ONLY,
     "member-expertise": CURATOR_ONLY,
     "member-expertise-withdraw": CURATOR_ONLY,
@@ -171,6 +187,16 @@ def writes(project) -> dict[str, str]:
     name_person(queue=queue, person=person, named_by=make_user())
     skip = Skip.objects.create(task=task, annotator=person, kind="review", reason="broken")
     judgment = make_judgment(queue=make_queue(project))
+    gold = make_gold(make_task(queue, slots=0), {"ratings": [{"helpfulness": 4}]})
+    standing = decide_standing(
+        project=project,
+        person=person,
+        decision="noted",
+        reason="Well done.",
+        evidence={},
+        decided_by=make_user(),
+        now=timezone.now(),
+    )
     rows: dict[str, Any] = {
         **dict.fromkeys(("queue-open-kind", "schema-preview"), ("rating",)),
         **dict.fromkeys(("queue-fill", "queue-state", "queue-guidelines", "queue-policy", "queue-schema"), (queue.pk,)),
@@ -180,6 +206,10 @@ def writes(project) -> dict[str, str]:
         "member-expertise-withdraw": [person.pk, knows.pk],
         "queue-person-unname": [queue.pk, person.pk],
         "skip-settle": [skip.pk],
+        "standing-decide": [person.pk],
+        "standing-answer": [person.pk, standing.pk],
+        **dict.fromkeys(("gold-rotate", "queue-gold-make"), (queue.pk,)),
+        **dict.fromkeys(("gold-retire", "gold-return"), (queue.pk, gold.pk)),
         "self-naming-settle": [response.pk],
         **dict.fromkeys(("job-cancel", "job-resume"), (make_job(project).pk,)),
         "judgment-review": [judgment.pk],
@@ -217,5 +247,6 @@ def test_rows_of_another_project_are_not_found(project, curator, client):
     assert client.get(reverse("task", args=[project.slug, judgment.task_id])).status_code == 404
     assert client.get(reverse("job", args=[project.slug, make_job().pk])).status_code == 404
     assert client.get(reverse("member", args=[project.slug, judgment.annotator_id])).status_code == 404
-    for name in ("tasks", "queue-people", "queue-versions", "queue-schema"):
+    assert client.get(reverse("quality-person", args=[project.slug, judgment.annotator_id])).status_code == 404
+    for name in ("tasks", "queue-people", "queue-versions", "queue-schema", "queue-gold", "queue-gold-make"):
         assert client.get(reverse(name, args=[project.slug, elsewhere.pk])).status_code == 404
