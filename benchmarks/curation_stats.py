@@ -95,7 +95,7 @@ def measure_people(world: World, drawn: Drawn) -> None:
     gold = drawn.arm == "gold"
     right = np.sign(drawn.preference[gold]) == np.sign(world.truth[drawn.task[gold]])
     with measured(BENCHMARK, "gold_evidence", golds=int(gold.sum())) as found:
-        found["named"] = int(e_benjamini_hochberg(gold_e_process(drawn.person[gold], right).largest).sum())
+        found["named"] = int(e_benjamini_hochberg(gold_e_process(drawn.person[gold], right).latest).sum())
         drift_cusum(drawn.person[gold], right)
     prompt, one, other = world.tasks[drawn.task].T
     a, b = world.words[prompt, one], world.words[prompt, other]

@@ -110,7 +110,7 @@ def question_figures(columns: Columns, question: Question, project: Project) -> 
 def all_figures(columns: Columns, question: Question, draws: int) -> Json:
     """Return the figures under each tie rule: `ties` (S1), `decisive` (S2), and of the whole scale."""
     whole = Ratings(question.unit, columns.annotator[question.row], question.value, question.points)
-    clusters = columns.task[question.row]
+    clusters = columns.prompt[question.row]  # pairs of one prompt are not independent of each other
     if not question.is_preference:
         return {"scale": figures_of(whole, draws, clusters)}
     found = {

@@ -100,7 +100,7 @@ def test_of_those_named_few_are_named_wrongly():
         accuracy = np.repeat([0.75, 0.55], [80, 20])
         people = np.repeat(np.arange(100), 120)
         right = np.random.default_rng(seed).random(people.size) < accuracy[people]
-        named = e_benjamini_hochberg(gold_e_process(people, right).largest, 0.1)
+        named = e_benjamini_hochberg(gold_e_process(people, right).latest, 0.1)
         wrongly.append(named[:80].sum() / max(1, named.sum()))
     assert np.mean(wrongly) <= 0.1
 
