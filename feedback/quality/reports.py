@@ -31,6 +31,7 @@ JOBS_LOOKED_AT = 50
 FUNCTIONS: Mapping[str, str] = {
     Report.Kind.AGREEMENT: "feedback.quality.agreement.measure_agreement",
     Report.Kind.PEOPLE: "feedback.quality.people.measure_people",
+    Report.Kind.MODELS: "feedback.quality.model_ranks.measure_models",
 }
 """Dotted names of what computes each kind of report; each is called as Measure says."""
 
