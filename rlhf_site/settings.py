@@ -253,6 +253,7 @@ SPECTACULAR_SETTINGS = {
         "TaskKindEnum": "feedback.schemas.TaskKind",
         "JobKindEnum": "feedback.models.Job.Kind",
         "JobStateEnum": "feedback.models.Job.State",
+        "ReportKindEnum": "feedback.models.Report.Kind",
         "SkipKindEnum": "feedback.models.Skip.Kind",
         **{
             name: f"drf_standardized_errors.openapi_serializers.{name}.choices"

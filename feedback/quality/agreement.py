@@ -124,8 +124,10 @@ def all_figures(columns: Columns, question: Question, draws: int) -> Json:
 
 def figures_of(ratings: Ratings, draws: int, clusters: Ints) -> Json:
     """Return every figure as [value, low, high], with the units that two people or more rated."""
+    if not len(ratings):
+        return {"units": 0, "ratings": 0, "raters": 0, **dict.fromkeys(FIGURES)}
     estimates = bootstrap(ratings, draws=draws, clusters=clusters)
-    rated = np.bincount(ratings.unit) if len(ratings) else np.zeros(0, dtype=int)
+    rated = np.bincount(ratings.unit)
     compared = rated >= 2
     return {
         "units": int(compared.sum()),

@@ -4,7 +4,7 @@ few votes would flip first place. Intervals are clustered by annotator, because 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,7 @@ def measure_models(*, project: Project, params: Mapping[str, Any], tell: Tell) -
         "unnamed": unnamed,
         "people": len(np.unique(votes.annotator)),
         "ties": round(float((votes.wins == 0.5).mean()), 5) if len(votes.first) else None,
-        "comparisons": ranks_of(votes, writers) if len(votes.first) else None,
+        "comparisons": ranks_of(votes, writers, columns.people) if len(votes.first) else None,
     }
     tell(3, 4, "Fitting rankings")
     content["rankings"] = rankings_of(columns, rows & columns.of_kind(TaskKind.RANKING), writers)
@@ -77,7 +77,7 @@ def votes_of(columns: Columns, rows: Bools, writers: Writers) -> tuple[Votes, in
     ), int((~named).sum())  # fmt: skip
 
 
-def ranks_of(votes: Votes, writers: Writers) -> Json:
+def ranks_of(votes: Votes, writers: Writers, people: Sequence[int]) -> Json:
     count = len(writers.names)
     pairs = (votes.first, votes.second, votes.wins)
     raw = bradley_terry(*pairs, players=count, clusters=votes.annotator)
@@ -86,7 +86,7 @@ def ranks_of(votes: Votes, writers: Writers) -> Json:
     met = np.flatnonzero(np.bincount(votes.first, minlength=count) + np.bincount(votes.second, minlength=count))
     order = met[np.argsort(-np.nan_to_num(raw.strength[met], nan=-np.inf), kind="stable")]
     flip = fewest_votes(*pairs, players=count)
-    people = fewest_people(*pairs, votes.annotator, players=count)
+    without = fewest_people(*pairs, votes.annotator, players=count)
     return {
         "models": [
             {
@@ -109,8 +109,8 @@ def ranks_of(votes: Votes, writers: Writers) -> Json:
         ],
         "tie": rounded(with_ties.coefficients[0]),
         "lead": lead(raw, order, writers),
-        "flip_votes": flip_in_words(flip, writers),
-        "flip_people": flip_in_words(people, writers),
+        "flip_votes": flip_of(flip, writers, people),
+        "flip_people": flip_of(without, writers, people),
         "table": table_of_wins(votes, order[:MOST_IN_TABLE]),
     }  # fmt: skip
 
@@ -151,7 +151,7 @@ def lead(fitted: Strengths, order: Ints, writers: Writers) -> Json | None:
     }
 
 
-def flip_in_words(flip: Flip | None, writers: Writers) -> Json | None:
+def flip_of(flip: Flip | None, writers: Writers, people: Sequence[int]) -> Json | None:
     if flip is None:
         return None
     return {
@@ -159,7 +159,7 @@ def flip_in_words(flip: Flip | None, writers: Writers) -> Json | None:
         "of": flip.of,
         "leader": writers.names[flip.leader],
         "rival": writers.names[flip.rival],
-        "people": flip.people[:MOST_PEOPLE_NAMED].tolist(),
+        "people": [people[at] for at in flip.people[:MOST_PEOPLE_NAMED].tolist()],
     }
 
 

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.utils.module_loading import import_string
 
 from feedback.jobs import JobFailed, start_and_carry_out, start_job
 from feedback.models import Job, Judgment, Project, Report, User
 from feedback.quality.columns import as_uuid, halves
+from feedback.quality.leaving_out import check_leaving_out
+from feedback.refusals import Refusal
 
 if TYPE_CHECKING:
     from feedback.jobs import JobRun
@@ -32,6 +35,7 @@ FUNCTIONS: Mapping[str, str] = {
     Report.Kind.AGREEMENT: "feedback.quality.agreement.measure_agreement",
     Report.Kind.PEOPLE: "feedback.quality.people.measure_people",
     Report.Kind.MODELS: "feedback.quality.model_ranks.measure_models",
+    Report.Kind.WHAT_IF: "feedback.quality.what_if.measure_what_if",
 }
 """Dotted names of what computes each kind of report; each is called as Measure says."""
 
@@ -115,6 +119,21 @@ def latest_job(project: Project, kind: str, key: str) -> Job | None:
     return next((job for job in jobs if job.params.get("report") == kind and job.params.get("key") == key), None)
 
 
+class ReportRefused(Refusal):
+    """A report cannot be had as asked; `field` says why."""
+
+
+def check_params(kind: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is asked of a kind of report as its key takes it. Raises Refusal."""
+    if kind not in FUNCTIONS:
+        raise ReportRefused("kind", f"{kind!r} cannot be measured; use {', '.join(FUNCTIONS)}")
+    if kind == Report.Kind.WHAT_IF:
+        return check_leaving_out(params)
+    if params:
+        raise ReportRefused("params", f"a report on {kind} takes none, and this has {', '.join(sorted(params))}")
+    return {}
+
+
 def measure(*, project: Project, kind: str, params: Mapping[str, Any] | None = None, created_by: User | None) -> Job:
     """Measure a question anew: here when there is little to read, by a clerk otherwise.
 
@@ -165,10 +184,9 @@ def carry_out_measure(run: JobRun) -> dict[str, Any]:
 
 def page_of(report: Report) -> str:
     """Return the address of the page that shows the report."""
-    slug = report.project.slug
-    if report.kind == Report.Kind.WHAT_IF:
-        return f"{reverse(PAGES[report.kind], args=[slug])}?report={report.key}"
-    return reverse(PAGES[report.kind], args=[slug])
+    listed = {name: ",".join(value) if name == "days" else value for name, value in report.params.items()}
+    query = urlencode(listed, doseq=True)
+    return f"{reverse(PAGES[report.kind], args=[report.project.slug])}{'?' if query else ''}{query}"
 
 
 def newest_of(columns: Columns) -> UUID | None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from feedback.api.urls import urlpatterns
 from feedback.appointing import name_person
-from feedback.models import Assignment, Judgment, Skip, Task
+from feedback.models import Assignment, Judgment, Report, Skip, Task
 from feedback.people import verify_expertise
 from feedback.standings import decide_standing
 from tests.api.people import ApiClient
@@ -103,6 +103,9 @@ ENDPOINTS = [
     ("post", "tasks/{task}/reclaim/", ANNOTATORS),
     ("post", "judgments/{judgment}/review/", CURATORS),
     ("post", "judgments/{judgment}/revise/", ANNOTATORS),
+    ("get", "projects/{project}/reports/", STAFF),
+    ("post", "projects/{project}/reports/", STAFF),
+    ("get", "reports/{report}/", STAFF),
     ("get", "projects/{project}/jobs/", STAFF),
     ("get", "jobs/{job}/", CURATORS),
     ("post", "jobs/{job}/cancel/", CURATORS),
@@ -145,6 +148,7 @@ def places(project, annotator, curator):
         "judgment": judgment.pk,
         "snapshot": snapshot.pk,
         "job": make_job(project).pk,
+        "report": Report.objects.create(project=project, kind="agreement", key="0", judgments=0, seconds=0).pk,
     }
 
 
@@ -174,7 +178,10 @@ def test_who_may(places, method, path, allowed, annotator, curator, ml_staff, ou
 @pytest.mark.parametrize(("method", "path", "allowed"), ENDPOINTS, ids=[f"{m} {p}" for m, p, _ in ENDPOINTS])
 def test_what_is_not_there_is_not_found(method, path, allowed, project):
     role = "curator" if allowed["curator"] else "annotator"
-    nowhere = {name: uuid.uuid4() for name in ("queue", "assignment", "task", "judgment", "snapshot", "naming", "job")}
+    nowhere = {
+        name: uuid.uuid4()
+        for name in ("queue", "assignment", "task", "judgment", "snapshot", "naming", "job", "report")
+    }
     nowhere |= {"project": "nowhere", "username": "nobody", "expertise": 999_999_999, "skip": 999_999_999}
     nowhere |= {"standing": 999_999_999, "gold": 999_999_999}
     assert ask(make_member(project, role), method, path, nowhere).status_code == 404

@@ -63,6 +63,8 @@ PAGES = {
     "quality-person": CURATOR_ONLY,
     "queue-gold": STAFF,
     "queue-gold-make": CURATOR_ONLY,
+    "quality-models": STAFF,
+    "quality-what-if": STAFF,
     "judgment": STAFF,
     "snapshots": STAFF,
     "snapshot-freeze": CURATOR_ONLY,
