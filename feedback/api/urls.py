@@ -1,6 +1,7 @@
 from django.urls import path
 
 from feedback.api import (
+    consent,
     gold_use,
     jobs,
     judgments,
@@ -23,6 +24,14 @@ urlpatterns = [
     path("projects/<slug:project>/prompts/", projects.PromptList.as_view(), name="api-prompts"),
     path("projects/<slug:project>/prompts/import/", projects.prompts_import, name="api-prompts-import"),
     path("projects/<slug:project>/queues/", queues.QueueList.as_view(), name="api-queues"),
+    path("projects/<slug:project>/consent/", consent.ConsentOfOne.as_view(), name="api-consent"),
+    path("projects/<slug:project>/consent/withdraw/", consent.consent_withdraw, name="api-consent-withdraw"),
+    path("projects/<slug:project>/consent-texts/", consent.ConsentTexts.as_view(), name="api-consent-texts"),
+    path("projects/<slug:project>/erasure-requests/", consent.ErasureRequests.as_view(), name="api-erasure-requests"),
+    path("projects/<slug:project>/erasures/", consent.Erasures.as_view(), name="api-erasures"),
+    path("erasure-requests/<int:asked>/refuse/", consent.erasure_refuse, name="api-erasure-refuse"),
+    path("erasures/<uuid:erasure>/", consent.ErasureDetail.as_view(), name="api-erasure"),
+    path("snapshots/<uuid:snapshot>/withdraw/", consent.snapshot_withdraw, name="api-snapshot-withdraw"),
     path("projects/<slug:project>/jobs/", jobs.JobList.as_view(), name="api-jobs"),
     path("jobs/<uuid:job>/", jobs.JobDetail.as_view(), name="api-job"),
     path("jobs/<uuid:job>/cancel/", jobs.JobCancel.as_view(), name="api-job-cancel"),

@@ -10,11 +10,12 @@ from django.utils import timezone
 
 from feedback.api.urls import urlpatterns
 from feedback.appointing import name_person
-from feedback.models import Assignment, Judgment, Report, Skip, Task
+from feedback.models import Assignment, ErasureRequest, Judgment, Report, Skip, Task
 from feedback.people import verify_expertise
 from feedback.standings import decide_standing
 from tests.api.people import ApiClient
 from tests.factories import (
+    make_erasure,
     make_gold,
     make_job,
     make_judgment,
@@ -30,6 +31,8 @@ pytestmark = pytest.mark.django_db
 ALL = {"annotator": True, "curator": True, "ml_staff": True}
 STAFF = {"annotator": False, "curator": True, "ml_staff": True}
 CURATORS = {"annotator": False, "curator": True, "ml_staff": False}
+NOBODY = {"annotator": False, "curator": False, "ml_staff": False}
+"""Of these three: an admin may."""
 ANNOTATORS = {"annotator": True, "curator": False, "ml_staff": False}
 ANSWERERS = {"annotator": True, "curator": True, "ml_staff": False}
 """The annotator whom it is about, and curators."""
@@ -106,6 +109,18 @@ ENDPOINTS = [
     ("get", "projects/{project}/reports/", STAFF),
     ("post", "projects/{project}/reports/", STAFF),
     ("get", "reports/{report}/", STAFF),
+    ("get", "projects/{project}/consent/", ANNOTATORS),
+    ("post", "projects/{project}/consent/", ANNOTATORS),
+    ("post", "projects/{project}/consent/withdraw/", ANNOTATORS),
+    ("get", "projects/{project}/consent-texts/", CURATORS),
+    ("post", "projects/{project}/consent-texts/", CURATORS),
+    ("get", "projects/{project}/erasure-requests/", NOBODY),
+    ("post", "projects/{project}/erasure-requests/", ANNOTATORS),
+    ("post", "erasure-requests/{asked}/refuse/", NOBODY),
+    ("get", "projects/{project}/erasures/", NOBODY),
+    ("post", "projects/{project}/erasures/", NOBODY),
+    ("get", "erasures/{erasure}/", NOBODY),
+    ("post", "snapshots/{snapshot}/withdraw/", NOBODY),
     ("get", "projects/{project}/jobs/", STAFF),
     ("get", "jobs/{job}/", CURATORS),
     ("post", "jobs/{job}/cancel/", CURATORS),
@@ -149,6 +164,8 @@ def places(project, annotator, curator):
         "snapshot": snapshot.pk,
         "job": make_job(project).pk,
         "report": Report.objects.create(project=project, kind="agreement", key="0", judgments=0, seconds=0).pk,
+        "asked": ErasureRequest.objects.create(project=project, person=make_user()).pk,
+        "erasure": make_erasure(project, annotator).pk,
     }
 
 
@@ -177,13 +194,11 @@ def test_who_may(places, method, path, allowed, annotator, curator, ml_staff, ou
 
 @pytest.mark.parametrize(("method", "path", "allowed"), ENDPOINTS, ids=[f"{m} {p}" for m, p, _ in ENDPOINTS])
 def test_what_is_not_there_is_not_found(method, path, allowed, project):
-    role = "curator" if allowed["curator"] else "annotator"
-    nowhere = {
-        name: uuid.uuid4()
-        for name in ("queue", "assignment", "task", "judgment", "snapshot", "naming", "job", "report")
-    }
-    nowhere |= {"project": "nowhere", "username": "nobody", "expertise": 999_999_999, "skip": 999_999_999}
-    nowhere |= {"standing": 999_999_999, "gold": 999_999_999}
+    role = "curator" if allowed["curator"] else "annotator" if allowed["annotator"] else "admin"
+    rows = ("queue", "assignment", "task", "judgment", "snapshot", "naming", "job", "report", "erasure")
+    nowhere = {name: uuid.uuid4() for name in rows}
+    nowhere |= {"project": "nowhere", "username": "nobody"}
+    nowhere |= dict.fromkeys(("expertise", "skip", "asked", "standing", "gold"), 999_999_999)
     assert ask(make_member(project, role), method, path, nowhere).status_code == 404
 
 

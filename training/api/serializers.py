@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from training.lineage import lineage, where_used
+from training.lineage import Learned, lineage, where_used
 from training.models import Checkpoint, Run
 
 
@@ -91,6 +91,20 @@ class CheckpointReferenceSerializer(serializers.ModelSerializer[Checkpoint]):
         model = Checkpoint
         fields = ["id", "name", "kind", "sha256"]
         read_only_fields = fields
+
+
+class LearnedSerializer(serializers.Serializer[Learned]):
+    runs = serializers.SerializerMethodField()
+    checkpoints = serializers.SerializerMethodField()
+    responses = serializers.IntegerField(help_text="Responses that such a model has written.")
+
+    @extend_schema_field(serializers.ListField(child=serializers.UUIDField()))
+    def get_runs(self, learned: Learned) -> list[str]:
+        return [str(run.pk) for run in learned.runs]
+
+    @extend_schema_field(serializers.ListField(child=serializers.DictField()))
+    def get_checkpoints(self, learned: Learned) -> list[dict[str, Any]]:
+        return [{**CheckpointReferenceSerializer(one).data, "how": how} for one, how in learned.checkpoints]
 
 
 class LineageSerializer(serializers.Serializer[Any]):

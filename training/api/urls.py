@@ -9,5 +9,6 @@ urlpatterns = [
     path("runs/<uuid:run>/metrics/", views.RunMetrics.as_view(), name="api-run-metrics"),
     path("projects/<slug:project>/checkpoints/", views.CheckpointList.as_view(), name="api-checkpoints"),
     path("projects/<slug:project>/checkpoints/base/", views.CheckpointBase.as_view(), name="api-checkpoint-base"),
+    path("projects/<slug:project>/people/<str:username>/learned/", views.PersonLearned.as_view(), name="api-learned"),
     path("checkpoints/<uuid:checkpoint>/", views.CheckpointDetail.as_view(), name="api-checkpoint"),
 ]

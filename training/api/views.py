@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
@@ -18,16 +19,19 @@ from rest_framework.views import APIView
 from feedback.access import check, project_or_404
 from feedback.api.refusals import CONFLICT, REFUSED, Conflict, Refused
 from feedback.api.requests import as_uuid, checked, person_of
-from feedback.models import Project
+from feedback.erasing import holdings
+from feedback.models import Project, User
 from training.api.serializers import (
     CheckpointDetailSerializer,
     CheckpointSerializer,
+    LearnedSerializer,
     MetricsSerializer,
     RunInputSerializer,
     RunSerializer,
 )
 from training.base_models import MISSING_MODEL, register_base_model
 from training.configs import BadConfig
+from training.lineage import learned_from
 from training.models import Checkpoint, Run
 from training.reading import metrics_after
 from training.runs import RunEnded, RunRefused, cancel_run, start_run
@@ -170,6 +174,18 @@ class CheckpointDetail(APIView):
         found = get_object_or_404(Checkpoint.objects.select_related("project", "run", "snapshot"), pk=checkpoint)
         check(request.user, "training.read", found.project)
         return ApiResponse(CheckpointDetailSerializer(found).data)
+
+
+class PersonLearned(APIView):
+    @extend_schema(responses=LearnedSerializer)
+    def get(self, request: Request, project: str, username: str) -> ApiResponse:
+        """Runs and checkpoints that learned from a person's labels or texts, before and after an erasure."""
+        within = project_or_404(request.user, project, "feedback.erase")
+        person = get_object_or_404(User, username=username)
+        held = holdings(project=within, person=person)
+        if not held and not within.memberships.filter(user=person).exists():
+            raise Http404("nobody of this project")
+        return ApiResponse(LearnedSerializer(learned_from([one.snapshot for one in held])).data)
 
 
 def chosen(rows: Any, request: Request, fields: dict[str, Any]) -> Any:
