@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, QuerySet
 from django.urls import reverse
 
 from feedback.access import may
+from feedback.counting import count_up_to, said_count
 from feedback.models import Assignment, Judgment, Project, Response, User
 from training.models import Checkpoint, Run
 
@@ -21,7 +23,8 @@ RING = [(0, 0), (1, 0), (2, 0), (3, 0), (3, 1), (2, 1), (1, 1)]
 @dataclass(frozen=True)
 class Station:
     label: str
-    count: int
+    count: str
+    """In words, "10,000+" for more than anybody would read."""
     note: str
     url: str = ""
     live: bool = False
@@ -48,12 +51,9 @@ class Picture:
 def stations(project: Project, person: User, now: datetime) -> list[Station]:
     """Count what lies at each station of the loop, in the order of the loop; links only where `person` may go."""
     slots = Assignment.objects.filter(queue__project=project)
-    count = slots.waiting().aggregate(
-        waiting=Count("pk"),
-        leased=Count("pk", filter=Q(state=Assignment.State.LEASED, lease_expires_at__gt=now)),
-    )
+    leased = count_up_to(slots.filter(state=Assignment.State.LEASED, lease_expires_at__gt=now))
     said = Judgment.objects.in_project(project).current()
-    simulated = said.simulated().count()
+    simulated = count_up_to(said.simulated())
     active = dict(project.runs.unfinished().values_list("kind").annotate(Count("pk")).order_by())
     models = dict(project.checkpoints.values_list("kind").annotate(Count("pk")).order_by())
     policies = models.get(Checkpoint.Kind.POLICY, 0)
@@ -65,22 +65,27 @@ def stations(project: Project, person: User, now: datetime) -> list[Station]:
     learning = active.get(Run.Kind.DPO, 0) + active.get(Run.Kind.PPO, 0)
     scoring = active.get(Run.Kind.REWARD, 0)
     return [
-        Station("Prompts", project.prompts.pool().count(), "what models are asked",
+        Station("Prompts", counted(project.prompts.pool()), "what models are asked",
                 link("prompts", "feedback.manage_prompts")),
-        Station("Responses", Response.objects.filter(prompt__project=project).count(),
+        Station("Responses", counted(Response.objects.filter(prompt__project=project)),
                 "sampling now" if sampling else "sampled from policies", link("runs", "training.read"), bool(sampling)),
-        Station("Waiting", count["waiting"], f"{count['leased']} in hand now" if count["leased"] else "in open queues",
-                link("queues", "feedback.read_queues"), bool(count["leased"])),
-        Station("Judgments", said.count(), f"{simulated} simulated" if simulated else "by people",
+        Station("Waiting", counted(slots.waiting()),
+                f"{said_count(leased)} in hand now" if leased else "in open queues",
+                link("queues", "feedback.read_queues"), bool(leased)),
+        Station("Judgments", counted(said), f"{said_count(simulated)} simulated" if simulated else "by people",
                 link("judgments", "feedback.read_judgments")),
-        Station("Snapshots", project.snapshots.count(), "frozen feedback",
+        Station("Snapshots", counted(project.snapshots.all()), "frozen feedback",
                 link("snapshots", "feedback.read_snapshots")),
-        Station("Reward models", models.get(Checkpoint.Kind.REWARD, 0),
+        Station("Reward models", said_count(models.get(Checkpoint.Kind.REWARD, 0)),
                 "training now" if scoring else "learned preference", link("checkpoints", "training.read"),
                 bool(scoring)),
-        Station("Policies", policies, "training now" if learning else f"from {models.get('base', 0)} base",
+        Station("Policies", said_count(policies), "training now" if learning else f"from {models.get('base', 0)} base",
                 link("checkpoints", "training.read"), bool(learning)),
     ]  # fmt: skip
+
+
+def counted(rows: QuerySet[Any, Any]) -> str:
+    return said_count(count_up_to(rows))
 
 
 def draw(found: list[Station], *, wide: bool) -> Picture:

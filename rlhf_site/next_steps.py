@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from feedback.access import roles_of
+from feedback.counting import count_up_to, said_count
 from feedback.models import Assignment, Judgment, Project, Queue, Response, Role, Skip, Task, User
 from feedback.schemas import RESPONSES
 from feedback.snapshots import since_last_snapshot
@@ -80,7 +81,7 @@ def judgment_steps(project: Project) -> Iterator[Step]:
     oldest = unread.first()
     if oldest is not None:
         yield Step(
-            f"{plural(unread.count(), 'judgment')} not reviewed",
+            f"{plural(count_up_to(unread), 'judgment')} not reviewed",
             "Read what people said and why; accept or reject.",
             reverse("judgment", args=[project.slug, oldest.pk]),
             "Review",
@@ -173,7 +174,7 @@ def results_in_words(evaluation: dict) -> str:
 
 def waiting_steps(project: Project, then: str) -> Iterator[Step]:
     """Say that annotators have work, and what comes of it; nothing where no slot is open."""
-    waiting = Assignment.objects.filter(queue__project=project).waiting().count()
+    waiting = count_up_to(Assignment.objects.filter(queue__project=project).waiting())
     if waiting:
         yield Step(
             "Waiting for people's judgments",
@@ -209,4 +210,4 @@ def learning_steps(project: Project) -> Iterator[Step]:
 
 
 def plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+    return f"{said_count(count)} {noun}{'' if count == 1 else 's'}"

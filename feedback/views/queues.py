@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
+from collections import Counter, defaultdict
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import Avg, Count, Exists, Max, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -40,6 +42,8 @@ from feedback.views.words import count
 PAGE = 50
 UNANSWERED_SHOWN = 3
 MANY_SLOTS = 50_000
+LATEST = 5_000
+"""So many of a queue's latest judgments say how long people take, and why tasks were handed out."""
 """From so many on, counting them takes a good part of a second, so the page asks less often."""
 
 
@@ -165,11 +169,32 @@ def chosen_rules(policy: QueuePolicy) -> dict[str, str]:
 
 
 def arms_of(queue: Queue) -> list[tuple[str, int, float]]:
-    """Count why people were handed what they judged: each arm with its number and its share in percent."""
-    first = Judgment.objects.filter(queue=queue, revision=1)
-    counted = dict(first.order_by().values_list("arm").annotate(Count("pk")))
+    """Count why people were handed the latest that they judged: each arm, its number and its share in percent."""
+    counted = Counter(latest(queue).values_list("arm", flat=True)[:LATEST])
     whole = sum(counted.values())
     return [(Arm(arm).label, counted[arm], 100 * counted[arm] / whole) for arm in Arm.values if counted.get(arm)]
+
+
+def people_at_work(queue: Queue) -> list[User]:
+    """Return those who judged most in the queue, each with `judged`, `last`, and `seconds`: the mean active time of
+    what they judged among the queue's latest. Counted by slots, so that no long queue is read whole."""
+    done = Assignment.objects.filter(queue=queue, annotator__isnull=False).done()
+    judged = dict(done.values_list("annotator").annotate(Count("pk")).order_by("-pk__count", "annotator")[:PAGE])
+    times: dict[int, list[float]] = defaultdict(list)
+    for annotator, seconds in (
+        latest(queue).exclude(active_seconds=None).values_list("annotator", "active_seconds")[:LATEST]
+    ):
+        times[annotator].append(seconds)
+    own = Judgment.objects.filter(queue=queue, annotator=OuterRef("pk")).order_by("-id")
+    people = User.objects.annotate(last=Subquery(own.values("created_at")[:1])).in_bulk(judged)
+    for pk, person in people.items():
+        person.judged = judged[pk]  # type: ignore[attr-defined]
+        person.seconds = statistics.fmean(times[pk]) if times[pk] else None  # type: ignore[attr-defined]
+    return [people[pk] for pk in judged]
+
+
+def latest(queue: Queue) -> QuerySet[Judgment]:
+    return Judgment.objects.filter(queue=queue).order_by("-id")
 
 
 def segments(progress: QueueProgress) -> list[dict[str, Any]]:
@@ -193,21 +218,13 @@ def progress_context(reader: User, project: Project, queue: Queue) -> dict:
     """Return what the page and its live fragment share."""
     progress = queue_progress(queue, timezone.now())
     name_of = names_for(reader, project)
-    mine = Q(judgments__queue=queue, judgments__superseded_by__isnull=True)
-    people = (
-        User.objects.filter(mine)
-        .annotate(
-            judged=Count("judgments"), seconds=Avg("judgments__active_seconds"), last=Max("judgments__created_at")
-        )
-        .order_by("-judged", "username")
-    )
     waiting = queue.state == Queue.State.OPEN and progress.done < progress.slots
     return {
         "project": project,
         "queue": queue,
         "progress": progress,
         "segments": segments(progress),
-        "people": [(person, name_of(person)) for person in people[:PAGE]],
+        "people": [(person, name_of(person)) for person in people_at_work(queue)],
         "live": waiting,
         "poll_seconds": 4 if progress.slots < MANY_SLOTS else 60,
     }
