@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q, Subquery
+from django.db.models import Case, Exists, F, OuterRef, Q, Subquery, Value, When
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast, Coalesce, Sign
 from django.utils import timezone
 
 from feedback.answers import Answer, to_shown
@@ -19,9 +21,11 @@ from feedback.models.imports import FileImport
 from feedback.models.people import Project, new_id
 from feedback.models.queues import Guideline, LabelSchema, Queue, QueuePolicy
 from feedback.models.tasks import Arm, Assignment, Task, draw_key
+from feedback.schemas import TaskKind
 
 if TYPE_CHECKING:
     import uuid
+    from datetime import datetime
 
 SEARCH_LIMIT = 200
 
@@ -47,12 +51,81 @@ class JudgmentQuerySet(models.QuerySet["Judgment"]):
         latest = Review.objects.filter(judgment=OuterRef("pk")).order_by("-id").values("accepted")[:1]
         return self.annotate(review_accepted=Subquery(latest))
 
+    def with_review_state(self) -> JudgmentQuerySet:
+        """Annotate `review_state`: accepted, fixed, rejected, or "" where no review counts (`Review.state`)."""
+        state = Case(
+            When(fixed__isnull=False, then=Value("fixed")),
+            When(accepted=True, then=Value("accepted")),
+            When(accepted=False, then=Value("rejected")),
+            default=Value(""),
+            output_field=models.CharField(),
+        )
+        latest = Review.objects.filter(judgment=OuterRef("pk")).order_by("-id").annotate(said=state).values("said")[:1]
+        return self.annotate(review_state=Coalesce(Subquery(latest), Value("")))
+
     def rejected(self) -> JudgmentQuerySet:
         """Those whose latest review rejects them."""
         return self.with_review().filter(Q(review_accepted=False))
 
     def in_project(self, project: Project) -> JudgmentQuerySet:
         return self.filter(queue__project=project)
+
+    def flagged(self, flag: str = "") -> JudgmentQuerySet:
+        """Those that raise `flag` on anything, or any flag."""
+        if not flag:
+            return self.exclude(flags=[])
+        return self.filter(flags__icontains=f'"flag": {json.dumps(flag)}')
+
+    def differing(self) -> JudgmentQuerySet:
+        """Those whose task somebody judged otherwise.
+
+        Of a comparison: another side. Of a ranking or rating, those that anybody else judged, too: whether the two
+        contradict each other is decided by `feedback.overlap.disagree`.
+        """
+        others = Judgment.objects.current().filter(task=OuterRef("task")).exclude(assignment=OuterRef("assignment"))
+        other_side = others.annotate(side=Sign("preference")).exclude(side=OuterRef("side"))
+        compared = Q(preference__isnull=False) & Exists(other_side)
+        return self.annotate(side=Sign("preference")).filter(
+            compared | (Q(queue__kind__in=[TaskKind.RANKING, TaskKind.RATING]) & Exists(others))
+        )
+
+    def on_gold(self) -> JudgmentQuerySet:
+        """Those of a task whose good answer is known."""
+        return self.filter(task__gold__isnull=False)
+
+    def failing_gold(self) -> JudgmentQuerySet:
+        """Those of a comparison that say another side than its gold; all of other kinds (`feedback.gold.is_right`)."""
+        known = Sign(Cast(KT("task__gold__answer__preference"), models.IntegerField()))
+        wrong = Q(preference__isnull=False) & ~Q(side=F("gold_side"))
+        return (
+            self.on_gold().annotate(side=Sign("preference"), gold_side=known).filter(wrong | Q(preference__isnull=True))
+        )
+
+    def drawn_for_review(self) -> JudgmentQuerySet:
+        """The share of each person's work that curators look at: the person's own rate, else the queue's."""
+        from feedback.models.reviews import ReviewRate  # it names judgments
+
+        own = ReviewRate.objects.filter(project=OuterRef("queue__project"), person=OuterRef("annotator"))
+        rate = Coalesce(Subquery(own.values("percent")[:1]), F("queue__policy__review_percent"))
+        return self.annotate(rate=rate).filter(review_draw__lt=F("rate") / Value(100.0))
+
+    def of_strength(self, strength: int) -> JudgmentQuerySet:
+        """Comparisons that prefer so strongly, whichever; 0 = ties."""
+        return self.filter(preference__in={strength, -strength})
+
+    def between(self, since: datetime | None, until: datetime | None) -> JudgmentQuerySet:
+        """From `since` up to but not including `until`; None leaves that side open."""
+        found = self if since is None else self.filter(created_at__gte=since)
+        return found if until is None else found.filter(created_at__lt=until)
+
+    def imported(self) -> JudgmentQuerySet:
+        return self.filter(file_import__isnull=False)
+
+    def commented(self) -> JudgmentQuerySet:
+        """Those of which somebody has said something."""
+        from feedback.models.reviews import Comment  # it names judgments
+
+        return self.filter(Exists(Comment.objects.filter(judgment=OuterRef("pk"))))
 
     def mentioning(self, words: str) -> JudgmentQuerySet:
         """Those whose prompt, reason, written text or talk has `words` in it; all for no words."""
