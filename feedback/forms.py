@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django import forms
@@ -13,12 +12,9 @@ from django.template.defaultfilters import filesizeformat
 
 from feedback.contract import SPLITS
 from feedback.finding import says
-from feedback.models import Project, Prompt, Queue, Role, Snapshot, User
-from feedback.models.judgments import JudgmentQuerySet
+from feedback.models import Project, Prompt, Queue, Role, User
 from feedback.refusals import Refusal
-from feedback.reviewing import REASON_LENGTH_LIMIT
 from feedback.schemas import TaskKind
-from feedback.snapshot_members import in_snapshot
 from feedback.splits import EVALUATION_PERCENT_LIMIT, HOLDOUT_PERCENT_LIMIT
 
 
@@ -81,65 +77,6 @@ class PromptFilter(forms.Form):
                 **({"response_count": 0} if asked["responses"] == "none" else {"response_count__gte": 2})
             )
         return prompts
-
-
-class JudgmentFilter(forms.Form):
-    REVIEW = [("", "Any"), ("none", "Not reviewed"), ("accepted", "Accepted"), ("rejected", "Rejected")]
-
-    queue = forms.ModelChoiceField(Queue.objects.none(), required=False, empty_label="Any")
-    kind = forms.ChoiceField(choices=[("", "Any"), *TaskKind.choices], required=False)
-    snapshot = forms.ModelChoiceField(Snapshot.objects.none(), required=False, empty_label="Any")
-    annotator = forms.ModelChoiceField(User.objects.none(), required=False, empty_label="Anyone")
-    simulated = forms.ChoiceField(
-        label="Made by",
-        choices=[("", "Anyone"), ("no", "People"), ("yes", "Simulated annotators")],
-        required=False,
-    )
-    review = forms.ChoiceField(choices=REVIEW, required=False)
-
-    def __init__(self, data: Any, *, project: Project, names: Callable[[User], str]) -> None:
-        """`names` turns an annotator into the name that the reader may see."""
-        super().__init__(data, label_suffix="")
-        offer(self, "queue", project.queues.all())
-        offer(self, "snapshot", project.snapshots.all())
-        people = User.objects.filter(judgments__queue__project=project).distinct().order_by("username")
-        annotator = offer(self, "annotator", people)
-        annotator.label_from_instance = names  # type: ignore[assignment]  # the field is this form's own copy
-
-    def select(self, judgments: JudgmentQuerySet) -> JudgmentQuerySet:
-        """Narrow `judgments` and annotate each with `review_accepted`, the latest review's word or None."""
-        judgments = judgments.with_review()
-        asked = self.cleaned_data if self.is_valid() else {}
-        if asked.get("queue"):
-            judgments = judgments.filter(queue=asked["queue"])
-        if asked.get("kind"):
-            judgments = judgments.filter(queue__kind=asked["kind"])
-        if asked.get("snapshot"):
-            judgments = in_snapshot(judgments, asked["snapshot"])
-        if asked.get("annotator"):
-            judgments = judgments.filter(annotator=asked["annotator"])
-        if asked.get("simulated"):
-            judgments = judgments.by_people() if asked["simulated"] == "no" else judgments.simulated()
-        if asked.get("review"):
-            wanted = {"none": None, "accepted": True, "rejected": False}[asked["review"]]
-            judgments = judgments.filter(
-                **({"review_accepted__isnull": True} if wanted is None else {"review_accepted": wanted})
-            )
-        return judgments
-
-    @property
-    def is_narrow(self) -> bool:
-        return self.is_valid() and any(self.cleaned_data.values())
-
-
-class ReviewForm(forms.Form):
-    verdict = forms.ChoiceField(choices=[("accept", "Accept"), ("reject", "Reject")])
-    reason = forms.CharField(
-        max_length=REASON_LENGTH_LIMIT,
-        required=False,
-        help_text="Needed to reject. The annotator's work is judged by it, so say what is wrong.",
-        widget=forms.Textarea(attrs={"rows": 2}),
-    )
 
 
 class FreezeForm(forms.Form):

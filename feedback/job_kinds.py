@@ -25,6 +25,7 @@ WORK: dict[str, str] = {
     Job.Kind.IMPORT_UNDO: "feedback.imports.undoing.undo",
     Job.Kind.MEASURE: "feedback.quality.reports.carry_out_measure",
     Job.Kind.ERASE: "feedback.erasing.carry_out_erasure",
+    Job.Kind.REVIEW: "feedback.bulk.carry_out_bulk",
 }
 """Dotted names; one line per kind."""
 

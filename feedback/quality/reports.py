@@ -36,11 +36,13 @@ FUNCTIONS: Mapping[str, str] = {
     Report.Kind.PEOPLE: "feedback.quality.people.measure_people",
     Report.Kind.MODELS: "feedback.quality.model_ranks.measure_models",
     Report.Kind.WHAT_IF: "feedback.quality.what_if.measure_what_if",
+    Report.Kind.DISPUTES: "feedback.quality.disputes.measure_disputes",
 }
 """Dotted names of what computes each kind of report; each is called as Measure says."""
 
 PAGES: Mapping[str, str] = {
     Report.Kind.AGREEMENT: "quality-agreement",
+    Report.Kind.DISPUTES: "disputes",
     Report.Kind.MODELS: "quality-models",
     Report.Kind.WHAT_IF: "quality-what-if",
     Report.Kind.PEOPLE: "quality-people",

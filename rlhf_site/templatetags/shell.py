@@ -34,7 +34,7 @@ TABS: tuple[tuple[Any, str, tuple[str, ...], str], ...] = (
     (gettext_lazy("My work"), "own-standing", ("own-standing",), "feedback.label"),
     ("Prompts", "prompts", ("prompt",), "feedback.manage_prompts"),
     ("Queues", "queues", ("queue", "task", "skip", "self-naming"), "feedback.read_queues"),
-    ("Judgments", "judgments", ("judgment",), "feedback.read_judgments"),
+    ("Judgments", "judgments", ("judgment", "dispute", "bulk", "review-rate", "audit"), "feedback.read_judgments"),
     ("Quality", "quality", ("quality",), "feedback.read_judgments"),
     ("Snapshots", "snapshots", ("snapshot",), "feedback.read_snapshots"),
     ("Runs", "runs", ("run", "run-"), "training.read"),

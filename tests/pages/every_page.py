@@ -10,7 +10,7 @@ from django.utils import timezone
 from feedback.appointing import name_person
 from feedback.claims import skip
 from feedback.gold import make_gold
-from feedback.models import Project, Queue, Report, Role, User
+from feedback.models import BulkAction, Project, Queue, Report, Role, User
 from feedback.people import verify_expertise
 from feedback.quality.person_evidence import evidence_of
 from feedback.quality.reports import measure
@@ -32,7 +32,7 @@ from tests.factories import (
 )
 from training.models import Run
 
-NO_PAGES = {"health", "api-schema", "snapshot-download", "run-metrics", "run-log"}
+NO_PAGES = {"health", "api-schema", "snapshot-download", "run-metrics", "run-log", "audit-csv"}
 """Addresses that answer with something other than a page."""
 
 
@@ -69,7 +69,9 @@ def make_rows(project: Project, person: User) -> dict[str, Any]:
     make_task(queue)
     fill_lists(queue, person)
     snapshot = make_snapshot(project)
+    bulk = BulkAction.objects.create(project=project, action="accept", filters={"strength": "2"}, created_by=person)
     return {
+        "bulk": bulk.pk,
         "project": project.slug,
         "prompt": task.prompt_id,
         "queue": queue.pk,

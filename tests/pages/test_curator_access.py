@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from feedback.appointing import name_person
-from feedback.models import ErasureRequest, Skip
+from feedback.models import BulkAction, ErasureRequest, Skip
 from feedback.people import verify_expertise
 from feedback.standings import decide_standing
 from tests.factories import (
@@ -57,6 +57,15 @@ PAGES = {
     "job": CURATOR_ONLY,
     "job-live": CURATOR_ONLY,
     "judgments": STAFF,
+    "judgment-fix": CURATOR_ONLY,
+    "bulk-start": CURATOR_ONLY,
+    "bulks": CURATOR_ONLY,
+    "bulk": CURATOR_ONLY,
+    "disputes": STAFF,
+    "dispute": STAFF,
+    "review-rates": CURATOR_ONLY,
+    "audit": CURATOR_ONLY,
+    "audit-csv": CURATOR_ONLY,
     "quality": STAFF,
     "quality-agreement": STAFF,
     "quality-people": STAFF,
@@ -108,6 +117,9 @@ def addresses(project) -> dict[str, str]:
         "queue-gold": queue,
         "queue-gold-make": queue,
         "judgment": judgment,
+        "judgment-fix": judgment,
+        "bulk": BulkAction.objects.create(project=project, action="accept", created_by=make_user()),
+        "dispute": task,
         "snapshot": snapshot,
         **dict.fromkeys(("job", "job-live"), make_job(project)),
         "snapshot-download": snapshot,
@@ -167,6 +179,16 @@ WRITES = {
     "job-cancel": CURATOR_ONLY,
     "job-resume": CURATOR_ONLY,
     "judgment-review": CURATOR_ONLY,
+    "judgment-fix": CURATOR_ONLY,
+    "judgment-undo": CURATOR_ONLY,
+    "judgment-comment": CURATOR_ONLY,
+    "bulk-start": CURATOR_ONLY,
+    "bulk-undo": CURATOR_ONLY,
+    "dispute": CURATOR_ONLY,
+    "dispute-take-back": CURATOR_ONLY,
+    "dispute-let-stand": CURATOR_ONLY,
+    "disputes-measure": STAFF,
+    "review-rate-set": CURATOR_ONLY,
     "snapshot-freeze": CURATOR_ONLY,
     "snapshot-withdraw": ADMINS,
     "consent-agree": ANNOTATORS,
@@ -218,6 +240,10 @@ def writes(project) -> dict[str, str]:
         "snapshot-withdraw": [make_snapshot(project).pk],
         "person-erase": [person.pk],
         "erasure-refuse": [ErasureRequest.objects.create(project=project, person=person).pk],
+        **dict.fromkeys(("judgment-review", "judgment-fix", "judgment-comment"), (judgment.pk,)),
+        **dict.fromkeys(("dispute", "dispute-take-back", "dispute-let-stand"), (task.pk,)),
+        "bulk-undo": [BulkAction.objects.create(project=project, action="accept", created_by=make_user()).pk],
+        "review-rate-set": [person.pk],
     }
     return {name: reverse(name, args=[project.slug, *rows.get(name, [])]) for name in WRITES}
 
