@@ -164,7 +164,7 @@ def carry_out_claimed(
                 "perhaps). Resume tries again."
             )
         result = work_of(job.kind)(run)
-        run.end(Job.State.SUCCEEDED, result=result, done=F("total") if run.total is not None else F("done"))
+        run.end(Job.State.SUCCEEDED, result=result, done=F("done") if run.total is None else run.total)
     except (JobLost, LeaseLost):
         logger.warning("job %s is somebody else's now; nothing more is written", job.pk)
     except JobCancelled:
