@@ -32,7 +32,8 @@ class Strengths:
     votes. Of others the likelihood has no maximum (never beaten, never preferred, never met), so they are nan, as is
     everybody where no such group has two members. `coefficients` are of the covariates; of `davidson`, the log of the
     tie parameter alone. `covariance` is of strengths and then coefficients. With fewer than two clusters, errors and
-    the ends of intervals are nan.
+    the ends of intervals are nan. Where a covariate alone decides every vote there is no maximum either: `converged` is
+    False, and all is nan.
     `votes` counts the rows that were used; `clusters` is 0 where there were none.
     """
 
@@ -323,6 +324,7 @@ def summary(
 ) -> Strengths:  # fmt: skip
     """Name what was fitted, with nan for what the votes do not say."""
     count = compared.size
+    free = free & converged
     known = np.where(free, theta, np.nan)
     covariance = np.where(np.outer(free, free), covariance, np.nan)
     error = np.sqrt(np.maximum(np.diag(covariance), 0.0))

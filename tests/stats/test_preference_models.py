@@ -295,6 +295,23 @@ def test_a_covariate_that_is_always_zero_has_no_coefficient():
     assert fitted.strength == pytest.approx(bradley_terry(i, j, y).strength)
 
 
+def test_a_covariate_that_alone_decides_every_vote_leaves_all_unknown():
+    i, j, _, people, _ = drawn()
+    z = np.random.default_rng(3).normal(size=i.size)
+    fitted = bradley_terry(i, j, (z > 0).astype(float), covariates=z, clusters=people)
+    assert not fitted.converged
+    assert np.isnan([*fitted.strength, *fitted.coefficients, *fitted.low, *fitted.coefficient_high]).all()
+
+
+def test_a_covariate_twice_shares_its_effect():
+    i, j, y, _, _ = drawn()
+    z = np.random.default_rng(3).normal(size=i.size)
+    once = bradley_terry(i, j, y, covariates=z)
+    twice = bradley_terry(i, j, y, covariates=np.column_stack([z, z]))
+    assert twice.strength == pytest.approx(once.strength)
+    assert twice.coefficients == pytest.approx(np.repeat(once.coefficients / 2, 2))
+
+
 def test_a_player_beyond_those_that_there_are_is_refused():
     with pytest.raises(ValueError, match="There are 2 of them"):
         bradley_terry([0], [2], [1], players=2)
