@@ -14,7 +14,7 @@ import numpy as np
 MODELS = 8
 STRENGTHS = np.array([0.9, 0.6, 0.5, 0.2, 0.0, -0.4, -0.7, -1.1])
 OVERLAPS, OVERLAP_SHARES = np.array([1, 2, 3, 5]), [0.6, 0.15, 0.2, 0.05]
-GOLD_TASKS, GOLD_SHARE, REPEAT_SHARE, REVISED_SHARE = 400, 0.05, 0.03, 0.01
+GOLD_TASKS, GOLD_SHARE, REPEAT_SHARE, REVISED_SHARE = 40, 0.05, 0.03, 0.01
 DAYS = 90
 DAY = 86_400.0
 
@@ -72,7 +72,9 @@ def draw_people(count: int, rng: np.random.Generator) -> People:
 
 def draw_world(judgments: int, rng: np.random.Generator) -> World:
     """Draw as many tasks as so many judgments need, and what they are about."""
-    ordinary = round(1.005 * judgments * (1 - GOLD_SHARE - REPEAT_SHARE))  # the most active run out of gold
+    golds = max(GOLD_TASKS, judgments // 1000)
+    # The most active run out of gold, and tasks that become gold are judged by nobody else.
+    ordinary = round(1.005 * judgments * (1 - GOLD_SHARE - REPEAT_SHARE)) + 2 * golds
     overlap = rng.choice(OVERLAPS, size=ordinary, p=OVERLAP_SHARES)
     overlap = overlap[: int(np.searchsorted(np.cumsum(overlap), ordinary)) + 1]
     pairs = np.array(list(combinations(range(MODELS), 2)))
@@ -83,7 +85,7 @@ def draw_world(judgments: int, rng: np.random.Generator) -> World:
     tasks = np.column_stack([np.repeat(np.arange(prompts), len(pairs)), np.tile(pairs, (prompts, 1))])
     tasks = rng.permutation(tasks)[: len(overlap)]
     truth = quality[tasks[:, 0], tasks[:, 2]] - quality[tasks[:, 0], tasks[:, 1]]
-    gold = rng.permutation(np.flatnonzero(np.abs(truth) > 1.5))[: max(GOLD_TASKS, judgments // 1000)]
+    gold = rng.permutation(np.flatnonzero(np.abs(truth) > 1.5))[:golds]
     overlap[gold] = 0
     return World(model, words, quality, tasks, overlap, gold, truth)
 
