@@ -9,10 +9,12 @@ from typing import Any
 from django import forms
 from django.forms import BoundField
 
+from feedback.contract import HOLDOUT
 from feedback.forms import offer
 from feedback.gold import KINDS
 from feedback.models import Project, Queue, QueuePolicy, User
 from feedback.queues import GUIDELINE_LENGTH_LIMIT, RANGES, default_rules
+from feedback.splits import SAMPLED
 from feedback.steering_forms import annotators_of
 
 
@@ -303,6 +305,14 @@ class OpenForm(RulesForm, GuidelineForm):
 
 class FillForm(forms.Form):
     pairs = forms.IntegerField(label="Tasks per prompt", min_value=1, max_value=10, initial=1)
+    without_personal_data = forms.BooleanField(label="Without undecided personal data", required=False, initial=True)
+    without_near_duplicates = forms.BooleanField(label="Without near-duplicates", required=False)
+    holdout = forms.BooleanField(label="Of the hold-out split instead, for a last test", required=False)
+
+    def which(self) -> dict[str, Any]:
+        """Return the prompts that are wanted, as `feedback.filling.fillable_prompts` takes them."""
+        asked = {name: self.cleaned_data[name] for name in ("without_personal_data", "without_near_duplicates")}
+        return {**asked, "splits": (HOLDOUT,) if self.cleaned_data["holdout"] else SAMPLED}
 
 
 class QueueStateForm(forms.Form):

@@ -16,8 +16,9 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
+from feedback.audit import changed, record
 from feedback.contract import EVALUATION, HOLDOUT, TRAIN, Message, digest
-from feedback.models import Project
+from feedback.models import Project, User
 from feedback.refusals import Refusal
 
 EVALUATION_PERCENT_LIMIT = 90
@@ -73,14 +74,18 @@ def check_percents(*, evaluation_percent: int, holdout_percent: int) -> None:
 
 
 @transaction.atomic
-def set_percents(*, project: Project, evaluation_percent: int, holdout_percent: int) -> Project:
+def set_percents(*, project: Project, evaluation_percent: int, holdout_percent: int, changed_by: User) -> Project:
     """Change the shares that clusters are drawn by from now on. Prompts that are there stay where they are.
 
-    Raises SplitRefused.
+    The same shares again change nothing. Raises SplitRefused.
     """
     check_percents(evaluation_percent=evaluation_percent, holdout_percent=holdout_percent)
+    asked = {"evaluation_percent": evaluation_percent, "holdout_percent": holdout_percent}
     locked = Project.objects.select_for_update().get(pk=project.pk)
-    locked.evaluation_percent, locked.holdout_percent = evaluation_percent, holdout_percent
-    locked.save(update_fields=["evaluation_percent", "holdout_percent"])
-    project.evaluation_percent, project.holdout_percent = evaluation_percent, holdout_percent
+    before, after = changed({name: getattr(locked, name) for name in asked}, asked)
+    if after:
+        Project.objects.filter(pk=locked.pk).update(**after)
+        record(project=locked, actor=changed_by, action="project.splits", subject=locked, before=before, after=after)
+    for name, percent in asked.items():
+        setattr(project, name, percent)
     return project

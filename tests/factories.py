@@ -20,6 +20,7 @@ from feedback.judging import submit_judgment
 from feedback.models import (
     Assignment,
     Erasure,
+    Finding,
     Gold,
     Job,
     Judgment,
@@ -110,6 +111,19 @@ def make_response(prompt: Prompt | None = None, text: str | None = None, **overr
         **overrides,
     }
     return Response.objects.create(**values)
+
+
+def make_finding(of: Prompt | Response | Judgment | None = None, **overrides: Any) -> Finding:
+    """An e-mail address found in a text; by default in a prompt that has one."""
+    of = of or make_prompt(text="Write to jane@example.com today.")
+    noun = type(of).__name__.lower()
+    place = {"prompt": "0", "response": "", "judgment": "rationale"}[noun]
+    project = (
+        of.project if isinstance(of, Prompt) else of.prompt.project if isinstance(of, Response) else of.queue.project
+    )
+    span = {"place": place, "start": 9, "end": 25, "kind": "email"}
+    values = {"project": project, "kind": Finding.Kind.PERSONAL_DATA, "detail": {"spans": [span]}, **overrides}
+    return Finding.objects.create(**{noun: of}, **values)
 
 
 def make_queue(project: Project | None = None, **overrides: Any) -> Queue:

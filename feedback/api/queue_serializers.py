@@ -125,6 +125,15 @@ class QueueChangeSerializer(RulesInputSerializer):
 
 class FillInputSerializer(serializers.Serializer):
     pairs = serializers.IntegerField(required=False, default=1, min_value=1, max_value=36)
+    without_personal_data = serializers.BooleanField(
+        required=False, default=False, help_text="Leave out texts with personal data that nobody has settled."
+    )
+    without_near_duplicates = serializers.BooleanField(
+        required=False, default=False, help_text="Leave out prompts that say nearly what an older one says."
+    )
+    holdout = serializers.BooleanField(
+        required=False, default=False, help_text="Take the hold-out split instead of the others, for a last test."
+    )
 
 
 class FilledSerializer(serializers.Serializer):

@@ -33,6 +33,7 @@ from feedback.api.queue_serializers import (
 )
 from feedback.api.refusals import REFUSED, Refused
 from feedback.api.requests import checked, person_of
+from feedback.contract import HOLDOUT
 from feedback.filling import fill_from_responses
 from feedback.leases import queue_in_force
 from feedback.models import Guideline, LabelSchema, Project, Queue, QueuePolicy, User
@@ -47,6 +48,7 @@ from feedback.queues import (
     queue_progress,
     set_queue_state,
 )
+from feedback.splits import SAMPLED
 
 
 class QueueList(generics.ListAPIView):
@@ -116,7 +118,9 @@ class QueueDetail(APIView):
 def queue_fill(request: Request, queue: UUID) -> ApiResponse:
     """Put the project's prompts that have responses enough for the queue's kind into the queue."""
     found = queue_or_404(request, queue, "feedback.manage_queues")
-    filled = fill_from_responses(queue=found, pairs=checked(FillInputSerializer, request)["pairs"])
+    asked = checked(FillInputSerializer, request)
+    splits = (HOLDOUT,) if asked.pop("holdout") else SAMPLED
+    filled = fill_from_responses(queue=found, splits=splits, **asked)
     return ApiResponse(FilledSerializer(filled).data)
 
 

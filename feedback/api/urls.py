@@ -3,6 +3,7 @@ from django.urls import path
 from feedback.api import (
     consent,
     gold_use,
+    hygiene,
     jobs,
     judgments,
     labeling,
@@ -41,6 +42,15 @@ urlpatterns = [
     path(
         "projects/<slug:project>/simulated-annotators/", projects.simulated_annotators, name="api-simulated-annotators"
     ),
+    path("projects/<slug:project>/findings/", hygiene.FindingList.as_view(), name="api-findings"),
+    path("projects/<slug:project>/findings/settle/", hygiene.findings_settle, name="api-findings-settle"),
+    path("projects/<slug:project>/findings/scan/", hygiene.scan, name="api-findings-scan"),
+    path("findings/<int:finding>/take-back/", hygiene.finding_take_back, name="api-finding-take-back"),
+    path("projects/<slug:project>/splits/", hygiene.Splits.as_view(), name="api-splits"),
+    path("projects/<slug:project>/clusters/<slug:cluster>/", hygiene.cluster, name="api-cluster"),
+    path("projects/<slug:project>/languages/", hygiene.language_counts, name="api-languages"),
+    path("projects/<slug:project>/held-out/", hygiene.HeldOutPeople.as_view(), name="api-held-out"),
+    path("projects/<slug:project>/held-out/<str:username>/", hygiene.held_out_person, name="api-held-out-person"),
     path("projects/<slug:project>/self-naming/", reviewing.SelfNamingList.as_view(), name="api-self-naming"),
     path("projects/<slug:project>/reliability/", reliability.Reliability.as_view(), name="api-reliability"),
     path("projects/<slug:project>/own-standing/", reliability.own_standing, name="api-own-standing"),

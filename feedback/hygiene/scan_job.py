@@ -71,9 +71,9 @@ def scan(run: JobRun) -> dict[str, Any]:
                 pass
         work[stage](run, project)
     waiting = Finding.objects.filter(project=project).unsettled().count()
-    found = f"{waiting:,} findings wait for a decision" if waiting else "Nothing waits for a decision"
+    found = f"{waiting:,} finding{'s wait' if waiting != 1 else ' waits'}" if waiting else "Nothing waits"
     return {
-        "words": f"Looked at {sum(total.values()):,} texts. {found}.",
+        "words": f"Looked at {sum(total.values()):,} texts. {found} for a decision.",
         "url": reverse("findings", args=[project.slug]),
         "label": "Show the findings",
     }

@@ -63,6 +63,7 @@ def members_context(request: SignedInRequest, project: Project, form: MemberForm
     return {
         "project": project,
         "people": people.items(),
+        "held_out": set(project.held_out.values_list("person", flat=True)),
         "form": form,
         "may_look": may(request.user, "feedback.manage_annotators", project),
         "may_manage": may(request.user, "feedback.manage_people", project),

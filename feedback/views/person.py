@@ -109,5 +109,6 @@ def person_context(
         "tests": Qualification.objects.filter(here, person=person).select_related("queue", "decided_by"),
         "named_for": person.named_for.filter(here).select_related("queue"),
         "judged": person.judgments.filter(here, superseded_by__isnull=True).count(),
+        "held_out": project.held_out.filter(person=person).first(),
         "is_self": person == request.user,
     }

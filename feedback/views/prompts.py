@@ -5,13 +5,14 @@ from __future__ import annotations
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from feedback.access import project_or_404
 from feedback.forms import ImportForm, PromptFilter
+from feedback.models import Finding
 from feedback.prompt_import import ImportRefused, ImportReport, import_upload
 from feedback.views.requests import SignedInRequest
 
@@ -48,6 +49,8 @@ def prompt_detail(request: SignedInRequest, project: str, prompt: str) -> HttpRe
         "prompt": found,
         "responses": found.responses.select_related("person"),
         "tasks": tasks[:PAGE],
+        "near": within.prompts.filter(cluster=found.cluster).count(),
+        "findings": Finding.objects.filter(Q(prompt=found) | Q(response__prompt=found))[:PAGE],
     }
     return render(request, "feedback/prompt.html", context)
 

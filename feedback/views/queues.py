@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from feedback.access import may, names_for, project_or_404
+from feedback.contract import HOLDOUT, SPLITS
 from feedback.filling import fill_from_responses, fillable_prompts
 from feedback.models import (
     Arm,
@@ -97,7 +98,8 @@ def queue_detail(request: SignedInRequest, project: str, queue: str) -> HttpResp
         "nobody_talks": nobody_talks(found.schema.asks),
         "without_gold": found.tasks.filter(gold__isnull=True).count() if found.is_qualification else 0,
         "fill_form": FillForm(),
-        "fillable": fillable_prompts(found).count(),
+        "fillable": fillable_prompts(found, splits=SPLITS).count(),
+        "any_holdout": found.project.prompts.pool().filter(split=HOLDOUT).exists(),
         "enough": RESPONSES[found.kind][0],
         "may_manage": may(request.user, "feedback.manage_queues", within),
         "may_sample": may(request.user, "training.run", within),
@@ -120,13 +122,13 @@ def queue_fill(request: SignedInRequest, project: str, queue: str) -> HttpRespon
     if not form.is_valid():
         messages.error(request, f"Tasks per prompt: {form.errors['pairs'][0]}")
         return redirect("queue", within.slug, found.pk)
-    filled = fill_from_responses(queue=found, pairs=form.cleaned_data["pairs"])
+    filled = fill_from_responses(queue=found, pairs=form.cleaned_data["pairs"], **form.which())
     if filled.tasks:
         messages.success(request, f"Added {count(filled.tasks, 'task')} from {count(filled.prompts, 'prompt')}.")
     else:
         messages.info(
             request,
-            f"Nothing to add: every prompt with enough responses for a {found.kind} is in the queue already.",
+            f"Nothing to add: every such prompt with enough responses for a {found.kind} is in the queue already.",
         )
     return redirect("queue", within.slug, found.pk)
 

@@ -32,7 +32,7 @@ class Tab:
 TABS: tuple[tuple[Any, str, tuple[str, ...], str], ...] = (
     (gettext_lazy("Overview"), "project", ("project",), "feedback.view_project"),
     (gettext_lazy("My work"), "own-standing", ("own-standing",), "feedback.label"),
-    ("Prompts", "prompts", ("prompt",), "feedback.manage_prompts"),
+    ("Prompts", "prompts", ("prompt", "finding", "splits", "cluster", "languages"), "feedback.manage_prompts"),
     ("Queues", "queues", ("queue", "task", "skip", "self-naming"), "feedback.read_queues"),
     ("Judgments", "judgments", ("judgment", "dispute", "bulk", "review-rate", "audit"), "feedback.read_judgments"),
     ("Quality", "quality", ("quality",), "feedback.read_judgments"),

@@ -10,12 +10,13 @@ from django.utils import timezone
 
 from feedback.api.urls import urlpatterns
 from feedback.appointing import name_person
-from feedback.models import Assignment, ErasureRequest, Judgment, Report, Skip, Task
+from feedback.models import Assignment, ErasureRequest, HeldOutPerson, Judgment, Report, Skip, Task
 from feedback.people import verify_expertise
 from feedback.standings import decide_standing
 from tests.api.people import ApiClient
 from tests.factories import (
     make_erasure,
+    make_finding,
     make_gold,
     make_job,
     make_judgment,
@@ -50,6 +51,17 @@ ENDPOINTS = [
     ("get", "queues/{queue}/", ALL),
     ("patch", "queues/{queue}/", STAFF),
     ("post", "queues/{queue}/fill/", STAFF),
+    ("get", "projects/{project}/findings/", CURATORS),
+    ("post", "projects/{project}/findings/settle/", CURATORS),
+    ("post", "projects/{project}/findings/scan/", CURATORS),
+    ("post", "findings/{finding}/take-back/", CURATORS),
+    ("get", "projects/{project}/splits/", CURATORS),
+    ("patch", "projects/{project}/splits/", CURATORS),
+    ("get", "projects/{project}/clusters/{cluster}/", CURATORS),
+    ("get", "projects/{project}/languages/", CURATORS),
+    ("get", "projects/{project}/held-out/", CURATORS),
+    ("post", "projects/{project}/held-out/", CURATORS),
+    ("delete", "projects/{project}/held-out/{username}/", CURATORS),
     ("get", "projects/{project}/self-naming/", STAFF),
     ("get", "projects/{project}/reliability/", STAFF),
     ("post", "projects/{project}/reliability/", STAFF),
@@ -149,7 +161,11 @@ def places(project, annotator, curator):
         now=timezone.now(),
     )
     passed = Skip.objects.create(task=judgment.task, annotator=annotator, kind="others", reason="other")
+    HeldOutPerson.objects.create(project=project, person=annotator, created_by=curator)
+    found = make_finding(judgment.task.prompt)
     return {
+        "finding": found.pk,
+        "cluster": judgment.task.prompt.cluster,
         "naming": judgment.task.texts[0].pk,
         "username": annotator.username,
         "standing": standing.pk,
@@ -199,6 +215,7 @@ def test_what_is_not_there_is_not_found(method, path, allowed, project):
     nowhere = {name: uuid.uuid4() for name in rows}
     nowhere |= {"project": "nowhere", "username": "nobody"}
     nowhere |= dict.fromkeys(("expertise", "skip", "asked", "standing", "gold"), 999_999_999)
+    nowhere |= {"finding": 999_999_999, "cluster": "nowhere"}
     assert ask(make_member(project, role), method, path, nowhere).status_code == 404
 
 

@@ -18,6 +18,7 @@ from feedback.standings import answer_standing, decide_standing
 from tests.factories import (
     make_assignment,
     make_erasure,
+    make_finding,
     make_job,
     make_judgment,
     make_member,
@@ -80,6 +81,8 @@ def make_rows(project: Project, person: User) -> dict[str, Any]:
         "what": "schema",
         "number": 1,
         "skip": 1,
+        "finding": make_finding(task.prompt).pk,
+        "cluster": task.prompt.cluster,
         "response": task.texts[0].pk,
         "gold": queue.gold.get().pk,
         "standing": queue.project.standings.get().pk,

@@ -14,6 +14,7 @@ from feedback.people import verify_expertise
 from feedback.standings import decide_standing
 from tests.factories import (
     make_erasure,
+    make_finding,
     make_gold,
     make_job,
     make_judgment,
@@ -37,6 +38,12 @@ PAGES = {
     "prompts": CURATOR_ONLY,
     "prompt": CURATOR_ONLY,
     "prompts-import": CURATOR_ONLY,
+    "findings": CURATOR_ONLY,
+    "finding": CURATOR_ONLY,
+    "clusters": CURATOR_ONLY,
+    "cluster": CURATOR_ONLY,
+    "splits": CURATOR_ONLY,
+    "languages": CURATOR_ONLY,
     "queues": STAFF,
     "queue-open": STAFF,
     "queue-open-kind": STAFF,
@@ -129,6 +136,7 @@ def addresses(project) -> dict[str, str]:
         "person-learned": judgment.annotator,
     }
     more = {name: [row.pk] for name, row in rows.items()} | {"queue-open-kind": ["rating"]}
+    more |= {"finding": [make_finding(task.prompt).pk], "cluster": [task.prompt.cluster]}
     more["queue-version"] += ["rules", 1]
     return {name: reverse(name, args=[project.slug, *more.get(name, [])]) for name in PAGES}
 
@@ -149,6 +157,11 @@ def test_the_anonymous_are_sent_to_the_login_page(addresses, client):
 
 WRITES = {
     "prompts-import": CURATOR_ONLY,
+    "findings-settle": CURATOR_ONLY,
+    "findings-scan": CURATOR_ONLY,
+    "finding-take-back": CURATOR_ONLY,
+    "splits-change": CURATOR_ONLY,
+    "member-hold-out": CURATOR_ONLY,
     "queue-open-kind": STAFF,
     "queue-fill": STAFF,
     "queue-state": STAFF,
@@ -226,7 +239,7 @@ def writes(project) -> dict[str, str]:
         **dict.fromkeys(("queue-fill", "queue-state", "queue-guidelines", "queue-policy", "queue-schema"), (queue.pk,)),
         **dict.fromkeys(("tasks-steer", "tasks-priority", "queue-person-name", "queue-qualification"), (queue.pk,)),
         **dict.fromkeys(("task-give", "task-gold"), (task.pk,)),
-        **dict.fromkeys(("member", "member-expertise"), (person.pk,)),
+        **dict.fromkeys(("member", "member-expertise", "member-hold-out"), (person.pk,)),
         "member-expertise-withdraw": [person.pk, knows.pk],
         "queue-person-unname": [queue.pk, person.pk],
         "skip-settle": [skip.pk],
@@ -234,6 +247,7 @@ def writes(project) -> dict[str, str]:
         "standing-answer": [person.pk, standing.pk],
         **dict.fromkeys(("gold-rotate", "queue-gold-make"), (queue.pk,)),
         **dict.fromkeys(("gold-retire", "gold-return"), (queue.pk, gold.pk)),
+        "finding-take-back": [make_finding(task.prompt).pk],
         "self-naming-settle": [response.pk],
         **dict.fromkeys(("job-cancel", "job-resume"), (make_job(project).pk,)),
         "judgment-review": [judgment.pk],
@@ -273,6 +287,9 @@ def test_rows_of_another_project_are_not_found(project, curator, client):
     assert client.get(reverse("prompt", args=[project.slug, judgment.task.prompt_id])).status_code == 404
     assert client.post(reverse("judgment-review", args=[project.slug, judgment.pk])).status_code == 404
     assert client.get(reverse("task", args=[project.slug, judgment.task_id])).status_code == 404
+    assert client.get(reverse("finding", args=[project.slug, make_finding(judgment.task.prompt).pk])).status_code == 404
+    assert client.get(reverse("cluster", args=[project.slug, judgment.task.prompt.cluster])).status_code == 404
+    assert client.post(reverse("member-hold-out", args=[project.slug, judgment.annotator_id])).status_code == 404
     assert client.get(reverse("job", args=[project.slug, make_job().pk])).status_code == 404
     assert client.get(reverse("member", args=[project.slug, judgment.annotator_id])).status_code == 404
     assert client.get(reverse("quality-person", args=[project.slug, judgment.annotator_id])).status_code == 404
