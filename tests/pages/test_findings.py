@@ -59,7 +59,7 @@ def test_ticked_findings_are_redacted_and_the_snapshots_named(project, page):
     said = page(
         "findings-settle", post={"finding": finding.pk, "settlement": "redact", "filters": "kind=personal_data"}
     )
-    assert "1 finding: redacted. 1 frozen snapshot still hold the original" in said
+    assert "1 finding: redacted. The original stays in 1 frozen snapshot" in said
     assert "[e-mail]" in page("prompt", prompt.pk)
     assert "jane@" not in page("finding", finding.pk) + page("findings", show="all")
 

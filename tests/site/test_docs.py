@@ -36,6 +36,7 @@ EXAMPLES = {
     "queue": str(uuid.UUID(int=7)),
     "username": "somebody",
     "number": "7",
+    "cluster": "0" * 64,
 }
 
 
