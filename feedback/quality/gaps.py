@@ -10,12 +10,14 @@ from django.db.models import Count, Max, TextField
 from django.db.models.functions import Cast
 
 from feedback.models import Project, Score, TaskResponse
-from feedback.quality.columns import Columns, Floats, as_raw, batches, places_in
+from feedback.quality.columns import ID, Columns, Floats, as_raw, batches, places_in
 from feedback.quality.questions import Question
 from feedback.stats.intervals import clustered_share
 
 BINS = 6
 FEWEST_TASKS = 30
+WIDE = 0.8
+"""Of the widest fifth of the gaps it is told where most people prefer the other response."""
 
 
 def agreement_by_gap(columns: Columns, question: Question, project: Project) -> dict[str, Any] | None:
@@ -36,10 +38,18 @@ def agreement_by_gap(columns: Columns, question: Question, project: Project) -> 
     second = np.bincount(task, weights=side > 0, minlength=len(columns.tasks))
     votes = first + second
     judged = np.flatnonzero(votes)
-    found: dict[str, Any] = {"scorer": scorer["scorer_name"], "tasks": len(judged), "bins": []}
+    found: dict[str, Any] = {
+        "scorer": scorer["scorer_name"],
+        "scorer_id": str(scorer["scorer_id"]),
+        "tasks": len(judged),
+        "bins": [],
+    }
     if len(judged) < FEWEST_TASKS:
         return found
     size = np.abs(gap)
+    wide = judged[size[judged] >= np.quantile(size[judged], WIDE)]
+    against = np.where(gap[wide] > 0, first[wide] > second[wide], second[wide] > first[wide])
+    found["conflicts"] = {"tasks": int(against.sum()), "of": len(wide), "gap": round(float(size[wide].min()), 4)}
     edges = np.unique(np.quantile(size[judged], np.linspace(0, 1, BINS + 1)))
     number = np.clip(np.searchsorted(edges, size, side="right") - 1, 0, max(len(edges) - 2, 0))
     for each in range(max(len(edges) - 1, 1)):
@@ -74,14 +84,22 @@ def best_scorer(project: Project) -> Mapping[str, Any] | None:
 
 
 def gaps_of_tasks(columns: Columns, scorer: Any, queues: list[Any]) -> Floats:
-    """Return the reward of the response at place 1 less that at place 0 [tasks]; nan where one of them has none."""
-    rewards = np.full((2, len(columns.tasks)), np.nan)
-    links = TaskResponse.objects.filter(
-        task__queue__in=queues, place__lt=2, response__scores__scorer_id=scorer
-    ).order_by()
-    for batch in batches(links.values_list(Cast("task_id", TextField()), "place", "response__scores__value")):
-        task, place, value = zip(*batch, strict=True)
+    """Return the reward of the response at place 1 less that at place 0 [tasks]; nan where one of them has none.
+
+    Scores and links are read apart: joined, the database would look each link's score up by itself.
+    """
+    scored, rewards = [np.empty(0, ID)], [np.empty(0)]
+    scores = Score.objects.filter(scorer_id=scorer).order_by()
+    for batch in batches(scores.values_list(Cast("response_id", TextField()), "value")):
+        response, value = zip(*batch, strict=True)
+        scored.append(as_raw(response))
+        rewards.append(np.array(value))
+    known, worth = np.concatenate(scored), np.append(np.concatenate(rewards), np.nan)
+    found = np.full((2, len(columns.tasks)), np.nan)
+    links = TaskResponse.objects.filter(task__queue__in=queues, place__lt=2).order_by()
+    for batch in batches(links.values_list(Cast("task_id", TextField()), Cast("response_id", TextField()), "place")):
+        task, response, place = zip(*batch, strict=True)
         at = places_in(columns.tasks, as_raw(task))
-        there = at >= 0
-        rewards[np.array(place)[there], at[there]] = np.array(value)[there]
-    return rewards[1] - rewards[0]
+        judged = at >= 0
+        found[np.array(place)[judged], at[judged]] = worth[places_in(known, as_raw(response))[judged]]
+    return found[1] - found[0]

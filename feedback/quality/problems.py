@@ -9,12 +9,16 @@ from typing import Any
 from django.db.models import Count
 from django.urls import reverse
 
-from feedback.access import may
-from feedback.models import Finding, Job, Project, Report, Response, Skip, User
+from feedback.access import may, names_for
+from feedback.models import Dispute, Finding, Job, Project, Report, Response, Skip, User
+from feedback.quality.people import people_report
 from feedback.quality.reports import report_for
 from feedback.quality.verdicts_in_words import figure_words, question_url
 
 TONES = ("bad", "warn", "plain")
+MANY_CONFLICTS = 0.2
+"""Share of the tasks with the widest gaps on which people contradict the reward model."""
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,54 @@ def low_agreement(project: Project, reader: User) -> Iterator[Problem]:
             )
 
 
+def reward_conflicts(project: Project, reader: User) -> Iterator[Problem]:
+    report = report_for(project=project, kind=Report.Kind.AGREEMENT)
+    people = report.content.get("people") if report else None
+    for question in people["questions"] if people else ():
+        found = (question.get("gap") or {}).get("conflicts")
+        if len(question["queues"]) == 1 and found and found["tasks"]:
+            scorer = question["gap"]["scorer_id"]
+            yield Problem(
+                "warn" if found["tasks"] > MANY_CONFLICTS * found["of"] else "plain",
+                f"{found['tasks']:,} tasks of {question['label']} on which people contradict the reward model",
+                f"Of the {found['of']:,} with the widest gap in reward. Either people are wrong there, or the model.",
+                f"{reverse('judgments', args=[project.slug])}?queue={question['queues'][0]}&against={scorer}"
+                f"&gap={found['gap']}",
+                "Look at them",
+            )
+
+
+def disputes(project: Project, reader: User) -> Iterator[Problem]:
+    waiting = Dispute.objects.filter(queue__project=project).waiting().count()
+    if waiting:
+        yield Problem(
+            "warn",
+            f"{waiting:,} {'task' if waiting == 1 else 'tasks'} on which people differ",
+            "All who were asked have judged; nobody has settled it.",
+            reverse("disputes", args=[project.slug]),
+            "Settle",
+        )
+
+
+def people_to_look_at(project: Project, reader: User) -> Iterator[Problem]:
+    rows = [row for row in people_report(project=project).rows if row.looks and not row.simulated]
+    grave = [row for row in rows if row.looks[0].weight >= 3]
+    if not rows:
+        return
+    worst = grave or rows
+    name_of = names_for(reader, project)
+    people = User.objects.in_bulk([row.person for row in worst[:MOST_NAMED]])
+    names = [f"{name_of(people[row.person])}: {row.looks[0].title.lower()}" for row in worst[:MOST_NAMED]]
+    yield Problem(
+        "bad" if grave else "warn",
+        f"{len(worst):,} {'person' if len(worst) == 1 else 'people'} to look at",
+        f"{'; '.join(names)}{f'; and {len(worst) - MOST_NAMED:,} more' if len(worst) > MOST_NAMED else ''}. "
+        "Nobody is suspended by a rule.",
+        reverse("quality-people", args=[project.slug]),
+        "Look at the evidence",
+    )
+
+
 def failed_jobs(project: Project, reader: User) -> Iterator[Problem]:
     job = Job.objects.filter(project=project, kind=Job.Kind.MEASURE).first()
     if job is not None and job.state == Job.State.FAILED:
@@ -58,7 +110,7 @@ def failed_jobs(project: Project, reader: User) -> Iterator[Problem]:
 def findings(project: Project, reader: User) -> Iterator[Problem]:
     if not may(reader, "feedback.manage_prompts", project):
         return
-    waiting = Finding.objects.filter(project=project, settlement="")
+    waiting = Finding.objects.filter(project=project).unsettled()
     for kind, number in waiting.values_list("kind").annotate(Count("pk")).order_by("kind"):
         yield Problem(
             "warn" if kind == Finding.Kind.PERSONAL_DATA else "plain",
@@ -90,7 +142,15 @@ def skipped(project: Project, reader: User) -> Iterator[Problem]:
         )
 
 
-LOOKS: tuple[Callable[[Project, User], Iterator[Problem]], ...] = (low_agreement, failed_jobs, findings, skipped)
+LOOKS: tuple[Callable[[Project, User], Iterator[Problem]], ...] = (
+    low_agreement,
+    people_to_look_at,
+    disputes,
+    reward_conflicts,
+    findings,
+    skipped,
+    failed_jobs,
+)
 
 
 @dataclass(frozen=True)
@@ -120,6 +180,16 @@ def key_figures(project: Project) -> list[KeyFigure]:
             found.append(KeyFigure("of decisive votes agree", f"{100 * value:.0f} %", interval, agreement))
         if question.get("ceiling"):
             rater = question["ceiling"]["rater"][0]
-            found.append(KeyFigure("is the ceiling for a reward model", f"{100 * rater:.0f} %",
+            found.append(KeyFigure("the most that a reward model can score", f"{100 * rater:.0f} %",
                                    "against single votes", agreement))  # fmt: skip
+    found.extend(gold_figure(project))
     return found
+
+
+def gold_figure(project: Project) -> Iterator[KeyFigure]:
+    rows = [row.figures for row in people_report(project=project).rows if not row.simulated]
+    asked = sum(row["gold_asked"] or 0 for row in rows)
+    if asked:
+        right = sum(row["gold_right"] or 0 for row in rows)
+        url = reverse("quality-people", args=[project.slug])
+        yield KeyFigure("of known answers right", f"{100 * right / asked:.0f} %", f"{right:,} of {asked:,}", url)

@@ -131,6 +131,8 @@ def check_params(kind: str, params: Mapping[str, Any]) -> dict[str, Any]:
         raise ReportRefused("kind", f"{kind!r} cannot be measured; use {', '.join(FUNCTIONS)}")
     if kind == Report.Kind.WHAT_IF:
         return check_leaving_out(params)
+    if kind == Report.Kind.PEOPLE and set(params) == {"queue"}:
+        return {"queue": str(params["queue"])}
     if params:
         raise ReportRefused("params", f"a report on {kind} takes none, and this has {', '.join(sorted(params))}")
     return {}

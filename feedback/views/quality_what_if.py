@@ -32,8 +32,8 @@ def quality_what_if(request: SignedInRequest, project: str) -> HttpResponse:
     """Show what was computed for the choice in the address; POST computes it."""
     within = project_or_404(request.user, project, "feedback.read_judgments")
     names = names_for(request.user, within)
-    asked = request.POST if request.method == "POST" else request.GET
-    form = WhatIfForm(asked or None, project=within, names=names)
+    asked = request.POST if request.method == "POST" else request.GET or None
+    form = WhatIfForm(asked, project=within, names=names)
     params = form.params
     if request.method == "POST" and form.is_valid() and params:
         measure(project=within, kind=Report.Kind.WHAT_IF, params=params, created_by=request.user)
