@@ -62,20 +62,35 @@ class RaisedFlag(TypedDict):
 class Provenance(TypedDict):
     """Where a row of a snapshot comes from. Every table has these columns."""
 
-    judgment_id: str
+    judgment_id: str | None
+    """None where several judgments are one row."""
     task_id: str
+    prompt_id: str
     queue_id: str
     task_kind: str
     """comparison, ranking, rating, demonstration, correction or conversation."""
-    annotator: str
-    """Pseudonym, stable within a project."""
+    annotator: str | None
+    """Pseudonym, stable within a project; None where several judgments are one row."""
+    judgments: list[str]
+    annotators: list[str]
+    """Of all judgments that the row was decided from, in the same order."""
+    verdict: str
+    """The rule that decided: latest (one judgment by itself), majority, dawid_skene or adjudicated."""
+    posterior: float | None
+    """Probability of what the row says, by its rule; None where the rule gives none."""
+    weight: float
+    fixed: bool
+    """A reviewer put the answer right."""
     simulated: bool
     propensity: float
     """Probability with which the task's responses were drawn among all that were on offer."""
     arm: str
-    """Why the queue gave the person this task: priority, random, or named by a curator."""
-    arm_propensity: float
+    """Why the queue gave the person this task: priority, random, or named by a curator; empty for several."""
+    arm_propensity: float | None
     """Probability with which the queue chose that arm."""
+    language: str
+    source: str
+    licence: str
     flags: list[RaisedFlag]
 
 
@@ -90,7 +105,7 @@ class PreferenceRow(Provenance):
     origin: str
     """One of COMPARED or EDITED."""
     group: str
-    """Rows of one group are pairs over one prompt from one judgment: keep them in one batch (arXiv:2203.02155, 3.4)."""
+    """Rows of one group are pairs over one prompt from one answer: keep them in one batch (arXiv:2203.02155, 3.4)."""
 
 
 class RankingRow(Provenance):

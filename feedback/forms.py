@@ -12,9 +12,8 @@ from django.template.defaultfilters import filesizeformat
 
 from feedback.contract import SPLITS
 from feedback.finding import says
-from feedback.models import Project, Prompt, Queue, Role, User
+from feedback.models import Prompt, Role, User
 from feedback.refusals import Refusal
-from feedback.schemas import TaskKind
 from feedback.splits import EVALUATION_PERCENT_LIMIT, HOLDOUT_PERCENT_LIMIT
 
 
@@ -77,37 +76,6 @@ class PromptFilter(forms.Form):
                 **({"response_count": 0} if asked["responses"] == "none" else {"response_count__gte": 2})
             )
         return prompts
-
-
-class FreezeForm(forms.Form):
-    name = forms.CharField(max_length=200)
-    queues = forms.ModelMultipleChoiceField(
-        Queue.objects.none(),
-        required=False,
-        help_text="None chosen means all of them.",
-        widget=forms.CheckboxSelectMultiple,
-    )
-    kinds = forms.MultipleChoiceField(
-        label="Kinds of task",
-        required=False,
-        help_text="None chosen means all of them. Each kind becomes rows of its own.",
-        widget=forms.CheckboxSelectMultiple,
-    )
-    include_simulated = forms.BooleanField(
-        label="Include the judgments of simulated annotators",
-        required=False,
-        help_text="They follow a rule, not a person's opinion. Left out unless you ask; marked in the files if you do.",
-    )
-
-    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        offer(self, "queues", project.queues.all())
-        there = set(project.queues.values_list("kind", flat=True))
-        kinds = [(value, label) for value, label in TaskKind.choices if value in there]
-        if len(kinds) < 2:
-            del self.fields["kinds"]
-        else:
-            self.fields["kinds"].choices = kinds  # type: ignore[attr-defined]
 
 
 class MemberForm(forms.Form):

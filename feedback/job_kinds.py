@@ -24,6 +24,9 @@ WORK: dict[str, str] = {
     Job.Kind.IMPORT: "feedback.imports.storing.store",
     Job.Kind.IMPORT_UNDO: "feedback.imports.undoing.undo",
     Job.Kind.MEASURE: "feedback.quality.reports.carry_out_measure",
+    Job.Kind.FREEZE: "feedback.snapshot_jobs.freeze",
+    Job.Kind.EXPORT: "feedback.exports.jobs.export",
+    Job.Kind.PUSH: "feedback.exports.jobs.push",
     Job.Kind.ERASE: "feedback.erasing.carry_out_erasure",
     Job.Kind.REVIEW: "feedback.bulk.carry_out_bulk",
 }

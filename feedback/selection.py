@@ -24,6 +24,7 @@ from feedback.models import (
     Project,
     Review,
     Skip,
+    Task,
     TaskResponse,
 )
 from feedback.models.judgments import JudgmentQuerySet
@@ -47,7 +48,7 @@ WEIGHTS: Mapping[str, str] = {
 }
 
 LEFT_OUT: Mapping[str, str] = {
-    "erased": "erased at a person's request, or on texts that were",
+    "erased": "erased on the annotator's request",
     "consent": "whose annotator has withdrawn consent",
     "simulated": "by simulated annotators",
     "rejected": "rejected in review",
@@ -248,21 +249,18 @@ def of_the_project(project: Project) -> dict[str, Any]:
     named = TaskResponse.objects.filter(response__naming_settlement="discard", task__queue__project=project)
     unsettled = Finding.objects.filter(project=project, kind=Finding.Kind.PERSONAL_DATA, settlement="")
     private = TaskResponse.objects.filter(response__in=unsettled.filter(response__isnull=False).values("response"))
-    erased = TaskResponse.objects.filter(response__erased_by__isnull=False, task__queue__project=project)
-    private_prompts = unsettled.filter(prompt__isnull=False).values("prompt")
+    private_prompts = Task.objects.filter(prompt__in=unsettled.filter(prompt__isnull=False).values("prompt"))
     return {
-        "erased": Q(erased_by__isnull=False)
-        | Q(task__in=erased.values("task"))
-        | Q(task__prompt__erased_by__isnull=False),
+        "erased": Q(erased_by__isnull=False),
         "consent": Q(annotator__in=withdrawn.values("person")) & ~Q(annotator__in=in_force.values("person")),
         "simulated": ~Q(simulation_rule=""),
         "rejected": Q(pk__in=latest_reviews(project, accepted=False)),
         "qualification": Q(queue__is_qualification=True),
         "gold": Q(task__in=Gold.objects.filter(queue__project=project).values("task")),
-        "repeat": Q(task__repeat_of__isnull=False),
+        "repeat": Q(task__in=Task.objects.filter(queue__project=project, repeat_of__isnull=False).values("pk")),
         "discarded": Q(task__in=discarded.values("task")),
         "names_model": Q(task__in=named.values("task")),
-        "personal_data": Q(task__in=private.values("task")) | Q(task__prompt__in=private_prompts),
+        "personal_data": Q(task__in=private.values("task")) | Q(task__in=private_prompts.values("pk")),
     }
 
 

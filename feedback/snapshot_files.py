@@ -1,6 +1,7 @@
 """What lies in a snapshot's directory, and how it gets there whole or not at all.
 
     data/<table>/<split>.parquet   the rows of one table (feedback.contract.TABLES); where there are none, no file
+    judgments.ids                  the sorted ids of its judgments (feedback.snapshot_members)
     README.md                      card that `datasets.load_dataset(directory, table)` understands
     manifest.json                  what is inside, from whom, and the sha256 of every other file
 
@@ -16,17 +17,18 @@ import os
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow
 import pyarrow.parquet
 
-from feedback.contract import SPLITS, TABLES, table_file
+from feedback.contract import ROW_SPLITS, TABLES, table_file
 
 MANIFEST = "manifest.json"
-ROWS_PER_GROUP = 1_000
+DICTIONARY_LIMIT = 2**24
+"""A text that many rows of a group are about is kept once in it, up to so many bytes of texts."""
 
 TEXT, NUMBER, WHOLE, FLAG = pyarrow.string(), pyarrow.float64(), pyarrow.int64(), pyarrow.bool_()
 CHAT = pyarrow.list_(pyarrow.struct([("role", TEXT), ("content", TEXT)]))
@@ -49,8 +51,10 @@ COLUMNS: Mapping[str, Mapping[str, pyarrow.DataType]] = {
 """The columns of each table, as its row in feedback.contract names them."""
 
 PROVENANCE: Mapping[str, pyarrow.DataType] = {
-    "judgment_id": TEXT, "task_id": TEXT, "queue_id": TEXT, "task_kind": TEXT, "annotator": TEXT, "simulated": FLAG,
-    "propensity": NUMBER, "arm": TEXT, "arm_propensity": NUMBER, "flags": RAISED,
+    "judgment_id": TEXT, "task_id": TEXT, "prompt_id": TEXT, "queue_id": TEXT, "task_kind": TEXT, "annotator": TEXT,
+    "judgments": pyarrow.list_(TEXT), "annotators": pyarrow.list_(TEXT), "verdict": TEXT, "posterior": NUMBER,
+    "weight": NUMBER, "fixed": FLAG, "simulated": FLAG, "propensity": NUMBER, "arm": TEXT, "arm_propensity": NUMBER,
+    "language": TEXT, "source": TEXT, "licence": TEXT, "flags": RAISED,
 }  # fmt: skip
 """The columns that every table has besides."""
 
@@ -63,32 +67,31 @@ def schema_of(table: str) -> pyarrow.Schema:
     return pyarrow.schema([*COLUMNS[table].items(), *PROVENANCE.items()])
 
 
-def write_rows(
-    directory: Path, batches: Iterable[Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]]
+def write_tables(
+    directory: Path, pieces: Iterable[Mapping[tuple[str, str], pyarrow.Table]]
 ) -> dict[str, dict[str, int]]:
-    """Append every batch's rows, keyed by (table, split), to their Parquet file, one row group each.
+    """Append every piece's tables, keyed by (table, split), to their Parquet file, one row group each.
 
     Return the rows per split of every table that has any.
     """
     counts: dict[tuple[str, str], int] = Counter()
     writers: dict[tuple[str, str], pyarrow.parquet.ParquetWriter] = {}
     try:
-        for batch in batches:
-            for (table, split), rows in batch.items():
-                if not rows:
-                    continue
+        for piece in pieces:
+            for (table, split), rows in piece.items():
                 if (table, split) not in writers:
                     path = directory / table_file(table, split)
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    writers[table, split] = pyarrow.parquet.ParquetWriter(path, schema_of(table))
-                written = pyarrow.Table.from_pylist([dict(row) for row in rows], schema=schema_of(table))
-                writers[table, split].write_table(written)
-                counts[table, split] += len(rows)
+                    writers[table, split] = pyarrow.parquet.ParquetWriter(
+                        path, schema_of(table), dictionary_pagesize_limit=DICTIONARY_LIMIT
+                    )
+                writers[table, split].write_table(rows, row_group_size=max(1, rows.num_rows))
+                counts[table, split] += rows.num_rows
     finally:
         for writer in writers.values():
             writer.close()
-    there = [table for table in TABLES if any(counts[table, split] for split in SPLITS)]
-    return {table: {split: counts[table, split] for split in SPLITS} for table in there}
+    there = [table for table in TABLES if any(counts[table, split] for split in ROW_SPLITS)]
+    return {table: {split: counts[table, split] for split in ROW_SPLITS} for table in there}
 
 
 def write_manifest(directory: Path, content: Mapping[str, Any]) -> str:

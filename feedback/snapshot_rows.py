@@ -1,4 +1,4 @@
-"""What a judgment becomes in a snapshot.
+"""What an answer becomes in a snapshot.
 
 comparison     one preference row; an edit of the better response adds edited > chosen and edited > rejected
 ranking        one ranking row, and a preference row for every two responses on different ranks, as one group
@@ -6,227 +6,177 @@ rating         a rating row per response, and an unpaired row per thumb; never a
 demonstration  one sft row
 correction     one sft row, and a preference row corrected > original if anything was changed
 conversation   one conversation row, and a preference row per turn that was no tie
+
+Plain comparisons, which are many, are written as columns by `feedback.snapshot_reading`, to the same effect.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from feedback.contract import (
-    ConversationRow,
-    Message,
-    PreferenceRow,
-    Provenance,
-    RankingRow,
-    Rated,
-    RatingRow,
-    SftRow,
-    UnpairedRow,
-)
-from feedback.models import Judgment, Project
+from feedback.contract import Message
 from feedback.schemas import Attribute, TaskKind
 
-Row = Mapping[str, Any]
+Flags = Sequence[Mapping[str, Any]]
 
 
-def rows_of(judgment: Judgment, project: Project) -> Iterator[tuple[str, Row]]:
-    """Yield (table, row) of a judgment that a snapshot holds. Two responses that were tied never become a pair."""
-    yield from KINDS[judgment.queue.kind](judgment, project)
+@dataclass(frozen=True)
+class TurnSaid:
+    """One turn of a talk."""
+
+    id: str
+    messages: list[Message]
+    first: str | None
+    second: str | None
+    went_on_with: str | None
+    preference: int | None
+    flags: Flags
+
+
+@dataclass(frozen=True)
+class Said:
+    """An answer that goes into a snapshot, with the texts that it is about."""
+
+    kind: str
+    group: str
+    """Names the answer: its judgment's id, or the task's where several judgments are one answer."""
+    preference: int | None
+    content: Mapping[str, Any]
+    flags: Flags
+    prompt: list[Message]
+    texts: Sequence[str]
+    """The responses by place."""
+    attributes: Sequence[Attribute] = ()
+    turns: Sequence[TurnSaid] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    table: str
+    columns: dict[str, Any]
+    """What the table has of its own (feedback.contract)."""
+    places: Sequence[int | None] = ()
+    """The places of the row's responses in the task, in the row's order; None for a text that the person wrote."""
+    flags: list[dict[str, Any]] = field(default_factory=list)
+
+
+def rows_of(said: Said) -> Iterator[Row]:
+    """Yield the rows of an answer. Two responses that were tied never become a pair."""
+    yield from KINDS[said.kind](said)
 
 
 def assistant(text: str) -> list[Message]:
     return [{"role": "assistant", "content": text}]
 
 
-def provenance(
-    judgment: Judgment,
-    project: Project,
-    places: Sequence[int | None] = (),
-    flags: Sequence[Mapping[str, Any]] | None = None,
-) -> Provenance:
-    """Return the columns that every row has. `places` are the places of the row's responses in the task, in the row's
-    order (None for a text that the person wrote); flags on other responses are left out. `flags` are the judgment's
-    unless given."""
+def raised(flags: Flags, places: Sequence[int | None]) -> list[dict[str, Any]]:
+    """Return the flags on the row's responses, and on the whole; `response` counts among the row's own."""
     position = {place: number for number, place in enumerate(places) if place is not None}
-    return {
-        "judgment_id": str(judgment.pk),
-        "task_id": str(judgment.task_id),
-        "queue_id": str(judgment.queue_id),
-        "task_kind": judgment.queue.kind,
-        "annotator": project.pseudonym(judgment.annotator),
-        "simulated": judgment.is_simulated,
-        "propensity": judgment.propensity,
-        "arm": judgment.arm,
-        "arm_propensity": judgment.arm_propensity,
-        "flags": [
-            {
-                "flag": raised["flag"],
-                "kind": raised["kind"],
-                "response": None if raised["response"] is None else position[raised["response"]],
-            }
-            for raised in (judgment.flags if flags is None else flags)
-            if raised["response"] is None or raised["response"] in position
-        ],
-    }
+    return [
+        {
+            "flag": one["flag"],
+            "kind": one["kind"],
+            "response": None if one["response"] is None else position[one["response"]],
+        }
+        for one in flags
+        if one["response"] is None or one["response"] in position
+    ]
 
 
-def preference_row(
-    judgment: Judgment,
-    project: Project,
-    *,
-    origin: str,
-    chosen: str,
-    rejected: str,
-    margin: float = 0.0,
-    places: Sequence[int | None] = (),
-) -> tuple[str, PreferenceRow]:
-    return "preference", {
-        "prompt": judgment.task.prompt.messages,
-        "chosen": assistant(chosen),
-        "rejected": assistant(rejected),
-        "margin": margin,
-        "origin": origin,
-        "group": str(judgment.pk),
-        **provenance(judgment, project, places),
-    }
+def row(said: Said, table: str, places: Sequence[int | None] = (), **columns: Any) -> Row:
+    return Row(table, columns, places, raised(said.flags, places))
 
 
-def comparison_rows(judgment: Judgment, project: Project) -> Iterator[tuple[str, Row]]:
-    assert judgment.preference, "a tie becomes no row"
-    better, worse = (1, 0) if judgment.preference > 0 else (0, 1)
-    texts = [response.text for response in judgment.task.texts]
-    strength = float(abs(judgment.preference))
-    yield preference_row(
-        judgment,
-        project,
-        origin="comparison",
-        chosen=texts[better],
-        rejected=texts[worse],
-        margin=strength,
-        places=(better, worse),
-    )
-    edited = judgment.content.get("edited", "")
-    if not edited.strip() or edited.strip() in (texts[better].strip(), texts[worse].strip()):
+def pair(said: Said, origin: str, chosen: str, rejected: str, places: Sequence[int | None], margin: float = 0.0) -> Row:
+    return row(
+        said, "preference", places, prompt=said.prompt, chosen=assistant(chosen), rejected=assistant(rejected),
+        margin=margin, origin=origin, group=said.group,
+    )  # fmt: skip
+
+
+def comparison_rows(said: Said) -> Iterator[Row]:
+    assert said.preference, "a tie becomes no row"
+    better, worse = better_and_worse(said.preference)
+    yield pair(said, "comparison", said.texts[better], said.texts[worse], (better, worse), float(abs(said.preference)))
+    yield from edit_rows(said)
+
+
+def edit_rows(said: Said) -> Iterator[Row]:
+    """Yield what an edit of the better response of a comparison adds."""
+    assert said.preference, "a tie has no better response"
+    better, worse = better_and_worse(said.preference)
+    edited = said.content.get("edited", "")
+    if not edited.strip() or edited.strip() in (said.texts[better].strip(), said.texts[worse].strip()):
         return
     # How much the edit improved nobody said; over the worse response it is at least as far ahead as the better one.
-    for place, margin in ((better, 0.0), (worse, strength)):
-        yield preference_row(
-            judgment,
-            project,
-            origin="edit",
-            chosen=edited,
-            rejected=texts[place],
-            margin=margin,
-            places=(None, place),
-        )
+    for place, margin in ((better, 0.0), (worse, float(abs(said.preference)))):
+        yield pair(said, "edit", edited, said.texts[place], (None, place), margin)
 
 
-def ranking_rows(judgment: Judgment, project: Project) -> Iterator[tuple[str, Row]]:
-    texts = [response.text for response in judgment.task.texts]
-    ranks = judgment.content["ranks"]
-    whole: RankingRow = {
-        "prompt": judgment.task.prompt.messages,
-        "responses": [assistant(text) for text in texts],
-        "ranks": ranks,
-        "not_rankable": judgment.content["not_rankable"],
-        **provenance(judgment, project, range(len(texts))),
-    }
-    yield "ranking", whole
+def better_and_worse(preference: int) -> tuple[int, int]:
+    return (1, 0) if preference > 0 else (0, 1)
+
+
+def ranking_rows(said: Said) -> Iterator[Row]:
+    ranks = said.content["ranks"]
+    yield row(
+        said, "ranking", range(len(said.texts)), prompt=said.prompt,
+        responses=[assistant(text) for text in said.texts], ranks=ranks, not_rankable=said.content["not_rankable"],
+    )  # fmt: skip
     ranked = sorted((place for place, rank in enumerate(ranks) if rank is not None), key=lambda place: ranks[place])
     for better, worse in itertools.combinations(ranked, 2):
         if ranks[better] < ranks[worse]:
-            yield preference_row(
-                judgment,
-                project,
-                origin="ranking",
-                chosen=texts[better],
-                rejected=texts[worse],
-                places=(better, worse),
-            )
+            yield pair(said, "ranking", said.texts[better], said.texts[worse], (better, worse))
 
 
-def rating_rows(judgment: Judgment, project: Project) -> Iterator[tuple[str, Row]]:
-    attributes = judgment.schema.asks.attributes
-    for place, response in enumerate(judgment.task.texts):
-        said = judgment.content["ratings"][place]
-        row: RatingRow = {
-            "prompt": judgment.task.prompt.messages,
-            "response": assistant(response.text),
-            "ratings": [rated(attribute, said[attribute.key]) for attribute in attributes if attribute.key in said],
-            **provenance(judgment, project, (place,)),
-        }
-        yield "rating", row
-        for attribute in attributes:
-            if attribute.style == "thumbs" and attribute.key in said:
-                thumb: UnpairedRow = {
-                    "prompt": judgment.task.prompt.messages,
-                    "completion": assistant(response.text),
-                    "label": said[attribute.key] > 0,
-                    "attribute": attribute.key,
-                    **provenance(judgment, project, (place,)),
-                }
-                yield "unpaired", thumb
+def rating_rows(said: Said) -> Iterator[Row]:
+    for place, text in enumerate(said.texts):
+        given = said.content["ratings"][place]
+        ratings = [rated(attribute, given[attribute.key]) for attribute in said.attributes if attribute.key in given]
+        yield row(said, "rating", (place,), prompt=said.prompt, response=assistant(text), ratings=ratings)
+        for attribute in said.attributes:
+            if attribute.style == "thumbs" and attribute.key in given:
+                yield row(
+                    said, "unpaired", (place,), prompt=said.prompt, completion=assistant(text),
+                    label=given[attribute.key] > 0, attribute=attribute.key,
+                )  # fmt: skip
 
 
-def rated(attribute: Attribute, value: int) -> Rated:
+def rated(attribute: Attribute, value: int) -> dict[str, Any]:
     return {"attribute": attribute.key, "value": value, "low": attribute.values[0], "high": attribute.values[-1]}
 
 
-def written_row(judgment: Judgment, project: Project) -> tuple[str, SftRow]:
-    return "sft", {
-        "prompt": judgment.task.prompt.messages,
-        "completion": assistant(judgment.content["text"]),
-        **provenance(judgment, project),
-    }
+def demonstration_rows(said: Said) -> Iterator[Row]:
+    yield row(said, "sft", prompt=said.prompt, completion=assistant(said.content["text"]))
 
 
-def demonstration_rows(judgment: Judgment, project: Project) -> Iterator[tuple[str, Row]]:
-    yield written_row(judgment, project)
+def correction_rows(said: Said) -> Iterator[Row]:
+    yield from demonstration_rows(said)
+    (original,) = said.texts
+    if said.content["text"].strip() != original.strip():
+        yield pair(said, "correction", said.content["text"], original, (None, 0))
 
 
-def correction_rows(judgment: Judgment, project: Project) -> Iterator[tuple[str, Row]]:
-    yield written_row(judgment, project)
-    (original,) = judgment.task.texts
-    if judgment.content["text"].strip() != original.text.strip():
-        yield preference_row(
-            judgment,
-            project,
-            origin="correction",
-            chosen=judgment.content["text"],
-            rejected=original.text,
-            places=(None, 0),
-        )
-
-
-def conversation_rows(judgment: Judgment, project: Project) -> Iterator[tuple[str, Row]]:
-    by_id = {str(turn.pk): turn for turn in judgment.task.turns.all()}
-    turns = [by_id[pk] for pk in judgment.content.get("turns", ())]
+def conversation_rows(said: Said) -> Iterator[Row]:
+    by_id = {turn.id: turn for turn in said.turns}
+    turns = [by_id[pk] for pk in said.content.get("turns", ())]
     if turns and turns[-1].went_on_with is not None:
-        talk: ConversationRow = {
-            "messages": [*turns[-1].prompt.messages, *assistant(turns[-1].went_on_with.text)],
-            "turns": len(turns),
-            **provenance(judgment, project),
-        }
-        yield "conversation", talk
+        messages = [*turns[-1].messages, *assistant(turns[-1].went_on_with)]
+        yield row(said, "conversation", messages=messages, turns=len(turns))
     for turn in turns:
         if turn.preference and turn.first is not None and turn.second is not None:
-            answers = (turn.first.text, turn.second.text)
-            better, worse = (1, 0) if turn.preference > 0 else (0, 1)
-            row: PreferenceRow = {
-                "prompt": turn.prompt.messages,
-                "chosen": assistant(answers[better]),
-                "rejected": assistant(answers[worse]),
-                "margin": float(abs(turn.preference)),
-                "origin": "conversation",
-                "group": str(turn.pk),
-                **provenance(judgment, project, (better, worse), turn.flags),
-            }
-            yield "preference", row
+            answers = (turn.first, turn.second)
+            better, worse = better_and_worse(turn.preference)
+            own = Said("comparison", turn.id, turn.preference, {}, turn.flags, turn.messages, answers)
+            yield pair(
+                own, "conversation", answers[better], answers[worse], (better, worse), float(abs(turn.preference))
+            )
 
 
-KINDS: Mapping[str, Callable[[Judgment, Project], Iterator[tuple[str, Row]]]] = {
+KINDS: Mapping[str, Callable[[Said], Iterator[Row]]] = {
     TaskKind.COMPARISON: comparison_rows,
     TaskKind.RANKING: ranking_rows,
     TaskKind.RATING: rating_rows,

@@ -9,8 +9,8 @@ import shutil
 import tempfile
 import uuid
 import zipfile
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,47 +18,29 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Prefetch
+from django.db.models import Max
 from django.utils.text import slugify
 
-from feedback.contract import COMPARED, SPLITS
-from feedback.models import Judgment, Project, Queue, Snapshot, TaskResponse, Turn, User
-from feedback.models.judgments import JudgmentQuerySet
-from feedback.queues import RULES
+from feedback.audit import record
+from feedback.models import Erasure, Finding, Project, Snapshot, User
 from feedback.refusals import Refusal
-from feedback.schemas import TaskKind
 from feedback.selection import LEFT_OUT, Selection
 from feedback.snapshot_card import write_card
-from feedback.snapshot_files import (
-    MANIFEST,
-    ROWS_PER_GROUP,
-    SnapshotDamaged,
-    publish,
-    verify_directory,
-    write_manifest,
-    write_rows,
-)
-from feedback.snapshot_members import ID, write_members
-from feedback.snapshot_rows import Row, rows_of
+from feedback.snapshot_content import manifest_of
+from feedback.snapshot_files import MANIFEST, SnapshotDamaged, publish, verify_directory, write_manifest, write_tables
+from feedback.snapshot_members import write_members
+from feedback.snapshot_reading import Reading
+from feedback.snapshot_verdicts import Rows, decide
+from feedback.snapshot_votes import READ_AGAIN, Progress, StillChanging, Votes, read_votes
 
-__all__ = [
-    "LEFT_OUT",
-    "SnapshotDamaged",
-    "SnapshotRefused",
-    "archive_name",
-    "considered_judgments",
-    "eligible_judgments",
-    "freeze_snapshot",
-    "snapshot_zip",
-    "verify_snapshot",
-]
+__all__ = ["SnapshotDamaged", "SnapshotRefused", "archive_name", "freeze_snapshot", "snapshot_zip", "verify_snapshot"]
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 READ_SIZE = 2**20
-READ_AT_ONCE = 250
-"""Judgments that are read from the database together."""
+NAME_LENGTH_LIMIT = 200
+Step = Callable[[], AbstractContextManager[Any]]
 
 
 class SnapshotRefused(Refusal):
@@ -69,34 +51,8 @@ class SnapshotRefused(Refusal):
         self.existing = existing
 
 
-def considered_judgments(
-    *,
-    project: Project,
-    queues: Iterable[Queue] | None = None,
-    kinds: Iterable[str] | None = None,
-    include_simulated: bool = False,
-) -> JudgmentQuerySet:
-    """Return the latest judgments of the queues and task kinds (all, when None), each with `left_out`."""
-    return chosen(queues, kinds, include_simulated).considered(project)
-
-
-def eligible_judgments(
-    *,
-    project: Project,
-    queues: Iterable[Queue] | None = None,
-    kinds: Iterable[str] | None = None,
-    include_simulated: bool = False,
-) -> JudgmentQuerySet:
-    """Return what `freeze_snapshot` would freeze."""
-    return chosen(queues, kinds, include_simulated).eligible(project)
-
-
-def chosen(queues: Iterable[Queue] | None, kinds: Iterable[str] | None, include_simulated: bool) -> Selection:
-    return Selection(
-        queues=None if queues is None else tuple(str(queue.pk) for queue in queues),
-        kinds=None if kinds is None else tuple(kinds),
-        include_simulated=include_simulated,
-    )
+class TextsChanged(Exception):
+    """A text was redacted or erased while it was read."""
 
 
 def since_last_snapshot(project: Project, limit: int = 10_000) -> int:
@@ -108,52 +64,70 @@ def since_last_snapshot(project: Project, limit: int = 10_000) -> int:
     return fresh.order_by()[:limit].count()
 
 
+def check_freeze(*, project: Project, name: str, selection: Selection) -> str:
+    """Return the name as it is kept. Raises SnapshotRefused for what can be told without reading a judgment."""
+    name = name.strip()
+    if not name or len(name) > NAME_LENGTH_LIMIT or "\x00" in name:
+        raise SnapshotRefused("name", f"give the snapshot a name of at most {NAME_LENGTH_LIMIT} characters")
+    if Snapshot.objects.filter(project=project, name=name).exists():
+        raise SnapshotRefused("name", f"the project already has a snapshot named {name!r}")
+    wanted = set(selection.queues or ())
+    if len(wanted) != project.queues.filter(pk__in=wanted).count():
+        raise SnapshotRefused("queues", "one of the queues is none of this project")
+    return name
+
+
 def freeze_snapshot(
     *,
     project: Project,
     name: str,
     created_by: User,
-    queues: Sequence[Queue] | None = None,
-    kinds: Sequence[str] | None = None,
-    include_simulated: bool = False,
+    selection: Selection | None = None,
+    progress: Progress | None = None,
+    step: Step = transaction.atomic,
     now: datetime,
 ) -> Snapshot:
-    """Write the project's judgments to files under their content hash, then the row that makes them a snapshot.
+    """Write what is selected to files under their content hash, then the row that makes them a snapshot.
 
-    `queues` and `kinds` (of task) choose among them; None takes all. `feedback.snapshot_rows` says what each becomes.
-
+    `feedback.snapshot_rows` says what each answer becomes. Which judgments go in, and with which answer, is of one
+    point in time; where a text is redacted or erased meanwhile, all texts are read again.
     The files are written aside, synced and renamed, and only then does the row appear: whatever a crash leaves behind
     is either invisible or whole, and freezing again uses it. The same judgments give the same hash.
-    Raises SnapshotRefused.
+    `step` opens the transaction in which the row is made. Raises SnapshotRefused.
     """
-    name = name.strip()
-    if not name or len(name) > 200:
-        raise SnapshotRefused("name", "give the snapshot a name of at most 200 characters")
-    if Snapshot.objects.filter(project=project, name=name).exists():
-        raise SnapshotRefused("name", f"the project already has a snapshot named {name!r}")
-    if queues is not None and any(queue.project_id != project.pk for queue in queues):
-        raise SnapshotRefused("queues", "one of the queues belongs to another project")
-    if unknown := sorted(set(kinds or ()) - set(TaskKind.values)):
-        raise SnapshotRefused("kinds", f"{unknown[0]!r} is not one of {', '.join(TaskKind.values)}")
-    considered = considered_judgments(project=project, queues=queues, kinds=kinds, include_simulated=include_simulated)
-    reasons: dict[uuid.UUID, str] = dict(considered.values_list("pk", "left_out"))  # type: ignore[misc]  # as above
-    left_out = Counter(reasons.values())
-    ids = sorted(pk for pk, reason in reasons.items() if not reason)
-    if not ids:
-        raise SnapshotRefused("judgments", nothing_to_freeze(left_out))
+    selection = selection or Selection()
+    name = check_freeze(project=project, name=name, selection=selection)
+    for _ in range(READ_AGAIN):
+        try:
+            return freeze_once(
+                project=project, name=name, created_by=created_by, selection=selection, progress=progress, step=step,
+                now=now,
+            )  # fmt: skip
+        except TextsChanged:
+            logger.info("texts of %s changed while they were frozen; reading them again", project.slug)
+    raise StillChanging("judgments", "texts are redacted or erased while they are read; try again in a moment")
+
+
+def freeze_once(
+    *,
+    project: Project,
+    name: str,
+    created_by: User,
+    selection: Selection,
+    progress: Progress | None,
+    step: Step,
+    now: datetime,
+) -> Snapshot:
+    before = texts_changed_last(project)
+    votes = read_votes(project=project, selection=selection, progress=progress)
+    rows = decide(votes, selection)
+    if not len(rows):
+        raise SnapshotRefused("judgments", nothing_to_freeze(votes))
     root = Path(settings.DATA_DIR) / "snapshots"
     directory = root / f".writing-{uuid.uuid4().hex}"
     try:
         directory.mkdir(parents=True)
-        filters = {
-            "queues": None if queues is None else sorted(str(queue.pk) for queue in queues),
-            "kinds": None if kinds is None else sorted(set(kinds)),
-            "include_simulated": include_simulated,
-            "left_out": [reason for reason in LEFT_OUT if reason != "simulated" or not include_simulated],
-            "review": "rejected left out, accepted and unreviewed kept",
-        }
-        content = write_content(directory, project=project, ids=ids, left_out=left_out, filters=filters)
-        write_members(directory, np.array([pk.bytes for pk in ids]).view(ID))
+        content = write_content(directory, project, votes, rows, selection, progress)
         sha256 = write_manifest(directory, content)
         refuse_known_content(project, sha256)
         publish(directory, root / sha256)
@@ -166,18 +140,59 @@ def freeze_snapshot(
         shutil.rmtree(directory, ignore_errors=True)
     manifest = verify_directory(root / sha256, sha256)
     try:
-        with transaction.atomic():
+        with step():
             snapshot = Snapshot.objects.create(
                 project=project, name=name, sha256=sha256, manifest=manifest, created_by=created_by, created_at=now
             )
+            record(
+                project=project, actor=created_by, action="snapshot.freeze", subject=snapshot,
+                after={"name": name, "sha256": sha256, "judgments": manifest["counts"]["judgments"]}, now=now,
+            )  # fmt: skip
+            if texts_changed_last(project) != before:
+                raise TextsChanged
     except IntegrityError as error:
         refuse_known_content(project, sha256)
         raise SnapshotRefused("name", f"the project already has a snapshot named {name!r}") from error
+    except TextsChanged:
+        shutil.rmtree(root / sha256, ignore_errors=True)
+        raise
     return snapshot
 
 
-def nothing_to_freeze(left_out: Counter[str]) -> str:
-    counts = ", ".join(f"{left_out[reason]} {words}" for reason, words in LEFT_OUT.items() if left_out[reason])
+def texts_changed_last(project: Project) -> tuple[Any, ...]:
+    """Return what is different once a text of the project was erased or redacted."""
+    redacted = Finding.objects.filter(project=project, settlement="redact").aggregate(Max("settled_at"))
+    erased = Erasure.objects.filter(project=project).aggregate(Max("pk"), Max("finished_at"))
+    return (*redacted.values(), *erased.values())
+
+
+def write_content(
+    directory: Path, project: Project, votes: Votes, rows: Rows, selection: Selection, progress: Progress | None
+) -> dict[str, Any]:
+    """Write tables, members and card; return what the manifest says besides the files' digests."""
+    reading = Reading(project, votes, rows)
+
+    def pieces() -> Iterator[dict[tuple[str, str], Any]]:
+        for done, tables in reading.tables():
+            yield tables
+            if progress is not None:
+                progress(done, len(rows), "Writing rows")
+
+    counts = write_tables(directory, pieces())
+    members = np.unique(rows.votes)
+    write_members(directory, votes.judgment[members])
+    content = {
+        "format": FORMAT,
+        "code": f"concord {importlib.metadata.version('concord')}",
+        **manifest_of(project=project, votes=votes, rows=rows, selection=selection, reading=reading, counts=counts),
+    }
+    write_card(directory, content)
+    return content
+
+
+def nothing_to_freeze(votes: Votes) -> str:
+    left_out = votes.left_out()
+    counts = ", ".join(f"{left_out[reason]:,} {words}" for reason, words in LEFT_OUT.items() if left_out[reason])
     if counts:
         return f"there is nothing to freeze: every judgment is left out ({counts})"
     return "there is nothing to freeze: nobody has judged anything here yet"
@@ -191,90 +206,7 @@ def refuse_known_content(project: Project, sha256: str) -> None:
         )
 
 
-def write_content(
-    directory: Path, *, project: Project, ids: Sequence[uuid.UUID], left_out: Counter[str], filters: dict[str, Any]
-) -> dict[str, Any]:
-    """Write the Parquet files and the card; return what the manifest says besides the files' digests."""
-    people: Counter[tuple[str, bool]] = Counter()
-    kinds: Counter[str] = Counter()
-    guidelines: Counter[Any] = Counter()
-    policies: Counter[Any] = Counter()
-    schemas: Counter[Any] = Counter()
-    compared = dict.fromkeys(SPLITS, 0)
-
-    def batches() -> Iterator[dict[tuple[str, str], list[Row]]]:
-        for start in range(0, len(ids), ROWS_PER_GROUP):
-            batch: dict[tuple[str, str], list[Row]] = defaultdict(list)
-            for judgment in in_order(ids[start : start + ROWS_PER_GROUP]):
-                split = judgment.task.prompt.split
-                groups = set()
-                for table, row in rows_of(judgment, project):
-                    batch[table, split].append(row)
-                    if row.get("origin") in COMPARED:
-                        groups.add(row["group"])
-                compared[split] += len(groups)
-                people[project.pseudonym(judgment.annotator), judgment.is_simulated] += 1
-                kinds[judgment.queue.kind] += 1
-                guidelines[judgment.guideline] += 1
-                policies[judgment.policy] += 1
-                schemas[judgment.schema] += 1
-            yield batch
-
-    rows = write_rows(directory, batches())
-    simulated = sum(is_simulated for _, is_simulated in people)
-    write_card(directory, project=project.slug, rows=rows, people=len(people) - simulated, simulated=simulated)
-    return {
-        "format": FORMAT,
-        "code": f"concord {importlib.metadata.version('concord')}",
-        "project": project.slug,
-        "filters": filters,
-        "newest": str(ids[-1]),
-        "counts": {
-            "judgments": len(ids),
-            "kinds": dict(sorted(kinds.items())),
-            "rows": rows,
-            "compared": compared,
-            "left_out": {reason: left_out[reason] for reason in LEFT_OUT},
-        },
-        "annotators": [
-            {"annotator": pseudonym, "simulated": is_simulated, "judgments": count}
-            for (pseudonym, is_simulated), count in sorted(people.items())
-        ],
-        "guidelines": by_version(guidelines, lambda version: {"text": version.text}),
-        "policies": by_version(policies, lambda version: {rule: said(getattr(version, rule)) for rule in RULES}),
-        "schemas": by_version(schemas, lambda version: {"kind": version.queue.kind, "content": version.content}),
-    }
-
-
-def by_version(counts: Counter[Any], content: Callable[[Any], dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what was in force while people judged, with how many judgments were made under each version."""
-    found = [
-        {"queue": str(version.queue_id), "number": version.number, **content(version), "judgments": count}
-        for version, count in counts.items()
-    ]
-    return sorted(found, key=lambda version: (version["queue"], version["number"]))
-
-
-def said(value: Any) -> Any:
-    """Return a rule's value as JSON holds it: of another queue, its id."""
-    return str(value.pk) if isinstance(value, Queue) else value
-
-
-def in_order(ids: Sequence[uuid.UUID]) -> Iterator[Judgment]:
-    """Read the judgments with everything that a row needs, in the order of `ids`, a few at a time.
-
-    Responses are joined, not prefetched by their ids: SQLite refuses a prefetch of a thousand of them, which is a
-    thousand ORs.
-    """
-    judgments = Judgment.objects.select_related("task__prompt").prefetch_related(
-        *("queue", "annotator", "guideline", "policy__qualification", "schema__queue"),  # few, shared by many
-        Prefetch("task__links", TaskResponse.objects.select_related("response")),
-        Prefetch("task__turns", Turn.objects.select_related("prompt", "first", "second", "went_on_with")),
-    )
-    for start in range(0, len(ids), READ_AT_ONCE):
-        batch = ids[start : start + READ_AT_ONCE]
-        found = judgments.in_bulk(batch)
-        yield from (found[pk] for pk in batch)
+# Checking and handing out -----------------------------------------------------------------------------
 
 
 def verify_snapshot(snapshot: Snapshot) -> None:
@@ -307,11 +239,14 @@ def snapshot_zip(snapshot: Snapshot) -> Iterator[bytes]:
             entry.external_attr = 0o644 << 16
             with (snapshot.directory / name).open("rb") as source, archive.open(entry, "w") as target:
                 shutil.copyfileobj(source, target, READ_SIZE)
+    return pieces_of(file, file.close)
+
+
+def pieces_of(file: Any, close: Callable[[], None]) -> Iterator[bytes]:
+    """Yield a file from its beginning, and close it."""
     file.seek(0)
-
-    def pieces() -> Iterator[bytes]:
-        with file:
-            while piece := file.read(READ_SIZE):
-                yield piece
-
-    return pieces()
+    try:
+        while piece := file.read(READ_SIZE):
+            yield piece
+    finally:
+        close()

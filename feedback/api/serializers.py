@@ -169,21 +169,6 @@ class SnapshotSerializer(serializers.ModelSerializer[Snapshot]):
         fields = ["id", "project", "name", "sha256", "judgments", "manifest", "created_by", "created_at"]
 
 
-class SnapshotInputSerializer(serializers.Serializer):
-    name = serializers.CharField()
-    queues = serializers.ListField(
-        child=serializers.UUIDField(), required=False, allow_null=True, default=None, help_text="All, when left out."
-    )
-    kinds = serializers.ListField(
-        child=serializers.ChoiceField(choices=TaskKind.choices),
-        required=False,
-        allow_null=True,
-        default=None,
-        help_text="Kinds of task; all, when left out.",
-    )
-    include_simulated = serializers.BooleanField(required=False, default=False)
-
-
 class SimulatedAnnotatorInputSerializer(serializers.Serializer):
     username = serializers.CharField()
     rule = serializers.CharField(help_text=f"One of {', '.join(RULES)}.")

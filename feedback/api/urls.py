@@ -110,6 +110,9 @@ urlpatterns = [
     path("tasks/<uuid:task>/reclaim/", labeling.take_back, name="api-reclaim"),
     path("judgments/<uuid:judgment>/review/", judgments.judgment_review, name="api-judgment-review"),
     path("judgments/<uuid:judgment>/revise/", own.revise, name="api-judgment-revise"),
+    path(
+        "projects/<slug:project>/snapshots/preview/", snapshots.SnapshotPreview.as_view(), name="api-snapshot-preview"
+    ),
     path("snapshots/<uuid:snapshot>/", snapshots.SnapshotDetail.as_view(), name="api-snapshot"),
     path("snapshots/<uuid:snapshot>/download/", snapshots.SnapshotDownload.as_view(), name="api-snapshot-download"),
 ]

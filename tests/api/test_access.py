@@ -47,6 +47,7 @@ ENDPOINTS = [
     ("get", "projects/{project}/judgments/", STAFF),
     ("get", "projects/{project}/snapshots/", STAFF),
     ("post", "projects/{project}/snapshots/", CURATORS),
+    ("post", "projects/{project}/snapshots/preview/", CURATORS),
     ("post", "projects/{project}/simulated-annotators/", STAFF),
     ("get", "queues/{queue}/", ALL),
     ("patch", "queues/{queue}/", STAFF),

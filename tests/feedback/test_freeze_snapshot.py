@@ -28,15 +28,12 @@ from feedback.models import (
 )
 from feedback.people import create_simulated_annotator
 from feedback.reviewing import review_judgment
+from feedback.selection import LEFT_OUT, Selection
 from feedback.settling import settle_skip
-from feedback.snapshot_files import write_rows
 from feedback.snapshot_members import judgments_of, member_ids
 from feedback.snapshots import (
-    LEFT_OUT,
     SnapshotDamaged,
     SnapshotRefused,
-    considered_judgments,
-    eligible_judgments,
     freeze_snapshot,
     snapshot_zip,
     verify_snapshot,
@@ -95,6 +92,14 @@ def test_a_snapshot_holds_one_row_per_judgment_in_the_split_of_its_prompt(projec
         "propensity": 0.5,
         "arm": for_b.arm,
         "arm_propensity": for_b.arm_propensity,
+        "annotators": [project.pseudonym(annotator)],
+        "verdict": "latest",
+        "posterior": None,
+        "weight": 1.0,
+        "fixed": False,
+        "language": "",
+        "source": "",
+        "licence": "",
         "flags": [],
     }
     assert rows_of(snapshot, "train") == [
@@ -106,7 +111,9 @@ def test_a_snapshot_holds_one_row_per_judgment_in_the_split_of_its_prompt(projec
             "origin": "comparison",
             "group": str(judgment.pk),
             "judgment_id": str(judgment.pk),
+            "judgments": [str(judgment.pk)],
             "task_id": str(judgment.task_id),
+            "prompt_id": str(judgment.task.prompt_id),
             **common,
         }
         for judgment, chosen, rejected, margin in [
@@ -132,12 +139,16 @@ def test_the_manifest_says_what_is_inside_and_from_whom_without_naming_anybody(p
     assert manifest["annotators"] == [{"annotator": project.pseudonym(person), "simulated": False, "judgments": 1}]
     assert manifest["counts"] == {
         "judgments": 1,
+        "answers": 1,
+        "languages": {"": 1},
+        "sources": {"": 1},
+        "licences": {"": 1},
         "kinds": {"comparison": 1},
-        "rows": {"preference": {"train": 1, "evaluation": 0, "holdout": 0}},
-        "compared": {"train": 1, "evaluation": 0, "holdout": 0},
+        "rows": {"preference": {"train": 1, "evaluation": 0, "holdout": 0, "held_out_people": 0}},
+        "compared": {"train": 1, "evaluation": 0, "holdout": 0, "held_out_people": 0},
         "left_out": {**dict.fromkeys(LEFT_OUT, 0), "tie": 1},
     }
-    assert manifest["filters"]["include_simulated"] is False
+    assert manifest["selection"] == {"verdict": "latest", "include_simulated": False}
     assert manifest["guidelines"] == [
         {"queue": str(queue.pk), "number": 1, "text": queue.guideline.text, "judgments": 1}
     ]
@@ -169,35 +180,6 @@ def test_the_same_judgments_give_the_same_hash_whatever_the_name_and_time(projec
     again = freeze(project, make_member(project, "curator"), name="another", now=NOW + timedelta(days=1))
     assert again.sha256 == first.sha256
     assert {path.name: path.read_bytes() for path in again.directory.rglob("*") if path.is_file()} == files
-
-
-def test_more_rows_than_one_batch_are_all_there(tmp_path):
-    def batches():
-        for start in (0, 1_000):
-            yield {
-                ("sft", "train"): [
-                    {
-                        "prompt": [{"role": "user", "content": str(start + n)}],
-                        "completion": [{"role": "assistant", "content": "a"}],
-                        "judgment_id": str(start + n),
-                        "task_id": "t",
-                        "queue_id": "q",
-                        "task_kind": "demonstration",
-                        "annotator": "p",
-                        "simulated": False,
-                        "propensity": 1.0,
-                        "arm": "priority",
-                        "arm_propensity": 1.0,
-                        "flags": [],
-                    }
-                    for n in range(1_000)
-                ],
-                ("preference", "evaluation"): [],
-            }
-
-    assert write_rows(tmp_path, batches()) == {"sft": {"train": 2_000, "evaluation": 0, "holdout": 0}}
-    ids = pyarrow.parquet.read_table(tmp_path / "data" / "sft" / "train.parquet").column("judgment_id").to_pylist()
-    assert ids == [str(number) for number in range(2_000)]
 
 
 def copies_of(judgment: Judgment, count: int) -> None:
@@ -242,7 +224,7 @@ def test_ties_rejected_and_simulated_judgments_are_left_out_and_counted(project,
     review_judgment(judgment=rejected, reviewer=curator, accepted=False, reason="spam")
     simulated = create_simulated_annotator(project=project, username="sim", rule="longer")
     judge(queue, simulated, 3)
-    assert set(eligible_judgments(project=project)) == {kept, accepted}
+    assert set(Selection().eligible(project)) == {kept, accepted}
     snapshot = freeze(project, curator)
     assert set(judgments_of(snapshot)) == {kept, accepted}
     left_out = snapshot.manifest["counts"]["left_out"]
@@ -275,11 +257,11 @@ def test_what_a_curator_took_out_counts_no_more_until_it_is_returned(project, cu
     slot = make_assignment(judgment.task, second)
     fields = {"assignment_id": slot.pk, "annotator": second, "lease_token": slot.lease_token}
     skipped = skip(**fields, kind="review", reason="broken", now=timezone.now())
-    assert list(eligible_judgments(project=project)) == [judgment]
+    assert list(Selection().eligible(project)) == [judgment]
     settle_skip(skip=skipped, settlement="discard", settled_by=curator, now=timezone.now())
-    assert considered_judgments(project=project).get().left_out == "discarded"
+    assert Selection().considered(project).get().left_out == "discarded"
     return_task(task=judgment.task, returned_by=curator, now=timezone.now())
-    assert list(eligible_judgments(project=project)) == [judgment]
+    assert list(Selection().eligible(project)) == [judgment]
 
 
 def test_judgments_of_a_response_that_names_its_model_count_no_more(project, queue, annotator, curator):
@@ -295,7 +277,7 @@ def test_simulated_judgments_are_marked_when_they_are_asked_for(project, queue, 
     judge(queue, annotator, 1)
     simulated = create_simulated_annotator(project=project, username="sim", rule="longer")
     judge(queue, simulated, 3)
-    snapshot = freeze(project, curator, include_simulated=True)
+    snapshot = freeze(project, curator, selection=Selection(include_simulated=True))
     rows = rows_of(snapshot, "train")
     assert [row["simulated"] for row in rows] == [False, True]
     assert rows[1]["annotator"].startswith("simulated-")
@@ -331,9 +313,9 @@ def test_chosen_queues_alone_are_frozen(project, queue, annotator, curator):
     other = make_queue(project)
     judge(queue, annotator, 1)
     wanted = judge(other, annotator, 1)
-    snapshot = freeze(project, curator, queues=[other])
+    snapshot = freeze(project, curator, selection=Selection(queues=(str(other.pk),)))
     assert list(judgments_of(snapshot)) == [wanted]
-    assert snapshot.manifest["filters"]["queues"] == [str(other.pk)]
+    assert snapshot.manifest["selection"]["queues"] == [str(other.pk)]
 
 
 def test_judgments_of_another_project_are_never_frozen(project, queue, annotator, curator):
@@ -355,10 +337,10 @@ def test_chosen_kinds_alone_are_frozen(project, queue, annotator, curator):
     written = make_judgment(
         queue=make_queue(project, kind="demonstration"), annotator=annotator, answer={"text": "As I would say it."}
     )
-    snapshot = freeze(project, curator, kinds=["demonstration"])
+    snapshot = freeze(project, curator, selection=Selection(kinds=("demonstration",)))
     assert list(judgments_of(snapshot)) == [written]
-    assert snapshot.manifest["filters"]["kinds"] == ["demonstration"]
-    assert freeze(project, curator, name="second").manifest["filters"]["kinds"] is None
+    assert snapshot.manifest["selection"]["kinds"] == ["demonstration"]
+    assert freeze(project, curator, name="second").manifest["selection"].get("kinds") is None
 
 
 # Refusals -----------------------------------------------------------------------------------------------
@@ -396,14 +378,8 @@ def test_the_same_content_again_names_the_snapshot_that_has_it(project, queue, a
 def test_a_queue_of_another_project_is_refused(project, queue, annotator, curator):
     judge(queue, annotator, 1)
     with pytest.raises(SnapshotRefused) as caught:
-        freeze(project, curator, queues=[make_queue()])
+        freeze(project, curator, selection=Selection(queues=(str(make_queue().pk),)))
     assert caught.value.field == "queues"
-
-
-def test_a_kind_that_there_is_not_is_refused(project, curator):
-    with pytest.raises(SnapshotRefused, match="'poem' is not one of comparison") as caught:
-        freeze(project, curator, kinds=["poem"])
-    assert caught.value.field == "kinds"
 
 
 # Crashes and damage -------------------------------------------------------------------------------------

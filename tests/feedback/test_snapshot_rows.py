@@ -27,7 +27,11 @@ def freeze(project: Project, curator: User) -> Snapshot:
 
 def tables(snapshot: Snapshot, split: str = "train") -> dict[str, list[dict[str, Any]]]:
     """Return the rows of every table that has any, without the columns that all tables share."""
-    shared = {"queue_id", "task_kind", "annotator", "simulated", "propensity", "arm", "arm_propensity", "task_id"}
+    shared = {
+        *("queue_id", "task_kind", "annotator", "simulated", "propensity", "arm", "arm_propensity", "task_id"),
+        *("prompt_id", "judgments", "annotators", "verdict", "posterior", "weight", "fixed"),
+        *("language", "source", "licence"),
+    }
     found = {}
     for table in TABLES:
         path = snapshot.directory / "data" / table / f"{split}.parquet"
@@ -58,7 +62,7 @@ def test_the_edit_of_the_better_response_is_above_both_and_marked(project, annot
         ("edit", said("better"), said("bad"), 2.0, [unsafe, whole]),
     ]
     assert {row["group"] for row in shown[1]} == {str(judgment.pk)}
-    assert snapshot.manifest["counts"]["compared"] == {"train": 1, "evaluation": 0, "holdout": 0}
+    assert snapshot.manifest["counts"]["compared"] == {"train": 1, "evaluation": 0, "holdout": 0, "held_out_people": 0}
 
 
 @pytest.mark.parametrize("edited", ["good", " good\n", "bad"])
@@ -114,7 +118,7 @@ def test_a_ranking_of_ties_alone_gives_no_pair(project, annotator, curator):
     judge(project, annotator, "ranking", ("a", "b", "c"), answer={"ranks": [1, 1, 1], "not_rankable": [False] * 3})
     snapshot = freeze(project, curator)
     assert set(tables(snapshot)) == {"ranking"}
-    assert snapshot.manifest["counts"]["compared"] == {"train": 0, "evaluation": 0, "holdout": 0}
+    assert snapshot.manifest["counts"]["compared"] == {"train": 0, "evaluation": 0, "holdout": 0, "held_out_people": 0}
 
 
 # Rating -----------------------------------------------------------------------------------------------
@@ -172,7 +176,7 @@ def test_a_correction_gives_what_was_written_and_is_above_the_original(project, 
     assert (pair["origin"], pair["chosen"], pair["rejected"], pair["margin"]) == (
         "correction", said("right"), said("wrong"), 0.0
     )  # fmt: skip
-    assert snapshot.manifest["counts"]["compared"] == {"train": 0, "evaluation": 0, "holdout": 0}
+    assert snapshot.manifest["counts"]["compared"] == {"train": 0, "evaluation": 0, "holdout": 0, "held_out_people": 0}
 
 
 def test_a_response_that_needed_no_correction_gives_no_pair(project, annotator, curator):
@@ -214,11 +218,11 @@ def test_every_split_has_its_own_rows_of_every_table(project, annotator, curator
     judge_everything(project, annotator, split="evaluation")
     counts = freeze(project, curator).manifest["counts"]
     assert counts["rows"] == {
-        "preference": {"train": 6, "evaluation": 6, "holdout": 0},
-        "ranking": {"train": 1, "evaluation": 1, "holdout": 0},
-        "rating": {"train": 2, "evaluation": 2, "holdout": 0},
-        "unpaired": {"train": 2, "evaluation": 2, "holdout": 0},
-        "sft": {"train": 2, "evaluation": 2, "holdout": 0},
-        "conversation": {"train": 1, "evaluation": 1, "holdout": 0},
+        "preference": {"train": 6, "evaluation": 6, "holdout": 0, "held_out_people": 0},
+        "ranking": {"train": 1, "evaluation": 1, "holdout": 0, "held_out_people": 0},
+        "rating": {"train": 2, "evaluation": 2, "holdout": 0, "held_out_people": 0},
+        "unpaired": {"train": 2, "evaluation": 2, "holdout": 0, "held_out_people": 0},
+        "sft": {"train": 2, "evaluation": 2, "holdout": 0, "held_out_people": 0},
+        "conversation": {"train": 1, "evaluation": 1, "holdout": 0, "held_out_people": 0},
     }
-    assert counts["compared"] == {"train": 3, "evaluation": 3, "holdout": 0}
+    assert counts["compared"] == {"train": 3, "evaluation": 3, "holdout": 0, "held_out_people": 0}

@@ -53,10 +53,14 @@ def test_the_preview_counts_what_would_be_taken_and_left_out(project, client):
     make_judgment(queue=queue, annotator=simulated)
     assert counts(client, project) == {
         "judgments": 2,
-        "kinds": [("Comparison", 1, 1)],
+        "answers": 2,
+        "tables": [
+            {"table": "preference", "splits": {"train": 1, "evaluation": 1, "holdout": 0, "held_out_people": 0}}
+        ],
         "train": 1,
         "annotators": 2,
-        "left_out": [("by simulated annotators", 1), ("ties", 1)],
+        "left_out": {"simulated": 1, "tie": 1},
+        "rules": {"latest": 2},
     }
     assert counts(client, project, include_simulated="on")["judgments"] == 3
     assert counts(client, project, queues=[make_queue(project).pk])["judgments"] == 0
@@ -66,8 +70,10 @@ def test_the_preview_counts_what_would_be_taken_and_left_out(project, client):
 def test_chosen_kinds_of_task_alone_are_counted_and_frozen(project, annotator, client):
     judge_everything(project, annotator)
     judge_everything(project, annotator, "evaluation")
-    assert counts(client, project)["kinds"] == [(kind.label, 1, 1) for kind in TaskKind]
-    assert counts(client, project, kinds=["ranking", "rating"])["kinds"] == [("Ranking", 1, 1), ("Rating", 1, 1)]
+    found = {one["table"]: one["splits"]["train"] for one in counts(client, project)["tables"]}
+    assert found == {"preference": 1, "ranking": 1, "rating": 1, "sft": 2, "conversation": 1}
+    chosen = counts(client, project, kinds=["ranking", "rating"])["tables"]
+    assert [one["table"] for one in chosen] == ["ranking", "rating"]
     freeze(client, project, kinds=["demonstration"])
     assert [judgment.queue.kind for judgment in judgments_of(Snapshot.objects.get())] == ["demonstration"] * 2
 
@@ -111,12 +117,12 @@ def test_the_page_counts_every_table_and_every_reason(project, annotator, client
     snapshot = make_snapshot(project)
     answer = client.get(reverse("snapshot", args=[project.slug, snapshot.pk]))
     assert answer.context["rows"] == [
-        ("preference", 6, 0),
-        ("ranking", 1, 0),
-        ("rating", 2, 0),
-        ("unpaired", 2, 0),
-        ("sft", 2, 0),
-        ("conversation", 1, 0),
+        ("preference", [6, 0, 0, 0]),
+        ("ranking", [1, 0, 0, 0]),
+        ("rating", [2, 0, 0, 0]),
+        ("unpaired", [2, 0, 0, 0]),
+        ("sft", [2, 0, 0, 0]),
+        ("conversation", [1, 0, 0, 0]),
     ]
     assert answer.context["kinds"] == [(kind.label, 1) for kind in TaskKind]
     assert answer.context["left_out"] == [("ties", 1)]
