@@ -124,7 +124,7 @@ def shots(ids: dict[str, Any]) -> Iterator[Shot]:
         yield Shot("curator", name, f"{demo}/{path}")
     yield Shot("admin", "members", f"{demo}/members/")
     yield Shot("ml", "runs", f"{demo}/runs/")
-    for kind in ("sample", "reward", "dpo", "ppo", "evaluate"):
+    for kind in ("sample", "reward", "dpo", "ppo", "evaluate", "score"):
         yield Shot("ml", f"run-start-{kind}", f"{demo}/runs/start/{kind}/")
     for kind, run in ids["runs"].items():
         yield Shot("ml", f"run-{kind}", f"{demo}/runs/{run}/")

@@ -256,12 +256,27 @@ class EvaluateConfig(Config):
     max_length: int = setting(512, "Longest sequence", "Tokens.", minimum=8, maximum=131_072, advanced=True)
 
 
+@dataclass(frozen=True)
+class ScoreConfig(Config):
+    """A reward model's score of every response of a project, or of one queue's tasks."""
+
+    batch_size: int = setting(16, "Batch size", "Responses per forward pass.", minimum=1, maximum=4096)
+    max_length: int = setting(
+        1024,
+        "Longest sequence",
+        "Tokens of prompt and response; a longer response gets no score.",
+        minimum=8,
+        maximum=131_072,
+    )
+
+
 CONFIGS: dict[str, type[Config]] = {
     "sample": SampleConfig,
     "reward": RewardConfig,
     "dpo": DPOConfig,
     "ppo": PPOConfig,
     "evaluate": EvaluateConfig,
+    "score": ScoreConfig,
 }
 
 

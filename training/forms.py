@@ -108,6 +108,8 @@ class RunForm(forms.Form):
             self.fields["snapshot"] = self.input_field("snapshot")
         if "queue" in needed:
             self.add_queue()
+        elif "queue" in allowed:
+            self.add_scored()
         if "prompt_ids" in allowed:
             self.add_prompts()
         self.settings = self.add_settings()
@@ -137,7 +139,11 @@ class RunForm(forms.Form):
             )
         if name == "reward":
             options = checkpoints.reward_models()
-            help_text = "Scores the rollouts. The policy's snapshot will be this model's."
+            help_text = (
+                "Gives the scores; curators see them, annotators never do."
+                if self.kind == Run.Kind.SCORE
+                else "Scores the rollouts. The policy's snapshot will be this model's."
+            )
             initial = self.preselected(name, options) or options.first()
             return CheckpointField(options, label="Reward model", help_text=help_text, initial=initial)
         snapshots = self.project.snapshots.with_preferences()
@@ -187,6 +193,17 @@ class RunForm(forms.Form):
             initial=latest_guideline(self.project),
             help_text="Markdown. Taken from the newest queue of comparisons.",
             widget=forms.Textarea(attrs={"rows": 7, "class": "code-input"}),
+        )
+
+    def add_scored(self) -> None:
+        options = self.project.queues.filter(kind__in=SHOW_RESPONSES)
+        self.fields["queue"] = NewOrExistingField(
+            options,
+            label="Which responses",
+            required=False,
+            empty_label="All of the project",
+            help_text="Those that have a score of the model already are passed over.",
+            initial=self.preselected("queue", options),
         )
 
     def add_prompts(self) -> None:
@@ -259,7 +276,7 @@ class RunForm(forms.Form):
                 given[name] = self.value_of(name)
         if "model" in self.fields and (model := self.value_of("model")) is not None:
             given["reward" if model.kind == Checkpoint.Kind.REWARD else "policy"] = model
-        if "queue" in self.fields and given["queue"] is None:
+        if "queue_name" in self.fields and given["queue"] is None:
             given["new_queue"] = NewQueue(self.value_of("queue_name") or "", self.value_of("guideline") or "")
         if "prompts" in self.fields:
             given["prompts"] = PromptChoice(self.value_of("prompts"), self.value_of("prompt_count") or 0)

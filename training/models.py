@@ -102,6 +102,7 @@ class Run(models.Model):
         DPO = "dpo", "DPO"
         PPO = "ppo", "PPO"
         EVALUATE = "evaluate", "Evaluate"
+        SCORE = "score", "Score responses"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting for a worker"
@@ -132,7 +133,7 @@ class Run(models.Model):
         null=True,
         blank=True,
         related_name="runs_as_reward",
-        help_text="The reward model of a PPO run, or the one to evaluate.",
+        help_text="The reward model of a PPO or score run, or the one to evaluate.",
     )
     queue = models.ForeignKey(
         Queue,
@@ -140,7 +141,7 @@ class Run(models.Model):
         null=True,
         blank=True,
         related_name="sample_runs",
-        help_text="Where a sample run's tasks go.",
+        help_text="Where a sample run's tasks go, or whose responses a score run scores.",
     )
     prompt_ids = models.JSONField(default=list, blank=True, help_text="Prompts of a sample run; empty for all.")
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)

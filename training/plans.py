@@ -13,6 +13,7 @@ from feedback.models import Project, Queue, Response, Snapshot
 from feedback.schemas import RESPONSES, TaskKind
 from feedback.splits import SAMPLED
 from training.models import Checkpoint, Run
+from training.scoring import responses_to_score
 from training.starting import NewQueue, PromptChoice
 
 FEW_ROWS = 50
@@ -63,6 +64,8 @@ def plan(
         tell_samples(told, config, prompt_count(project, prompts, None), queue, new_queue)
     elif kind == Run.Kind.EVALUATE and snapshot is not None:
         tell_evaluation(told, snapshot.compared(EVALUATION))
+    elif kind == Run.Kind.SCORE and reward is not None:
+        told.say("Responses without a score", responses_to_score(project=project, reward=reward, queue=queue).count())
     seconds, like = expected_seconds(project, kind, config, prompt_count(project, prompts, None))
     if seconds is not None and like is not None:
         told.say("Time, about", duration(seconds), f"at the pace of {like.name}")
@@ -193,13 +196,13 @@ def lacking(project: Project, kind: str) -> list[str]:
     """Return what the project has to get before such a run can start: base, prompts, snapshot, reward or model."""
     checkpoints = project.checkpoints.all()
     found = []
-    if kind != Run.Kind.EVALUATE and not checkpoints.policies().exists():
+    if kind not in (Run.Kind.EVALUATE, Run.Kind.SCORE) and not checkpoints.policies().exists():
         found.append("base")
     if kind in (Run.Kind.SAMPLE, Run.Kind.PPO) and not project.prompts.pool().exists():
         found.append("prompts")
     if kind in (Run.Kind.REWARD, Run.Kind.DPO, Run.Kind.EVALUATE) and not project.snapshots.with_preferences().exists():
         found.append("snapshot")
-    if kind == Run.Kind.PPO and not checkpoints.reward_models().exists():
+    if kind in (Run.Kind.PPO, Run.Kind.SCORE) and not checkpoints.reward_models().exists():
         found.append("reward")
     if kind == Run.Kind.EVALUATE and not checkpoints.exclude(kind=Checkpoint.Kind.BASE).exists():
         found.append("model")

@@ -8,10 +8,11 @@ from feedback.splits import SAMPLED
 from training.lineage import model_source
 from training.models import Run
 from training.rundir import BadRunDirectory, ModelSource, RunDirectory, RunSpec, keep_lines
+from training.scoring import response_rows
 
 
 def write_inputs(run: Run) -> RunSpec:
-    """Write prompts.jsonl and run.json, once; a later attempt finds them as they were.
+    """Write prompts.jsonl or responses.jsonl, and run.json, once; a later attempt finds them as they were.
 
     run.json comes last, so where it is, all is there. Raises CheckpointGone, BadRunDirectory, OSError.
     """
@@ -32,6 +33,8 @@ def write_inputs(run: Run) -> RunSpec:
     directory.path.mkdir(parents=True, exist_ok=True)
     if run.kind in (Run.Kind.SAMPLE, Run.Kind.PPO):
         keep_lines(directory.prompts_path, [dict(row) for row in prompt_rows(run)])
+    if run.kind == Run.Kind.SCORE:
+        keep_lines(directory.responses_path, response_rows(run))
     directory.write_spec(spec)
     return spec
 

@@ -4,6 +4,8 @@ run.json           RunSpec, written by the worker before the child starts, never
 prompts.jsonl      PromptRow per line (sample and PPO runs)
 progress.json      what the child is doing now, replaced atomically
 metrics.jsonl      one JSON object per optimizer step: {"step": 1, "time": ..., "loss": ...}
+responses.jsonl    {"response_id", "messages", "text"} per line (score runs)
+scores.jsonl       {"response_id", "value"} per line, as the reward model gives them (score runs)
 samples.jsonl      SampleRow per line (sample runs)
 samples_preview.jsonl  a few rollouts of every update, for people to read (PPO runs)
 checkpoints/       resumable state, one folder per saved step; the trainer's own business
@@ -25,10 +27,10 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 GUARD_FD = "CONCORD_GUARD_FD"
 """Environment variable with the read end of a pipe that whoever started this process holds open: end of file means
@@ -54,7 +56,7 @@ class RunSpec:
     policy: ModelSource | None = None
     """The model to train, sample or evaluate; the reference is this model before training."""
     reward: ModelSource | None = None
-    """The reward model of a PPO run, or the one to evaluate."""
+    """The reward model of a PPO or score run, or the one to evaluate."""
     snapshot: str = ""
     """Directory of the snapshot; empty when the kind needs none."""
     snapshot_sha256: str = ""
@@ -83,6 +85,8 @@ class RunDirectory:
         self.prompts_path = self.path / "prompts.jsonl"
         self.progress_path = self.path / "progress.json"
         self.metrics_path = self.path / "metrics.jsonl"
+        self.responses_path = self.path / "responses.jsonl"
+        self.scores_path = self.path / "scores.jsonl"
         self.samples_path = self.path / "samples.jsonl"
         self.previews_path = self.path / "samples_preview.jsonl"
         self.checkpoints_path = self.path / "checkpoints"
@@ -176,9 +180,16 @@ def when_guard_closes(action: Callable[[], None]) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` with `content` so that a crash leaves the old file or the new one, never a part."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of `path` once it is whole and on the disk."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with open(temporary, "wb") as file:
-        file.write(content)
+        yield file
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
@@ -197,8 +208,13 @@ def read_json(path: Path) -> Any:
 
 
 def append_line(path: Path, row: Mapping[str, Any]) -> None:
+    append_lines(path, [row])
+
+
+def append_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Append the rows, and see to it that they are on the disk."""
     with open(path, "ab") as file:
-        file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+        file.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
         file.flush()
         os.fsync(file.fileno())
 
@@ -213,8 +229,10 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield json.loads(line)
 
 
-def keep_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    write_bytes(path, b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows))
+def keep_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Replace the file by these rows, which are written as they come."""
+    with replacing(path) as file:
+        file.writelines(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
 
 
 def publish_directory(temporary: Path, final: Path) -> None:

@@ -17,6 +17,7 @@ from feedback.splits import SAMPLED
 from training.configs import config_values, parse_config
 from training.lineage import CheckpointGone, ancestors, model_source
 from training.models import Checkpoint, Run
+from training.scoring import responses_to_score
 
 
 class RunRefused(Refusal):
@@ -37,6 +38,7 @@ INPUTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "dpo": (frozenset({"policy", "snapshot"}), frozenset()),
     "ppo": (frozenset({"policy", "reward"}), frozenset({"prompt_ids"})),
     "evaluate": (frozenset({"snapshot"}), frozenset({"policy", "reward"})),
+    "score": (frozenset({"reward"}), frozenset({"queue"})),
 }
 
 
@@ -72,7 +74,9 @@ def start_run(
         check_reward_model(kind, reward, policy)
     if snapshot is not None:
         check_snapshot(kind, snapshot)
-    if queue is not None:
+    if kind == "score" and reward is not None:
+        check_scored(project, reward, queue)
+    elif queue is not None:
         check_queue(queue)
     if kind in ("sample", "ppo"):
         check_prompts(kind, project, prompts)
@@ -151,6 +155,14 @@ def check_queue(queue: Queue) -> None:
         raise RunRefused("queue", f"{queue} shows no responses that were there before; choose one of {kinds}")
     if queue.is_qualification:
         raise RunRefused("queue", f"{queue} is a test; its tasks are gold that a curator makes")
+
+
+def check_scored(project: Project, reward: Checkpoint, queue: Queue | None) -> None:
+    if queue is not None and queue.kind not in SHOW_RESPONSES:
+        raise RunRefused("queue", f"{queue} shows no responses that were there before; choose another, or none for all")
+    if not responses_to_score(project=project, reward=reward, queue=queue).exists():
+        where = f"of {queue}" if queue else "of the project"
+        raise RunRefused("queue", f"every response {where} has a score of {reward} already, or there is none")
 
 
 def check_snapshot(kind: str, snapshot: Snapshot) -> None:

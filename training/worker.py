@@ -34,6 +34,7 @@ from training.lineage import CheckpointGone
 from training.models import Run
 from training.run_inputs import write_inputs
 from training.rundir import BadRunDirectory, RunDirectory, RunSpec
+from training.scoring import land_scores
 
 logger = logging.getLogger(__name__)
 
@@ -154,6 +155,7 @@ class Attempt:
         self.directory = RunDirectory(run.directory)
         self.metrics = Tail(self.directory.metrics_path)
         self.samples = Tail(self.directory.samples_path)
+        self.scores = Tail(self.directory.scores_path)
         self.progress = run.progress
         self.silence = Silence(self.directory)
         self.overdue = False
@@ -217,6 +219,8 @@ class Attempt:
             land_metrics(self.lease, self.metrics)
             if self.run.kind == Run.Kind.SAMPLE:
                 land_samples(self.run, self.lease, self.samples)
+            if self.run.kind == Run.Kind.SCORE:
+                land_scores(self.run, self.lease, self.scores)
             progress = self.directory.progress()
             if progress != self.progress:
                 if not self.lease.rows().update(progress=progress):
@@ -289,6 +293,7 @@ class Silence:
             directory.progress_path,
             directory.metrics_path,
             directory.samples_path,
+            directory.scores_path,
             directory.log_path,
             directory.checkpoints_path,
         )

@@ -117,12 +117,12 @@ def test_what_it_offers_depends_on_its_kind_and_the_person(
     offered = {
         base: {"sample": "policy", "dpo": "policy", "ppo": "policy", "reward": "policy"},
         policy: {"sample": "policy", "dpo": "policy", "ppo": "policy", "evaluate": "policy"},
-        reward: {"ppo": "reward", "evaluate": "reward"},
+        reward: {"ppo": "reward", "evaluate": "reward", "score": "reward"},
     }
     for checkpoint, kinds in offered.items():
         client.force_login(ml_staff)
         page = text(client.get(url("checkpoint", project, checkpoint.pk)))
-        for kind in ("sample", "reward", "dpo", "ppo", "evaluate"):
+        for kind in ("sample", "reward", "dpo", "ppo", "evaluate", "score"):
             link = f"{url('run-start', project, kind)}?{kinds.get(kind, 'policy')}={checkpoint.pk}"
             assert (link in page) == (kind in kinds), (checkpoint.kind, kind)
         client.force_login(curator)

@@ -383,6 +383,7 @@ def test_one_response_per_prompt_is_warned_of(
         ("dpo", ["base", "snapshot"]),
         ("ppo", ["base", "prompts", "reward"]),
         ("evaluate", ["snapshot", "model"]),
+        ("score", ["reward"]),
     ],
 )
 def test_an_empty_project_is_told_what_is_missing(

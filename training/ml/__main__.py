@@ -20,6 +20,7 @@ from training.configs import (
     PPOConfig,
     RewardConfig,
     SampleConfig,
+    ScoreConfig,
     parse_config,
 )
 from training.ml import CannotRun
@@ -80,6 +81,10 @@ def carry_out(run: RunDirectory) -> Outcome:
             from training.ml.evaluate import run_evaluate
 
             return run_evaluate(run, spec, config)
+        case ScoreConfig():
+            from training.ml.score import run_score
+
+            return run_score(run, spec, config)
         case _:
             raise BadConfig("kind", f"{spec.kind!r} is a kind of run that training.ml does not carry out")
 

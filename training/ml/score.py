@@ -1,0 +1,68 @@
+"""Score responses with a reward model, in batches, such that a run that is cut off and resumed scores each once.
+
+A response longer than `max_length` gets no score: a model that reads half of it would say something of another text.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from itertools import islice
+
+from training.configs import ScoreConfig
+from training.ml import CannotRun
+from training.ml.chat import prompt_ids, response_ids, template_digest
+from training.ml.models import backbone, check_source, load_reward_model, load_tokenizer, pick_device
+from training.ml.sequences import sequence_scores
+from training.rundir import Outcome, RunDirectory, RunSpec, append_lines, keep_lines, read_lines
+
+BATCHES_TOGETHER = 16
+"""Batches whose responses are sorted by length, so that little is padded, and whose scores are written together."""
+
+
+def run_score(run: RunDirectory, spec: RunSpec, config: ScoreConfig) -> Outcome:
+    """Append a row to scores.jsonl for every response of responses.jsonl that has none and is not too long."""
+    # 1. What is there, and what is done already.
+    total = sum(1 for _ in read_lines(run.responses_path))
+    if not total:
+        raise CannotRun("there is no response to score: all have a score of this model already, or there are none")
+    kept = list(read_lines(run.scores_path))
+    keep_lines(run.scores_path, kept)  # drops a line torn by a crash
+    done = {row["response_id"]: row["value"] for row in kept}
+
+    # 2. The model.
+    run.write_progress("loading the model", len(done), total)
+    source = check_source(spec.reward, "reward model")
+    tokenizer = load_tokenizer(source)
+    model = load_reward_model(source, tokenizer).to(pick_device()).eval()
+    trunk, head, pad_id = backbone(model), model.score, tokenizer.pad_token_id
+
+    # 3. Batch by batch: whole chat and response, read on the last token.
+    too_long = 0
+    rows = (row for row in read_lines(run.responses_path) if row["response_id"] not in done)
+    while chunk := list(islice(rows, BATCHES_TOGETHER * config.batch_size)):
+        if run.cancel_requested():
+            return outcome("cancelled", done, too_long, template_digest(tokenizer))
+        ids = {
+            row["response_id"]: [*prompt_ids(tokenizer, row["messages"]), *response_ids(tokenizer, row["text"])]
+            for row in chunk
+        }
+        fitting = sorted((one for one in ids if len(ids[one]) <= config.max_length), key=lambda one: len(ids[one]))
+        too_long += len(ids) - len(fitting)
+        values = sequence_scores(trunk, head, [ids[one] for one in fitting], pad_id, config.batch_size)
+        scored = dict(zip(fitting, values, strict=True))
+        append_lines(run.scores_path, [{"response_id": one, "value": value} for one, value in scored.items()])
+        done |= scored
+        run.write_progress("scoring", len(done) + too_long, total)
+    return outcome("succeeded", done, too_long, template_digest(tokenizer))
+
+
+def outcome(status: str, scores: Mapping[str, float], too_long: int, digest: str) -> Outcome:
+    values = list(scores.values())
+    figures = {
+        "n": len(values),
+        "too_long": too_long,
+        "mean": statistics.fmean(values) if values else None,
+        "spread": statistics.stdev(values) if len(values) > 1 else None,
+    }
+    return Outcome(status=status, step=len(values), template_digest=digest, evaluation=figures)
