@@ -9,9 +9,10 @@ from typing import Any
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from feedback.access import names_for, project_or_404
+from feedback.access import may, names_for, project_or_404
 from feedback.models import Project, Report, User
 from feedback.quality.published import DECISIVE, SCALES, USUAL_DECISIVE, USUAL_SCALE
 from feedback.quality.reports import shown_for
@@ -28,6 +29,8 @@ STANDINGS = {
     "high": "above what is usual",
     "few": "too few to say",
 }
+RUNS = "training.run"
+"""What one has to be allowed to start the run that scores responses; training serves its page."""
 RULES = {
     "ties": "Ties count as an answer",
     "decisive": "Ties left out",
@@ -61,6 +64,7 @@ def quality_agreement(request: SignedInRequest, project: str) -> HttpResponse:
         "lead": lead_of(found, within) if found else None,
         "questions": [(one, question_track(one), main_figure(one)) for one in asked],
         "chosen": chosen,
+        "score_url": reverse("run-start", args=[within.slug, "score"]) if may(request.user, RUNS, within) else "",
         "parts": question_parts(chosen, names_of(within, request.user, chosen)) if chosen else None,
         **report_context(within, shown),
     }

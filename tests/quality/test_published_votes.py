@@ -1,9 +1,9 @@
 """MT-Bench and UKPConvArg1 through the importer and the reports, on the pages: what other people's code computed.
 
 `expected.json` beside the data says with which programs. Two things differ by design and are pinned here. A person who
-votes twice on a pair has one judgment (MT-Bench: one such vote of 3,355). And alpha, nominal, of votes with ties depends
-a little on which of two responses is called the first: the file's order gives 0.2521 for UKPConvArg1, the product's
-order, by response, may give another third digit.
+votes twice on a pair has one judgment (MT-Bench: one such vote of 3,355). And alpha, nominal, of votes with ties
+depends a little on which of two responses is called the first: the file's order gives 0.2521 for UKPConvArg1, the
+product's order, by response, another fourth digit.
 """
 
 from __future__ import annotations
