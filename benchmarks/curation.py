@@ -18,8 +18,8 @@ from benchmarks.own_site import ROOT, SiteFailed
 from benchmarks.queue_site import DATABASES, served_database
 from tests.cluster import NoCluster
 
-PARTS = ("stats", "reports", "pages", "export", "import")
-OWN_DATA = {"import": "benchmarks.curation_import"}
+PARTS = ("stats", "reports", "pages", "export", "import", "hygiene")
+OWN_DATA = {"import": "benchmarks.curation_import", "hygiene": "benchmarks.curation_hygiene"}
 """Parts that make their own data, whatever the database; the others work on the filled one."""
 
 

@@ -27,7 +27,7 @@ from feedback.contract import Message
 from feedback.hygiene.near_index import near_index
 from feedback.hygiene.sketching import Sketches, similarity
 from feedback.models import Project, Prompt
-from feedback.splits import cluster_of, split_of
+from feedback.splits import split_of
 
 ASKED_AT_ONCE = 500
 NEIGHBOURS_TOLD = 5
@@ -65,20 +65,26 @@ class Placed:
 
 
 def place_prompts(
-    *, project: Project, prompts: Sequence[Placeable], sketches: Sketches, stored: bool = False
+    *,
+    project: Project,
+    prompts: Sequence[Placeable],
+    sketches: Sketches,
+    names: Sequence[str],
+    stored: bool = False,
 ) -> Placed:
     """Give every prompt its cluster and split, and make clusters one that belong together.
 
     Inside of the transaction that stores the prompts, with the project's row locked. `prompts` are new to the project
-    and not yet stored; with `stored` they are there already and keep their split. The rows of `sketches` are theirs.
+    and not yet stored; with `stored` they are there already and keep their split. The rows of `sketches` are theirs,
+    and `names` are the clusters that they start when nothing like them is there (`feedback.splits.cluster_of`).
     """
     neighbours = neighbours_of(project, prompts, sketches)
     clusters = Clusters()
     placed = Placed()
-    known = {} if stored else splits_of(project, {cluster_of(prompt.messages) for prompt in prompts})
+    known = {} if stored else splits_of(project, set(names))
     batch: dict[uuid.UUID, Placeable] = {prompt.pk: prompt for prompt in prompts}
     there = stored_places(project, {pk for found in neighbours for pk, _ in found} - batch.keys())
-    for prompt, found in zip(prompts, neighbours, strict=True):
+    for prompt, own, found in zip(prompts, names, neighbours, strict=True):
         near = [
             Neighbour(pk, clusters.root(cluster), split, share)
             for pk, share in found
@@ -86,7 +92,6 @@ def place_prompts(
             for cluster, split in [at]
         ]
         if not stored:
-            own = cluster_of(prompt.messages)
             if near:
                 prompt.cluster, prompt.split = near[0].cluster, near[0].split
             elif own in known:

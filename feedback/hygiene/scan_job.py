@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.urls import reverse
 
 from feedback.hygiene.near_index import forget, near_index
-from feedback.hygiene.scanning import look_at, place_prompts_looked_at, store_findings, tidy_up
+from feedback.hygiene.scanning import look_at, place_prompts_looked_at, store_findings
 from feedback.jobs import JobRun, start_and_carry_out, start_job
 from feedback.models import Finding, Job, Judgment, Project, Prompt, Response, User
 
@@ -85,7 +85,6 @@ def scan_prompts(run: JobRun, project: Project) -> None:
         with step(run, batch):
             Project.objects.select_for_update().get(pk=project.pk)
             store_looked_at(looked, batch)
-        tidy_up(project)
 
 
 def scan_responses(run: JobRun, project: Project) -> None:
@@ -140,5 +139,4 @@ def catch_up(project: Project) -> int:
         with transaction.atomic():
             Project.objects.select_for_update().get(pk=project.pk)
             store_looked_at(looked, batch)
-        tidy_up(project)
         added += len(batch)

@@ -20,13 +20,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from feedback.contract import Message
+from feedback.contract import Message, digest
 from feedback.hygiene.clusters import NEIGHBOURS_TOLD, Neighbour, Placed, place_prompts
 from feedback.hygiene.languages import contradicts, language_of
 from feedback.hygiene.near_index import near_index
 from feedback.hygiene.personal import personal_data
 from feedback.hygiene.sketching import Sketches, sketch, text_of
 from feedback.models import Finding, Judgment, Project, Prompt, Response
+from feedback.splits import cluster_of
 
 STORED_AT_ONCE = 500
 PERSONAL_DATA = Finding.Kind.PERSONAL_DATA
@@ -62,6 +63,8 @@ class LookedAt:
     sketches: Sketches
     places: dict[uuid.UUID, int]
     """Row of each prompt in `sketches`."""
+    names: list[str]
+    """Of the clusters that the prompts start, in the order of `sketches`."""
     languages: dict[uuid.UUID, str]
     personal: dict[uuid.UUID, list[dict[str, Any]]]
     """Spans of each prompt, response and judgment in which personal data stand."""
@@ -75,7 +78,12 @@ def look_at(
     responses: Sequence[Response | ResponseText] = (),
     judgments: Sequence[Judgment] = (),
 ) -> LookedAt:
-    """Look at a batch of texts, stored or not: a few hundred to a few thousand at a time. Writes nothing."""
+    """Look at a batch of texts, stored or not: a few hundred to a few thousand at a time. Writes no row.
+
+    Outside of any transaction where there are prompts: the index is kept quick from here.
+    """
+    if prompts:
+        tidy_up(project)
     texts = [text_of(prompt.messages) for prompt in prompts]
     pieces: list[tuple[uuid.UUID, Mapping[str, str]]] = [
         *((prompt.pk, texts_of_prompt(prompt)) for prompt in prompts),
@@ -85,10 +93,16 @@ def look_at(
     return LookedAt(
         project=project,
         sketches=sketch(texts),
+        names=[name_of(prompt.messages, text) for prompt, text in zip(prompts, texts, strict=True)],
         places={prompt.pk: place for place, prompt in enumerate(prompts)},
         languages={prompt.pk: language_of(prompt.messages[-1]["content"]) for prompt in prompts},
         personal={pk: spans for pk, pieces in pieces if (spans := spans_in(pieces))},
     )
+
+
+def name_of(messages: Sequence[Message], text: str) -> str:
+    """Return `cluster_of(messages)`; where all of them count for the normal `text`, that is not made twice."""
+    return digest(text) if text and messages[0]["role"] != "system" else cluster_of(messages)
 
 
 def place_prompts_looked_at(looked: LookedAt, prompts: Sequence[Prompt | PromptText], *, stored: bool = False) -> None:
@@ -98,7 +112,11 @@ def place_prompts_looked_at(looked: LookedAt, prompts: Sequence[Prompt | PromptT
         prompt.text_language = looked.languages[prompt.pk]
     if prompts:
         looked.placed = place_prompts(
-            project=looked.project, prompts=prompts, sketches=looked.sketches[rows], stored=stored
+            project=looked.project,
+            prompts=prompts,
+            sketches=looked.sketches[rows],
+            names=[looked.names[row] for row in rows],
+            stored=stored,
         )
 
 

@@ -12,6 +12,7 @@ from django.db.models import Count, F, Max, Min, Q, QuerySet
 from feedback.changes import Piece, text_changes
 from feedback.contract import SPLITS
 from feedback.hygiene.personal import KINDS
+from feedback.hygiene.redacting import FITTING
 from feedback.hygiene.scanning import texts_of_judgment, texts_of_prompt
 from feedback.models import Finding, Project, Prompt
 
@@ -45,6 +46,11 @@ class ShownFinding:
     """Of the personal data in it, in words."""
     near: list[Near] = field(default_factory=list)
 
+    @property
+    def choices(self) -> list[tuple[str, str]]:
+        """What may become of it, and the words on the button."""
+        return choices_of(self.finding.kind)
+
 
 @dataclass(frozen=True)
 class Near:
@@ -57,6 +63,12 @@ class Near:
     @property
     def percent(self) -> int:
         return round(100 * self.similarity)
+
+
+def choices_of(kind: str) -> list[tuple[str, str]]:
+    """Return what may become of a kind of finding, and the words on its button; of any kind where it is empty."""
+    words = {"redact": "Redact", "leave": "Leave as it is", "leave_out": "Leave out for good"}
+    return [(each, words[each]) for each in words if each in FITTING.get(kind, ("leave", "leave_out"))]
 
 
 def shown_findings(findings: Iterable[Finding], *, whole: bool = False) -> list[ShownFinding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.contrib import messages
@@ -14,9 +15,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from feedback.access import project_or_404
-from feedback.hygiene.redacting import FITTING, SETTLED_AT_ONCE, settle_findings, snapshots_with, take_back
+from feedback.hygiene.redacting import SETTLED_AT_ONCE, settle_findings, snapshots_with, take_back
 from feedback.hygiene.scan_job import start_scan
-from feedback.hygiene.showing import shown_findings, waiting_by_kind
+from feedback.hygiene.showing import choices_of, shown_findings, waiting_by_kind
 from feedback.hygiene_forms import FindingFilter
 from feedback.models import Finding, Job, Project
 from feedback.models.findings import FindingQuerySet
@@ -25,6 +26,7 @@ from feedback.views.requests import SignedInRequest
 from feedback.views.words import count, sentence
 
 PAGE = 25
+PRIMARY_KEY = re.compile(r"[0-9]{1,18}")
 AT_MOST = 2_000
 """Findings that one press of a button settles."""
 DONE = {"redact": "redacted", "leave": "left as they are", "leave_out": "left out for good"}
@@ -72,15 +74,18 @@ def finding_detail(request: SignedInRequest, project: str, finding: int) -> Http
 @require_POST
 @login_required
 def findings_settle(request: SignedInRequest, project: str) -> HttpResponse:
-    """Settle the findings that are ticked, or all that fit the filters of the page that was shown."""
+    """Settle one finding by its own button, those that are ticked, or all that fit the filters of the page."""
     within = project_or_404(request.user, project, "feedback.manage_prompts")
-    settlement = request.POST.get("settlement", "")
+    one, _, its = request.POST.get("one", "").partition(":")
+    settlement = its or request.POST.get("settlement", "")
     asked = QueryDict(request.POST.get("filters", "")[:500])
     try:
-        if request.POST.get("all"):
+        if request.POST.get("all") and not one:
             wanted = FindingFilter(asked).select(found_in(within)).unsettled()[:AT_MOST]
         else:
-            ticked = [pk for pk in request.POST.getlist("finding") if pk.isascii() and pk.isdigit()][:AT_MOST]
+            ticked = [
+                pk for pk in ([one] if one else request.POST.getlist("finding")) if pk.isascii() and pk.isdigit()
+            ][:AT_MOST]
             wanted = found_in(within).filter(pk__in=[int(pk) for pk in ticked if len(pk) < 19])
         settled = settle_in_pieces(request, within, list(wanted), settlement)
     except Refusal as refusal:
@@ -126,12 +131,6 @@ def found_in(project: Project) -> FindingQuerySet:
 
 def with_texts(findings: FindingQuerySet) -> FindingQuerySet:
     return findings.select_related("prompt", "response__prompt", "judgment__task__prompt", "settled_by")
-
-
-def choices_of(kind: str) -> list[tuple[str, str]]:
-    """Return what may become of a kind of finding, and the words on its button; of any kind where it is empty."""
-    words = {"redact": "Redact", "leave": "Leave as it is", "leave_out": "Leave out for good"}
-    return [(each, words[each]) for each in words if each in FITTING.get(kind, ("leave", "leave_out"))]
 
 
 def settle_in_pieces(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from feedback.contract import digest
 from feedback.hygiene.near_index import folder_of, forget, near_index
-from feedback.hygiene.scanning import look_at, place_prompts_looked_at, store_findings, tidy_up
+from feedback.hygiene.scanning import look_at, place_prompts_looked_at, store_findings
 from feedback.hygiene.sketching import bands, similarity, sketch, text_of
 from feedback.models import Finding, Project, Prompt
 from feedback.splits import normal_text
@@ -207,7 +207,6 @@ def test_planted_near_duplicates_are_found_and_nothing_else(project):
     texts, changed = planted(400)
     for batch in (texts[:250], texts[250:], changed[:100], changed[100:]):
         bring_in(project, *batch)
-        tidy_up(project)
     found = clusters(project)
     assert [found[one] == found[other] for one, other in zip(texts, changed, strict=True)].count(True) == 400
     assert len(set(found.values())) == 400
@@ -240,7 +239,6 @@ def test_files_of_keys_are_merged_and_still_find_everything(project):
     texts, changed = planted(200)
     for batch in batches(texts, 10):
         bring_in(project, *batch)
-        tidy_up(project)
     with near_index(project) as index:
         assert index.count == 200
         assert len(index.pieces) < 8

@@ -64,6 +64,17 @@ def test_ticked_findings_are_redacted_and_the_snapshots_named(project, page):
     assert "jane@" not in page("finding", finding.pk) + page("findings", show="all")
 
 
+def test_one_finding_is_settled_by_its_own_button(project, page):
+    prompt = make_prompt(project, "Mail me: jane@example.com")
+    ticked = make_finding(make_prompt(project))
+    finding = make_finding(prompt)
+    values = {"one": f"{finding.pk}:redact", "finding": ticked.pk, "all": "1"}
+    assert "1 finding: redacted." in page("findings-settle", post=values)
+    prompt.refresh_from_db()
+    assert prompt.last_turn == "Mail me: [e-mail]"
+    assert list(Finding.objects.unsettled()) == [ticked]
+
+
 def test_all_that_match_are_settled_at_once(project, page):
     for _ in range(30):
         make_finding(make_prompt(project))
@@ -76,8 +87,9 @@ def test_all_that_match_are_settled_at_once(project, page):
 @pytest.mark.parametrize(
     "values",
     [
-        {}, {"finding": "x"}, {"finding": "99999999999999999999"}, {"finding": "-1"}, {"settlement": "leave"},
-        {"all": "1"}, {"all": "1", "filters": "kind=%00&of=&show=\ud7ff"}, {"settlement": "burn", "all": "1"},
+        {}, {"one": "x:redact"}, {"one": "1:burn"}, {"finding": "x"}, {"finding": "99999999999999999999"},
+        {"finding": "-1"}, {"settlement": "leave"}, {"all": "1"}, {"settlement": "burn", "all": "1"},
+        {"all": "1", "filters": "kind=%00&of=&show=\ud7ff"},
     ],
 )  # fmt: skip
 def test_nonsense_settles_nothing(project, page, values):
