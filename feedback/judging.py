@@ -252,6 +252,8 @@ def revise_judgment(
         return stored
     if Judgment.objects.filter(supersedes=judgment).exists():
         raise NotCurrent(gettext_noop("this judgment has been revised since"))
+    if Judgment.objects.filter(pk=judgment.pk, erased_by__isnull=False).exists():
+        raise NotCurrent(gettext_noop("what was said here was erased"))
     check_may_revise(judgment=judgment, queue=queue, now=now)
     revision = write(
         Judgment(

@@ -48,7 +48,7 @@ WEIGHTS: Mapping[str, str] = {
 }
 
 LEFT_OUT: Mapping[str, str] = {
-    "erased": "erased on the annotator's request",
+    "erased": "erased at a person's request, or on texts that were",
     "consent": "whose annotator has withdrawn consent",
     "simulated": "by simulated annotators",
     "rejected": "rejected in review",
@@ -249,9 +249,13 @@ def of_the_project(project: Project) -> dict[str, Any]:
     named = TaskResponse.objects.filter(response__naming_settlement="discard", task__queue__project=project)
     unsettled = Finding.objects.filter(project=project, kind=Finding.Kind.PERSONAL_DATA, settlement="")
     private = TaskResponse.objects.filter(response__in=unsettled.filter(response__isnull=False).values("response"))
+    erased = TaskResponse.objects.filter(response__erased_by__isnull=False, task__queue__project=project)
+    erased_prompts = Task.objects.filter(queue__project=project, prompt__erased_by__isnull=False)
     private_prompts = Task.objects.filter(prompt__in=unsettled.filter(prompt__isnull=False).values("prompt"))
     return {
-        "erased": Q(erased_by__isnull=False),
+        "erased": Q(erased_by__isnull=False)
+        | Q(task__in=erased.values("task"))
+        | Q(task__in=erased_prompts.values("pk")),
         "consent": Q(annotator__in=withdrawn.values("person")) & ~Q(annotator__in=in_force.values("person")),
         "simulated": ~Q(simulation_rule=""),
         "rejected": Q(pk__in=latest_reviews(project, accepted=False)),

@@ -36,8 +36,9 @@ class LanguageMiddleware(LocaleMiddleware):
     Half a page in another language could not be read aloud, and numbers in figures would get commas.
     """
 
-    TRANSLATED = re.compile(r"/|/(q|accounts|i18n)/.*|/p/[^/]+/(my-work/.*)?")
-    """Home, the annotator's pages, the accounts, a project's own page, and what a person sees of their work there."""
+    TRANSLATED = re.compile(r"/|/(q|accounts|i18n)/.*|/p/[^/]+/(my-work/.*|consent/((agree|withdraw|erasure)/)?)?")
+    """Home, the annotator's pages, the accounts, a project's own page, and what a person sees there of their work and
+    their consent."""
 
     def process_request(self, request: HttpRequest) -> None:
         if self.TRANSLATED.fullmatch(request.path_info):

@@ -145,7 +145,9 @@ def own_work(request: Request, queue: UUID) -> ApiResponse:
 
 
 def own_or_404(request: Request, judgment: UUID) -> Judgment:
-    whole = Judgment.objects.select_related("queue__project", "schema__queue", "task__prompt")
+    whole = Judgment.objects.filter(erased_by__isnull=True).select_related(
+        "queue__project", "schema__queue", "task__prompt"
+    )
     found = get_object_or_404(whole.prefetch_related("task__links__response"), pk=judgment)
     check(request.user, "feedback.label", found.queue.project)
     if found.annotator_id != person_of(request).pk:

@@ -60,6 +60,7 @@ def members_context(request: SignedInRequest, project: Project, form: MemberForm
     memberships = project.memberships.select_related("user").order_by("user__simulation_rule", "user__username", "role")
     for membership in memberships:
         people.setdefault(membership.user, []).append(membership)
+    may_erase = may(request.user, "feedback.erase", project)
     return {
         "project": project,
         "people": people.items(),
@@ -67,4 +68,6 @@ def members_context(request: SignedInRequest, project: Project, form: MemberForm
         "form": form,
         "may_look": may(request.user, "feedback.manage_annotators", project),
         "may_manage": may(request.user, "feedback.manage_people", project),
+        "may_erase": may_erase,
+        "erasure_requests": project.erasure_requests.filter(settled_at__isnull=True).count() if may_erase else 0,
     }

@@ -99,7 +99,7 @@ def revise(request: SignedInRequest, queue: Queue, judgment: uuid.UUID) -> HttpR
 
 
 def own(request: SignedInRequest, queue: Queue) -> JudgmentQuerySet:
-    mine: JudgmentQuerySet = Judgment.objects.filter(queue=queue, annotator=request.user)
+    mine: JudgmentQuerySet = Judgment.objects.filter(queue=queue, annotator=request.user, erased_by__isnull=True)
     return mine
 
 

@@ -111,4 +111,5 @@ def person_context(
         "judged": person.judgments.filter(here, superseded_by__isnull=True).count(),
         "held_out": project.held_out.filter(person=person).first(),
         "is_self": person == request.user,
+        "may_erase": may(request.user, "feedback.erase", project),
     }

@@ -13,7 +13,7 @@ from feedback.clerk import Clerk
 from feedback.consenting import is_missing
 from feedback.erasing import ErasureRefused, dry_run, holdings, refuse_request, request_erasure, start_erasure
 from feedback.jobs import carry_out, claim_job
-from feedback.judging import save_draft
+from feedback.judging import NotCurrent, revise_judgment, save_draft
 from feedback.models import (
     AuditEvent,
     Comment,
@@ -228,6 +228,17 @@ def test_erasing_again_finds_nothing_and_says_so(queue, project, annotator, proj
     erase(project, annotator, project_admin)
     assert erase(project, annotator, project_admin).receipt["erased"] == []
     assert Judgment.objects.filter(erased_by__isnull=False).count() == 1
+
+
+def test_what_was_erased_is_not_revised(queue, project, annotator, project_admin):
+    judgment = make_judgment(queue=queue, annotator=annotator)
+    erase(project, annotator, project_admin)
+    with pytest.raises(NotCurrent, match="erased"):
+        revise_judgment(
+            judgment=judgment, annotator=annotator, submission_id=new_id(), answer={"preference": 1},
+            active_seconds=1.0, interface="page", now=timezone.now(),
+        )  # fmt: skip
+    assert Judgment.objects.count() == 1
 
 
 # The account ------------------------------------------------------------------------------------------------
