@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import Count, Max
 from django.utils.text import slugify
 
 from feedback.audit import record
@@ -162,7 +162,7 @@ def freeze_once(
 def texts_changed_last(project: Project) -> tuple[Any, ...]:
     """Return what is different once a text of the project was erased or redacted."""
     redacted = Finding.objects.filter(project=project, settlement="redact").aggregate(Max("settled_at"))
-    erased = Erasure.objects.filter(project=project).aggregate(Max("pk"), Max("finished_at"))
+    erased = Erasure.objects.filter(project=project).aggregate(Count("pk"), Max("finished_at"))
     return (*redacted.values(), *erased.values())
 
 
