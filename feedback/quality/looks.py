@@ -48,6 +48,11 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 
 
+def odds(logarithm: float) -> str:
+    """Say odds of which the logarithm is known; beyond a million nobody needs the figure."""
+    return f"{10**logarithm:,.0f}" if logarithm < 6 else "more than a million"
+
+
 def span(figures: Figures, name: str) -> str:
     return f"95 % interval {percent(figures[f'{name}_low'])} to {percent(figures[f'{name}_high'])}"
 
@@ -61,7 +66,12 @@ def misses_gold(figures: Figures) -> Iterator[Look]:
     if figures["gold_named"]:
         yield Look("gold", 3, "Misses known answers", f"{told}. It stands out even among everybody who is watched.")
     else:
-        yield Look("gold", 2, "May miss known answers", f"{told}. Odds of {10**evidence:,.0f} to 1, short of e-BH.")
+        yield Look(
+            "gold",
+            2,
+            "May miss known answers",
+            f"{told}. Odds of {odds(evidence)} to 1; among so many people it may be chance.",
+        )
 
 
 def drifts(figures: Figures) -> Iterator[Look]:

@@ -139,5 +139,7 @@ def evidence_picture(series: GoldSeries) -> EvidencePicture | None:
 
 
 def power_words(power: int) -> str:
-    """Say odds: 1 to 1 at 0, 100 to 1 at 2."""
-    return "even" if power == 0 else f"{10**power:,}" if 0 < power <= 4 else f"1e{power}"
+    """Say odds: even at 0, 100 at 2, 1/100 at -2."""
+    if abs(power) > 4:
+        return f"1e{power}"
+    return "even" if power == 0 else f"{10**power:,}" if power > 0 else f"1/{10**-power:,}"
