@@ -6,18 +6,17 @@ gold itself was made, which are right by construction, and gold that was retired
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.db import models
 from django.db.models import Exists, OuterRef, Q
 
 from feedback.answers import Answer
-from feedback.gold import KINDS, is_right
+from feedback.gold import is_right
 from feedback.models import Arm, Gold, GoldRetirement, LabelSchema
 from feedback.models.judgments import JudgmentQuerySet
-from feedback.schemas import TaskKind
 
 ROWS_AT_ONCE = 10_000
 
@@ -30,56 +29,40 @@ class Mark(NamedTuple):
     right: bool
 
 
-def of_gold(judgments: JudgmentQuerySet, *, with_disputed: bool = False) -> JudgmentQuerySet:
-    """Return those of `judgments` that tell how a person does, or how good the gold is (`with_disputed`)."""
+def of_gold(judgments: JudgmentQuerySet) -> JudgmentQuerySet:
+    """Return those of `judgments` that tell how a person does."""
     told = Q(arm=Arm.GOLD) | Q(task__gold__made_from=Gold.MadeFrom.CURATOR)
-    found = judgments.filter(told, task__gold__isnull=False)
-    if with_disputed:
-        return found
-    disputed = GoldRetirement.objects.filter(
-        gold__task=OuterRef("task"), reason=GoldRetirement.Reason.DISPUTED, returned_at__isnull=True
+    return judgments.filter(told, task__gold__isnull=False).exclude(Exists(disputed(OuterRef("task__gold"))))
+
+
+def read_marks(judgments: JudgmentQuerySet, golds: models.QuerySet[Gold], *, with_disputed: bool = False) -> list[Mark]:
+    """Return what `judgments` say of `golds`, the first made first; as `of_gold` counts them, or disputed gold, too.
+
+    The gold is read first and named to the database, which then finds a person's few answers among a million judgments,
+    or all answers to the gold, along an index. 100,000 answers take a second.
+    """
+    if not with_disputed:
+        golds = golds.exclude(Exists(disputed(OuterRef("pk"))))
+    known = {
+        task: (pk, answer, made) for pk, task, answer, made in golds.values_list("pk", "task", "answer", "made_from")
+    }
+    wanted = judgments.filter(task__in=list(known)).order_by()
+    rows = list(
+        wanted.values_list(
+            "id", "annotator_id", "task_id", "created_at", "preference", "content", "arm", "schema_id"
+        ).iterator(ROWS_AT_ONCE)
     )
-    return found.exclude(Exists(disputed))
-
-
-def read_marks(judgments: JudgmentQuerySet, *, with_disputed: bool = False) -> list[Mark]:
-    """Return what `judgments` say of gold, the first made first; raw rows, so that 100,000 take a second."""
-    told = of_gold(judgments, with_disputed=with_disputed).order_by("created_at", "id")
-    comparisons = told.filter(queue__kind=TaskKind.COMPARISON)
-    others = told.filter(queue__kind__in=[kind for kind in KINDS if kind != TaskKind.COMPARISON])
-    marks = [*marks_of_comparisons(comparisons), *marks_of_others(others)]
+    schemas = LabelSchema.objects.filter(pk__in={row[-1] for row in rows}).select_related("queue")
+    asked = {schema.pk: schema.asks for schema in schemas}
+    marks = []
+    for judgment, person, task, at, preference, content, arm, schema in rows:
+        gold, answer, made_from = known[task]
+        if arm == Arm.GOLD or made_from == Gold.MadeFrom.CURATOR:
+            right = is_right(asked[schema], answer, Answer(preference, content))
+            marks.append(Mark(judgment, person, gold, at, right))
     return sorted(marks, key=lambda mark: (mark.at, mark.judgment))
 
 
-def marks_of_comparisons(judgments: JudgmentQuerySet) -> Iterator[Mark]:
-    wanted = judgments.values_list(
-        "id", "annotator_id", "task__gold__id", "created_at", "preference", "task__gold__answer__preference"
-    )
-    for judgment, person, gold, at, said, known in wanted.iterator(ROWS_AT_ONCE):
-        right = said is not None and (said > 0) - (said < 0) == (known > 0) - (known < 0)
-        yield Mark(judgment, person, gold, at, right)
-
-
-def marks_of_others(judgments: JudgmentQuerySet) -> Iterator[Mark]:
-    known = dict(
-        Gold.objects.filter(task__in=judgments.order_by().values("task")).order_by().values_list("pk", "answer")
-    )
-    schemas = LabelSchema.objects.filter(pk__in=judgments.order_by().values("schema")).select_related("queue")
-    asked = {schema.pk: schema.asks for schema in schemas}
-    wanted = judgments.values_list("id", "annotator_id", "task__gold__id", "created_at", "content", "schema_id")
-    for judgment, person, gold, at, content, schema in wanted.iterator(ROWS_AT_ONCE):
-        yield Mark(judgment, person, gold, at, is_right(asked[schema], known[gold], Answer(None, content)))
-
-
-def failing_gold(judgments: JudgmentQuerySet) -> JudgmentQuerySet:
-    """Return those of `judgments` that gold says are wrong, gold that is disputed left out."""
-    told = of_gold(judgments)
-    known = "task__gold__answer__preference"
-    wrong = (
-        Q(**{f"{known}__gt": 0}, preference__lte=0)
-        | Q(**{f"{known}__lt": 0}, preference__gte=0)
-        | Q(Q(preference__gt=0) | Q(preference__lt=0), **{known: 0})
-    )
-    others = told.filter(queue__kind__in=[kind for kind in KINDS if kind != TaskKind.COMPARISON])
-    ids = [mark.judgment for mark in marks_of_others(others.order_by()) if not mark.right]
-    return judgments.filter(Q(pk__in=told.filter(wrong, queue__kind=TaskKind.COMPARISON).values("pk")) | Q(pk__in=ids))
+def disputed(gold: Any) -> models.QuerySet[GoldRetirement]:
+    standing = GoldRetirement.objects.filter(gold=gold, returned_at__isnull=True)
+    return standing.filter(reason=GoldRetirement.Reason.DISPUTED)

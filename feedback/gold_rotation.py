@@ -11,11 +11,12 @@ a curator: the gold of a test, which a test cannot do without, and gold that a c
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 
 from feedback.audit import record
 from feedback.gold_marks import Mark, read_marks
@@ -30,6 +31,8 @@ FEW_OTHERS = 5
 GOOD = 0.6
 """Who is right on a smaller share of the other gold does not count as somebody who disputes this one."""
 NOTE_LENGTH_LIMIT = 2_000
+COUNTED_AT_ONCE = 5_000
+"""Answers to a queue's gold; of more, pages show what the latest report on people counted."""
 
 
 class RetirementRefused(Refusal):
@@ -51,7 +54,11 @@ class GoldUse:
     """People who had it before them, those from whose votes it was made among them."""
     people: int
     """Of the whole queue."""
-    last: datetime | None
+
+    @property
+    def counts(self) -> list[int]:
+        """Its figures as a report keeps them; `use_from` reads them again."""
+        return [self.gold.pk, self.judged, self.right, self.good, self.good_wrong, self.seen, self.people]
 
     @property
     def exposure(self) -> float:
@@ -78,19 +85,25 @@ class GoldUse:
 
 def uses_of_gold(queue: Queue) -> list[GoldUse]:
     """Return how worn every gold of the queue is, retired gold too, the oldest first."""
-    judgments = Judgment.objects.current().filter(queue=queue)
-    by_people = read_marks(judgments.by_people(), with_disputed=True)
-    people = judgments.by_people().order_by().values("annotator").distinct().count()
-    seen: dict[int, set[int]] = defaultdict(set)
-    known = judgments.by_people().filter(task__gold__isnull=False).order_by()
-    for gold, person in known.values_list("task__gold__id", "annotator_id").iterator(10_000):
-        seen[gold].add(person)
+    golds = list(Gold.objects.filter(queue=queue).select_related("created_by", "task__prompt").order_by("pk"))
+    # Led by the gold and not by the queue, whose judgments may be a million.
+    judgments = Judgment.objects.current().by_people().filter(task__in=[gold.task_id for gold in golds])
+    people = people_of(queue)
+    seen: dict[int, int] = defaultdict(int)
+    for gold in judgments.order_by().values_list("task__gold__id", flat=True).iterator(10_000):
+        seen[gold] += 1  # a person judges a task once
     marks: dict[int, list[Mark]] = defaultdict(list)
-    for mark in by_people:
+    all_marks = read_marks(judgments, Gold.objects.filter(queue=queue), with_disputed=True)
+    for mark in all_marks:
         marks[mark.gold].append(mark)
-    good_at = good_people(by_people)
-    golds = Gold.objects.filter(queue=queue).select_related("created_by", "task__prompt").order_by("pk")
-    return [use_of(gold, marks.get(gold.pk, []), good_at, len(seen.get(gold.pk, ())), people) for gold in golds]
+    tally = tally_of(all_marks)
+    return [use_of(gold, marks.get(gold.pk, []), tally, seen[gold.pk], people) for gold in golds]
+
+
+def people_of(queue: Queue) -> int:
+    """Count the people who have judged in the queue, without reading what they judged."""
+    had = Judgment.objects.filter(annotator=OuterRef("pk"), queue=queue, simulation_rule="")
+    return User.objects.filter(Exists(had)).count()
 
 
 def use_of(gold: Gold, marks: Sequence[Mark], tally: dict[int, tuple[int, int]], seen: int, people: int) -> GoldUse:
@@ -103,11 +116,24 @@ def use_of(gold: Gold, marks: Sequence[Mark], tally: dict[int, tuple[int, int]],
         good_wrong=sum(not mark.right for mark in good),
         seen=seen,
         people=people,
-        last=marks[-1].at if marks else None,
     )
 
 
-def good_people(marks: Sequence[Mark]) -> dict[int, tuple[int, int]]:
+def uses_from(queue: Queue, counts: Iterable[Sequence[int]]) -> list[GoldUse]:
+    """Return uses that a report has kept; gold that was made since stands there without answers."""
+    kept = {gold: figures for gold, *figures in counts}
+    golds = Gold.objects.filter(queue=queue).select_related("created_by", "task__prompt").order_by("pk")
+    return [GoldUse(gold, *kept.get(gold.pk, [0] * 6)) for gold in golds]
+
+
+def is_much_answered(queue: Queue) -> bool:
+    """Tell whether the queue's gold has more answers than a page should count at once."""
+    golds = Gold.objects.filter(queue=queue).values("task")
+    answers = Judgment.objects.filter(task__in=golds).order_by()
+    return answers[: COUNTED_AT_ONCE + 1].count() > COUNTED_AT_ONCE
+
+
+def tally_of(marks: Sequence[Mark]) -> dict[int, tuple[int, int]]:
     """Return how many gold answers each person has given, and how many were right."""
     tally: dict[int, tuple[int, int]] = defaultdict(lambda: (0, 0))
     for mark in marks:
@@ -137,13 +163,22 @@ def suggestions(uses: Sequence[GoldUse], queue: Queue) -> list[tuple[GoldUse, st
     return found
 
 
-def rotate_gold(*, queue: Queue, now: datetime) -> list[GoldRetirement]:
-    """Retire the queue's gold that is beyond a limit of its rules; of a test nothing, and nothing that was put back."""
+def rotate_all_gold(now: datetime) -> list[GoldRetirement]:
+    """Rotate the gold of every open queue."""
+    with_gold = Queue.objects.open().filter(Exists(Gold.objects.filter(queue=OuterRef("pk")))).in_force()
+    return [retirement for queue in with_gold for retirement in rotate_gold(queue=queue, now=now)]
+
+
+def rotate_gold(*, queue: Queue, now: datetime, uses: Sequence[GoldUse] | None = None) -> list[GoldRetirement]:
+    """Retire the queue's gold that is beyond a limit of its rules; of a test nothing, and nothing that was put back.
+
+    `uses` is what was counted just now, if it was.
+    """
     if queue.is_qualification:
         return []
     returned = set(GoldRetirement.objects.filter(gold__queue=queue).values_list("gold", flat=True))
     retired = []
-    for use, reason in suggestions(uses_of_gold(queue), queue):
+    for use, reason in suggestions(uses_of_gold(queue) if uses is None else uses, queue):
         if use.gold.pk in returned:
             continue
         try:

@@ -18,9 +18,11 @@ from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sub
 from feedback.answers import Answer
 from feedback.contract import TRAIN
 from feedback.gold import KINDS, GoldRefused, make_gold
+from feedback.gold_rotation import people_of
 from feedback.locks import lock_task
-from feedback.models import Adjudication, Gold, Judgment, Queue, Review, Skip, Task, User
+from feedback.models import Adjudication, Gold, Judgment, Queue, Report, Review, Skip, Task, User
 from feedback.models.judgments import JudgmentQuerySet
+from feedback.quality.reports import report_for
 from feedback.refusals import Refusal
 from feedback.schemas import TaskKind
 from feedback.standings import suspended_people
@@ -29,6 +31,8 @@ VOTES = 5
 """So many people have to have said the same, unless the curator asks for others."""
 VOTES_LEAST, VOTES_MOST = 3, 20
 BULK_LIMIT = 500
+LOOKED_THROUGH = 20_000
+"""Judgments of a queue; in a larger one, candidates are those that the latest report on people found."""
 
 
 class SourceRefused(Refusal):
@@ -60,12 +64,28 @@ def candidates(*, queue: Queue, source: str, votes: int = VOTES, limit: int = BU
     check_source(source, votes)
     if queue.kind not in KINDS:
         return []
-    tasks = eligible_tasks(queue)
+    tasks = eligible_tasks(Q(queue=queue))
     if source == Gold.MadeFrom.ADJUDICATED:
         settled = list(latest_adjudications(tasks)[:limit])
         judged = people_per_task([one.task_id for one in settled])
         return [adjudicated(queue, one, judged.get(one.task_id, 0)) for one in settled]
-    return unanimous(queue, judgments_alike(queue, Q(task__in=tasks)), votes, limit)
+    if (among := measured_alike(queue)) is not None:
+        known = list(eligible_tasks(Q(pk__in=among)).values_list("pk", flat=True))
+        return unanimous(queue, votes_on(Q(task__in=known)), votes, limit)
+    return unanimous(queue, votes_on(Q(task__in=tasks, queue=queue)), votes, limit)
+
+
+def measured_alike(queue: Queue) -> list[UUID] | None:
+    """Return the tasks that the latest report on people found alike; None of a queue small enough to look through.
+
+    Raises SourceRefused of a large queue before a report is there.
+    """
+    if Judgment.objects.filter(queue=queue).order_by()[: LOOKED_THROUGH + 1].count() <= LOOKED_THROUGH:
+        return None
+    report = report_for(project=queue.project, kind=Report.Kind.PEOPLE)
+    if report is None or "unanimous" not in report.content:
+        raise SourceRefused("source", "this queue is too large to look through at once; measure people first")
+    return [UUID(task) for task in report.content["unanimous"].get(str(queue.pk), [])]
 
 
 def make_gold_from(
@@ -88,13 +108,13 @@ def make_gold_from(
 def make_one(*, queue: Queue, task: Task, source: str, votes: int, created_by: User, now: datetime) -> Gold:
     """Make gold of one task by what is settled about it at this moment. Raises GoldRefused."""
     lock_task(task.pk)
-    tasks = eligible_tasks(queue).filter(pk=task.pk)
+    tasks = eligible_tasks(Q(queue=queue, pk=task.pk))
     if source == Gold.MadeFrom.ADJUDICATED:
         settled = latest_adjudications(tasks).first()
         found = adjudicated(queue, settled, people_per_task([task.pk]).get(task.pk, 0)) if settled else None
         missing = "no adjudication of it stands, or it was taken out, or kept for evaluation"
     else:
-        (found,) = unanimous(queue, judgments_alike(queue, Q(task__in=tasks)), votes, 1) or (None,)
+        (found,) = unanimous(queue, votes_on(Q(task=task.pk, task__in=tasks)), votes, 1) or (None,)
         missing = f"fewer than {votes} people judged it, or not all alike and without a flag"
     if found is None:
         raise GoldRefused("task", missing)
@@ -108,15 +128,15 @@ def check_source(source: str, votes: int) -> None:
         raise SourceRefused("votes", f"{votes} is not between {VOTES_LEAST} and {VOTES_MOST}")
 
 
-def eligible_tasks(queue: Queue) -> QuerySet[Task]:
-    """Return the queue's tasks that may become gold: in use, no repeat, and not kept for evaluation.
+def eligible_tasks(wanted: Q) -> QuerySet[Task]:
+    """Return those of the wanted tasks that may become gold: in use, no repeat, and not kept for evaluation.
 
     Gold is left out of every snapshot, so gold of evaluation prompts would shrink what models are measured on.
     """
     out = Skip.objects.keeping_out().filter(task=OuterRef("pk"))
     return Task.objects.filter(
+        wanted,
         ~Exists(out),
-        queue=queue,
         gold__isnull=True,
         repeat_of__isnull=True,
         withdrawn_at__isnull=True,
@@ -159,9 +179,9 @@ def people_per_task(tasks: Iterable[UUID]) -> dict[UUID, int]:
 # Unanimous
 
 
-def judgments_alike(queue: Queue, wanted: Q) -> JudgmentQuerySet:
-    """Return the comparisons that count as votes: of people, each one's own first look at the task."""
-    return Judgment.objects.current().by_people().filter(wanted, queue=queue).order_by()
+def votes_on(wanted: Q) -> JudgmentQuerySet:
+    """Return the judgments that count as votes: of people, each one's own first look at the task."""
+    return Judgment.objects.current().by_people().filter(wanted).order_by()
 
 
 def unanimous(queue: Queue, judgments: JudgmentQuerySet, votes: int, limit: int) -> list[Candidate]:
@@ -199,8 +219,7 @@ def middle(low: int, high: int) -> int:
 def exposed_from(queue: Queue) -> int:
     """Return how many people may know a task for it to be worth making gold of it."""
     assert queue.policy is not None, "an open queue has its policy"
-    people = Judgment.objects.filter(queue=queue).order_by().values("annotator").distinct().count()
-    return people * queue.policy.gold_exposure_percent // 100
+    return people_of(queue) * queue.policy.gold_exposure_percent // 100
 
 
 def spoilt_tasks(queue: Queue, sides: Mapping[UUID, int]) -> set[UUID]:
@@ -211,10 +230,10 @@ def spoilt_tasks(queue: Queue, sides: Mapping[UUID, int]) -> set[UUID]:
     flagged = votes.exclude(flags=[])
     suspended = votes.filter(annotator__in=suspended_people(queue.project))
     spoilt = {task for found in (rejected, flagged, suspended) for task in found.values_list("task", flat=True)}
-    again = Judgment.objects.current().filter(task__repeat_of__in=list(sides))
-    for task, said in again.values_list("task__repeat_of", "preference"):
-        if (
-            task is not None and (said or 0) * sides[task] <= 0
-        ):  # somebody said otherwise when they were asked once more
-            spoilt.add(task)
+    repeats = dict(Task.objects.filter(repeat_of__in=list(sides)).values_list("pk", "repeat_of"))
+    again = Judgment.objects.current().filter(task__in=list(repeats))
+    for repeat, said in again.values_list("task", "preference"):
+        task = repeats[repeat]
+        if task is not None and (said or 0) * sides[task] <= 0:
+            spoilt.add(task)  # somebody said otherwise when they were asked once more
     return spoilt

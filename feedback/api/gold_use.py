@@ -28,9 +28,10 @@ from feedback.api.people_serializers import (
 from feedback.api.queues import queue_or_404
 from feedback.api.refusals import REFUSED, Refused
 from feedback.api.requests import checked, person_of
-from feedback.gold_rotation import RetirementRefused, retire_gold, return_gold, rotate_gold, suggestions, uses_of_gold
+from feedback.gold_rotation import RetirementRefused, retire_gold, return_gold, rotate_gold, suggestions
 from feedback.gold_sources import SourceRefused, candidates, make_gold_from
 from feedback.models import Gold, GoldRetirement
+from feedback.quality.gold_reports import uses_shown
 
 
 @extend_schema(responses=GoldUseSerializer(many=True))
@@ -38,7 +39,7 @@ from feedback.models import Gold, GoldRetirement
 def gold_list(request: Request, queue: UUID) -> ApiResponse:
     """List the queue's gold with how often it was answered right, how exposed and how disputed it is."""
     found = queue_or_404(request, queue, "feedback.read_queues")
-    uses = uses_of_gold(found)
+    uses, _ = uses_shown(found)
     worn = {use.gold.pk: reason for use, reason in suggestions(uses, found)}
     standing = GoldRetirement.objects.filter(gold__queue=found, returned_at__isnull=True).select_related("retired_by")
     retired = {retirement.gold_id: retirement for retirement in standing}

@@ -9,36 +9,88 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
 
+from feedback.contract import SPLITS, TRAIN
 from feedback.gold_marks import read_marks
-from feedback.models import Judgment, Project, Queue, Report
-from feedback.quality.columns import read_columns
+from feedback.gold_rotation import rotate_gold, suggestions, uses_of_gold
+from feedback.gold_sources import VOTES_LEAST
+from feedback.models import Gold, Judgment, Project, Queue, Report
+from feedback.quality.columns import NO_PREFERENCE, Columns, as_uuid, read_columns
 from feedback.quality.looks import Look, looks_of
 from feedback.quality.people_figures import Figures, all_figures, simulated_people
 from feedback.quality.reports import Measured, Shown, Tell, shown_for
 from feedback.quality.texts import read_texts
 
 DIGITS = 4
+UNANIMOUS_KEPT = 1_000
+"""Tasks of each queue that are kept as candidates for gold."""
 
 
 def measure_people(*, project: Project, params: Mapping[str, Any], tell: Tell) -> Measured:
-    """Compute the figures of everybody who judged in the project, or in the one queue that `params` names."""
+    """Compute the figures of everybody who judged in the project, or in the one queue that `params` names.
+
+    First, gold that the queues' own rules call worn out is taken out of use (`feedback.gold_rotation`), so that what
+    good people dispute counts against nobody.
+    """
     queues = list(project.queues.filter(pk=params["queue"])) if params.get("queue") else None
-    tell(0, 4, "Reading the judgments")
+    tell(0, 5, "Looking how worn the gold is")
+    stands = {str(queue.pk): gold_stands(queue) for queue in queues_with_gold(project, queues)}
+    tell(1, 5, "Reading the judgments")
     columns = read_columns(project=project, queues=queues)
-    tell(1, 4, "Measuring the texts")
+    tell(2, 5, "Measuring the texts")
     texts = read_texts(project=project, columns=columns)
-    tell(2, 4, "Reading the answers to gold")
-    judgments = Judgment.objects.current().in_project(project)
-    marks = read_marks(judgments if queues is None else judgments.filter(queue__in=queues))
-    tell(3, 4, "Weighing everybody's answers")
+    tell(3, 5, "Reading the answers to gold")
+    known = Gold.objects.filter(queue__project=project) if queues is None else Gold.objects.filter(queue__in=queues)
+    marks = read_marks(Judgment.objects.current(), known)
+    tell(4, 5, "Weighing everybody's answers")
     figures = all_figures(columns, texts, marks)
     content = {
         "person": list(columns.people),
         "simulated": simulated_people(columns).tolist(),
         "figures": {name: plain(column) for name, column in figures.items()},
+        "gold": stands,
+        "unanimous": unanimous_tasks(columns),
     }
     return Measured(content, columns)
+
+
+def queues_with_gold(project: Project, queues: list[Queue] | None) -> list[Queue]:
+    wanted = project.queues if queues is None else project.queues.filter(pk__in=[queue.pk for queue in queues])
+    return list(wanted.filter(Exists(Gold.objects.filter(queue=OuterRef("pk")))).in_force())
+
+
+def gold_stands(queue: Queue) -> dict[str, Any]:
+    """Take worn gold out of use, and return how the queue's gold stands then."""
+    assert queue.policy is not None, "a queue has its policy"
+    uses = uses_of_gold(queue)
+    rotate_gold(queue=queue, now=timezone.now(), uses=uses)
+    return {
+        "name": queue.name,
+        "in_use": Gold.objects.in_use().filter(queue=queue).count(),
+        "worn": len(suggestions(uses, queue)),
+        "wanted": bool(queue.policy.gold_percent or queue.is_qualification),
+        "uses": [use.counts for use in uses],
+    }
+
+
+def unanimous_tasks(columns: Columns) -> dict[str, list[str]]:
+    """Return for each queue the tasks that most people compared alike, of VOTES_LEAST or more: what may become gold."""
+    train = columns.split == SPLITS.index(TRAIN)
+    rows = (columns.preference != NO_PREFERENCE) & train & ~(columns.simulated | columns.gold | columns.repeat)
+    sign = np.sign(columns.preference[rows]).astype(np.int64)
+    task = columns.task[rows]
+    votes = np.bincount(task, minlength=len(columns.tasks))
+    alike = np.abs(np.bincount(task, sign, minlength=len(columns.tasks))).astype(np.int64)
+    found = np.flatnonzero((votes >= VOTES_LEAST) & (alike == votes))
+    found = found[np.argsort(-votes[found], kind="stable")]
+    queue_of = np.zeros(len(columns.tasks), dtype=np.int64)
+    queue_of[task] = columns.queue[rows]
+    return {
+        str(queue.pk): [as_uuid(columns.tasks[at]).hex for at in found[queue_of[found] == number][:UNANIMOUS_KEPT]]
+        for number, queue in enumerate(columns.queues)
+    }
 
 
 def plain(column: Any) -> list[Any]:

@@ -15,7 +15,7 @@ import numpy as np
 from django.db.models import Count
 
 from feedback.gold_marks import Mark, read_marks
-from feedback.models import Judgment, Project, QueuePolicy, User
+from feedback.models import Gold, Judgment, Project, QueuePolicy, User
 from feedback.own_hours import FEW
 from feedback.quality.people import PersonRow, people_report
 from feedback.stats.evidence import drift_cusum, gold_e_process
@@ -48,11 +48,16 @@ def evidence_of(*, project: Project, person: User) -> Json:
     return {
         "computed_at": report.report.computed_at.isoformat() if report.report and row else None,
         "judgments": judgments.count(),
-        "gold": gold_figures(read_marks(judgments)),
+        "gold": gold_figures(marks_of(project, person)),
         "reviews": review_figures(judgments),
         "figures": {name: value for name, value in row.figures.items() if name not in NOT_EVIDENCE} if row else {},
         "looks": looks(row),
     }
+
+
+def marks_of(project: Project, person: User) -> list[Mark]:
+    """Return the person's answers to the project's gold, in the order of time."""
+    return read_marks(Judgment.objects.current().filter(annotator=person), Gold.objects.filter(queue__project=project))
 
 
 def looks(row: PersonRow | None) -> list[Json]:
@@ -119,7 +124,7 @@ class GoldSeries:
 
 def gold_series(*, project: Project, person: User) -> GoldSeries:
     """Return how the evidence grew, one point an answer; of a long series the latest POINTS."""
-    marks = read_marks(Judgment.objects.current().in_project(project).filter(annotator=person))
+    marks = marks_of(project, person)
     right = [mark.right for mark in marks]
     process = gold_e_process([0] * len(marks), right, people_count=1)
     drift = drift_cusum([0] * len(marks), right, people_count=1)

@@ -10,7 +10,7 @@ from django.db.models import Count
 from django.urls import reverse
 
 from feedback.access import may, names_for
-from feedback.models import Dispute, Finding, Job, Project, Report, Response, Skip, User
+from feedback.models import Dispute, Finding, Job, Project, Report, Response, Skip, Standing, User
 from feedback.quality.people import people_report
 from feedback.quality.reports import report_for
 from feedback.quality.verdicts_in_words import figure_words, question_url
@@ -142,9 +142,40 @@ def skipped(project: Project, reader: User) -> Iterator[Problem]:
         )
 
 
+def answers_waiting(project: Project, reader: User) -> Iterator[Problem]:
+    if not may(reader, "feedback.manage_annotators", project):
+        return
+    waiting = Standing.objects.waiting().filter(project=project).count()
+    if waiting:
+        yield Problem(
+            "warn",
+            f"{waiting:,} {'person waits' if waiting == 1 else 'people wait'} for an answer",
+            "They answered what was decided about their work, and nobody has replied.",
+            reverse("quality-people", args=[project.slug]),
+            "Read and answer",
+        )
+
+
+def worn_gold(project: Project, reader: User) -> Iterator[Problem]:
+    report = report_for(project=project, kind=Report.Kind.PEOPLE)
+    for queue, stand in (report.content.get("gold", {}) if report else {}).items():
+        if stand["worn"] or (stand["wanted"] and not stand["in_use"]):
+            number = stand["worn"]
+            worn = f"{number:,} gold task{'' if number == 1 else 's'} of {stand['name']} worn out"
+            yield Problem(
+                "warn",
+                worn if number else f"No gold is left in {stand['name']}",
+                "Seen by too many, or contradicted by good people." if number else "Nothing tells how people do there.",
+                reverse("queue-gold", args=[project.slug, queue]),
+                "See which" if number else "Make some",
+            )
+
+
 LOOKS: tuple[Callable[[Project, User], Iterator[Problem]], ...] = (
     low_agreement,
     people_to_look_at,
+    answers_waiting,
+    worn_gold,
     disputes,
     reward_conflicts,
     findings,

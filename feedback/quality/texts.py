@@ -9,11 +9,11 @@ import numpy as np
 from django.db.models import F, TextField, Value
 from django.db.models.functions import Cast, Length, Replace
 
-from feedback.models import Project, TaskResponse
-from feedback.quality.columns import Columns, Floats, as_raw, batches, places_in
+from feedback.models import Project, Response, TaskResponse
+from feedback.quality.columns import ID, Columns, Floats, Raw, as_raw, batches, places_in
 
-MARKUP = ("**", "\n- ", "\n* ", "\n#", "\n1. ", "```")
-"""What makes a response look worked out: bold, lists, headings, code."""
+MARKUP = ("**", "\n- ", "\n#")
+"""What makes a response look worked out: bold, lists, headings."""
 
 
 @dataclass(frozen=True)
@@ -27,34 +27,44 @@ class Texts:
 
 
 def read_texts(*, project: Project, columns: Columns) -> Texts:
-    """Measure the responses of the columns' tasks. Words are what spaces and line breaks divide."""
+    """Measure the responses of the columns' tasks, each once. Words are what spaces and line breaks divide."""
+    responses, long, marked = measured_responses(project)
     words = np.full((len(columns.tasks), 2), np.nan)
     markup = np.full((len(columns.tasks), 2), np.nan)
     read = np.zeros(len(columns.tasks))
     links = TaskResponse.objects.filter(task__queue__project=project).order_by()
-    wanted = links.values_list(Cast("task_id", TextField()), "place", word_count(), markup_count())
-    for batch in batches(wanted):
-        tasks, places, lengths, marks = zip(*batch, strict=True)
-        at, place = places_in(columns.tasks, as_raw(tasks)), np.array(places)
-        long, marked = np.array(lengths, dtype=float), np.array(marks, dtype=float)
-        known = at >= 0
-        np.add.at(read, at[known], long[known])
+    for batch in batches(links.values_list(*(Cast(name, TextField()) for name in ("task_id", "response_id")), "place")):
+        tasks, shown, places = zip(*batch, strict=True)
+        at, what, place = places_in(columns.tasks, as_raw(tasks)), places_in(responses, as_raw(shown)), np.array(places)
+        known = (at >= 0) & (what >= 0)
+        np.add.at(read, at[known], long[what[known]])
         pair = known & (place < 2)
-        words[at[pair], place[pair]] = long[pair]
-        markup[at[pair], place[pair]] = marked[pair]
+        words[at[pair], place[pair]] = long[what[pair]]
+        markup[at[pair], place[pair]] = marked[what[pair]]
     return Texts(words, markup, read)
 
 
+def measured_responses(project: Project) -> tuple[Raw, Floats, Floats]:
+    """Return the ids of the project's responses, how many words each has, and how much markup."""
+    ids, words, markup = [np.empty(0, ID)], [np.empty(0)], [np.empty(0)]
+    wanted = Response.objects.filter(prompt__project=project).order_by()
+    for batch in batches(wanted.values_list(Cast("id", TextField()), word_count(), markup_count())):
+        each, long, marked = zip(*batch, strict=True)
+        ids.append(as_raw(each))
+        words.append(np.array(long, dtype=float))
+        markup.append(np.array(marked, dtype=float))
+    return np.concatenate(ids), np.concatenate(words), np.concatenate(markup)
+
+
 def word_count() -> Any:
-    text: Any = F("response__text")
+    text: Any = F("text")
     for gap in (" ", "\n"):
         text = Replace(text, Value(gap), Value(""))
-    return Length("response__text") - Length(text) + 1
+    return Length("text") - Length(text) + 1
 
 
 def markup_count() -> Any:
     counts: Any = Value(0)
     for mark in MARKUP:
-        without = Replace(F("response__text"), Value(mark), Value(""))
-        counts = counts + (Length("response__text") - Length(without)) / Value(len(mark))
+        counts = counts + (Length("text") - Length(Replace(F("text"), Value(mark), Value("")))) / Value(len(mark))
     return counts

@@ -22,10 +22,11 @@ from feedback.gold_rotation import (
     return_gold,
     rotate_gold,
     suggestions,
-    uses_of_gold,
 )
 from feedback.gold_sources import VOTES, SourceRefused, candidates, make_gold_from
 from feedback.models import Gold, GoldRetirement, Project, Queue, Task
+from feedback.quality.gold_reports import uses_shown
+from feedback.quality.reports import age_in_words
 from feedback.schemas import TaskKind
 from feedback.stats.intervals import wilson
 from feedback.views.charts import percent, track
@@ -120,7 +121,7 @@ def gold_make(request: SignedInRequest, project: str, queue: str) -> HttpRespons
 
 def gold_context(request: SignedInRequest, project: Project, queue: Queue) -> dict[str, Any]:
     assert queue.policy is not None, "a queue has its policy"
-    uses = uses_of_gold(queue)
+    uses, report = uses_shown(queue)
     worn = {use.gold.pk: reason for use, reason in suggestions(uses, queue)}
     retired = {one.gold_id: one for one in standing_retirements(queue)}
     filters = GoldFilter(request.GET)
@@ -139,6 +140,9 @@ def gold_context(request: SignedInRequest, project: Project, queue: Queue) -> di
         "worn": len(worn),
         "possible": queue.kind in KINDS,
         "asked": sum(use.judged for use in uses),
+        "much": report is not None,
+        "report": report.report if report else None,
+        "age": age_in_words(report.report, timezone.now()) if report and report.report else "",
         "may_review": may(request.user, "feedback.review", project),
     }
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from feedback.claims import claim_next
 from feedback.gold import gold_left
-from feedback.gold_marks import failing_gold, read_marks
+from feedback.gold_marks import read_marks
 from feedback.gold_rotation import RetirementRefused, retire_gold, return_gold, rotate_gold, suggestions, uses_of_gold
 from feedback.models import Arm, Assignment, AuditEvent, Gold, GoldRetirement, Judgment
 from tests.factories import make_gold, make_judgment, make_member, make_queue, make_task, make_user
@@ -126,11 +126,11 @@ def test_gold_that_good_people_contradict_is_retired_and_no_longer_counts_agains
     use = the_use(wrong)
     assert (use.judged, use.right, use.good, use.good_wrong, use.dispute) == (8, 0, 8, 8, 100)
     mine = Judgment.objects.filter(annotator=people[0])
-    assert sum(not mark.right for mark in read_marks(mine)) == 1
+    assert sum(not mark.right for mark in read_marks(mine, Gold.objects.all())) == 1
     reasons = {retirement.gold: retirement.reason for retirement in rotate_gold(queue=queue, now=NOW)}
     assert reasons.pop(wrong) == "disputed"
     assert set(reasons.values()) == {"exposed"}
-    assert [mark.right for mark in read_marks(mine)] == [True] * 5
+    assert [mark.right for mark in read_marks(mine, Gold.objects.all())] == [True] * 5
 
 
 def test_people_who_miss_most_gold_do_not_dispute_any(queue, people):
@@ -164,7 +164,9 @@ def test_votes_that_made_the_gold_are_no_evidence(queue, people):
         make_judgment(task=task, annotator=person)
     gold = make_gold(task, made_from="unanimous")
     late = answer_gold(gold, people[3], preference=-1)
-    assert [(mark.judgment, mark.right) for mark in read_marks(Judgment.objects.all())] == [(late.pk, False)]
+    assert [(mark.judgment, mark.right) for mark in read_marks(Judgment.objects.all(), Gold.objects.all())] == [
+        (late.pk, False)
+    ]
     assert the_use(gold).seen == 4
 
 
@@ -172,15 +174,14 @@ def test_votes_that_made_the_gold_are_no_evidence(queue, people):
     ("known", "said", "fails"),
     [(2, 1, False), (2, -1, True), (2, 0, True), (0, 0, False), (0, 3, True), (-1, -3, False), (-1, 1, True)],
 )
-def test_comparisons_that_fail_gold_are_found(project, annotator, known, said, fails):
+def test_a_comparison_is_right_on_golds_side(project, annotator, known, said, fails):
     gold = make_gold(make_task(make_queue(project)), {"preference": known})
-    judgment = answer_gold(gold, annotator, preference=said)
+    answer_gold(gold, annotator, preference=said)
     make_judgment(queue=gold.queue, annotator=annotator)
-    assert list(failing_gold(Judgment.objects.all())) == ([judgment] if fails else [])
-    assert [mark.right for mark in read_marks(Judgment.objects.all())] == [not fails]
+    assert [mark.right for mark in read_marks(Judgment.objects.all(), Gold.objects.all())] == [not fails]
 
 
-def test_rankings_and_ratings_that_fail_gold_are_found(project, annotator):
+def test_rankings_and_ratings_are_right_as_gold_says(project, annotator):
     ranking = make_task(make_queue(project, kind="ranking"))
     judged = make_judgment(
         task=ranking, annotator=annotator, answer={"ranks": [1, 2, 3], "not_rankable": [False, False, False]}
@@ -192,8 +193,7 @@ def test_rankings_and_ratings_that_fail_gold_are_found(project, annotator):
     values = {attribute.key: 1 if attribute.style == "thumbs" else 4 for attribute in asked}
     fine = make_judgment(task=rating, annotator=annotator, answer={"ratings": [values]})
     make_gold(rating, {"ratings": [{"helpfulness": 5}]})
-    assert list(failing_gold(Judgment.objects.all())) == [judged]
-    assert {mark.judgment: mark.right for mark in read_marks(Judgment.objects.all())} == {
+    assert {mark.judgment: mark.right for mark in read_marks(Judgment.objects.all(), Gold.objects.all())} == {
         judged.pk: False,
         fine.pk: True,
     }
