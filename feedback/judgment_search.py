@@ -21,8 +21,10 @@ from feedback.models import Judgment, Queue
 from feedback.models.judgments import JudgmentQuerySet
 from feedback.overlap import DISAGREE, disagree
 
-STRETCHES = (1_000, 4_000, 16_000, 32_000)
-"""Rows that are looked through at a time in each queue, the last one again and again."""
+SHORTEST, LONGEST = 1_000, 64_000
+"""Rows of each queue that are looked through at a time: few at first, more while that is quick."""
+QUICK, SLOW = 0.05, 0.12
+"""Seconds for a stretch below which the next one is longer, and above which it is shorter."""
 SECONDS = 0.25
 """After so long a page shows what was found, and offers to look further."""
 
@@ -63,20 +65,23 @@ def find(
     """Return up to `limit` judgments that fit, beyond a judgment: older ones, or newer ones, as the order is."""
     ends = None if seconds is None else time.monotonic() + seconds
     found: list[uuid.UUID] = []
-    for number in range(10**9):
-        edge = edge_of(search, beyond, STRETCHES[min(number, len(STRETCHES) - 1)], newest_first)
+    rows = SHORTEST
+    while True:
+        began = time.monotonic()
+        edge = edge_of(search, beyond, rows, newest_first)
         for kept in fitting(search, beyond, edge, newest_first, at_once=limit - len(found) + 1):
             found += kept
             if len(found) > limit:
                 return Found(found[:limit], found[limit - 1], in_full=True)
         if edge is None:
             return Found(found, None, in_full=len(found) == limit)
-        beyond = edge
-        if len(found) == limit and ends is not None:
-            return Found(found, found[-1], in_full=True)
-        if ends is not None and time.monotonic() > ends:
-            return Found(found, beyond, in_full=False)
-    raise AssertionError("a table has an end")
+        beyond, now = edge, time.monotonic()
+        if ends is not None and now > ends:
+            return Found(found, found[-1] if len(found) == limit else beyond, in_full=len(found) == limit)
+        if now - began < QUICK:
+            rows = min(4 * rows, LONGEST)
+        elif now - began > SLOW:
+            rows = max(rows // 2, SHORTEST)
 
 
 def all_of(search: Search, *, beyond: uuid.UUID | None = None, at_once: int) -> Iterator[list[uuid.UUID]]:

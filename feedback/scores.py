@@ -78,7 +78,10 @@ def store_batch(project: Project, scorer: Scorer, rows: list[Scored]) -> int:
 def scorers(project: Project) -> list[Scorer]:
     """Return the reward models that have scored responses of the project, the latest first."""
     rows = Score.objects.filter(project=project).order_by("-scorer_id").values_list("scorer_id", "scorer_name")
-    return [Scorer(pk, name) for pk, name in rows.distinct()]
+    found: list[Scorer] = []
+    while row := (rows.filter(scorer_id__lt=found[-1].pk) if found else rows).first():  # from one to the next
+        found.append(Scorer(*row))
+    return found
 
 
 def with_gap(judgments: JudgmentQuerySet, scorer: uuid.UUID) -> JudgmentQuerySet:

@@ -17,6 +17,7 @@ from feedback.models.append_only import AppendOnlyModel
 from feedback.models.audit import BulkAction
 from feedback.models.consent import Erasure
 from feedback.models.conversations import Turn
+from feedback.models.gold import Gold
 from feedback.models.imports import FileImport
 from feedback.models.people import Project, new_id
 from feedback.models.queues import Guideline, LabelSchema, Queue, QueuePolicy
@@ -91,15 +92,15 @@ class JudgmentQuerySet(models.QuerySet["Judgment"]):
 
     def on_gold(self) -> JudgmentQuerySet:
         """Those of a task whose good answer is known."""
-        return self.filter(task__gold__isnull=False)
+        return self.filter(Exists(Gold.objects.filter(task=OuterRef("task"))))
 
     def failing_gold(self) -> JudgmentQuerySet:
         """Those of a comparison that say another side than its gold; all of other kinds (`feedback.gold.is_right`)."""
-        known = Sign(Cast(KT("task__gold__answer__preference"), models.IntegerField()))
-        wrong = Q(preference__isnull=False) & ~Q(side=F("gold_side"))
-        return (
-            self.on_gold().annotate(side=Sign("preference"), gold_side=known).filter(wrong | Q(preference__isnull=True))
-        )
+        gold = Gold.objects.filter(task=OuterRef("task"))
+        known = gold.annotate(known=Sign(Cast(KT("answer__preference"), models.IntegerField())))
+        wrong = Q(preference__isnull=False) & Exists(known.exclude(known=OuterRef("side")))
+        other = Q(preference__isnull=True) & Exists(gold)
+        return self.annotate(side=Sign("preference")).filter(wrong | other)
 
     def drawn_for_review(self) -> JudgmentQuerySet:
         """The share of each person's work that curators look at: the person's own rate, else the queue's."""
