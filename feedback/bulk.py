@@ -85,7 +85,7 @@ def start_bulk(
 
 def undo_bulk(*, bulk: BulkAction, undone_by: User, now: datetime) -> BulkAction:
     """Let count again what counted before each decision of the bulk action. Raises BulkRefused."""
-    if bulk.job is not None and not Job.objects.get(pk=bulk.job_id).is_over:
+    if bulk.job_id is not None and not Job.objects.get(pk=bulk.job_id).is_over:
         raise BulkRefused("bulk", "it is not done yet; cancel it first, then take back what it has done")
     with transaction.atomic():
         undone = BulkAction.objects.filter(pk=bulk.pk, undone_at__isnull=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
@@ -72,7 +73,7 @@ def comments_for_annotator(judgment: Judgment) -> QuerySet[Comment]:
     return of_slot.select_related("author").order_by("id")
 
 
-def unanswered(*, annotator: User, queue_id: object) -> int:
+def unanswered(*, annotator: User, queue_id: UUID) -> int:
     """Count the person's judgments in a queue of which a curator said the last word to them."""
     later = Comment.objects.filter(judgment=OuterRef("judgment"), for_annotator=True, pk__gt=OuterRef("pk"))
     said = Comment.objects.filter(judgment__annotator=annotator, judgment__queue=queue_id, for_annotator=True)

@@ -172,7 +172,7 @@ def narrowed(judgments: JudgmentQuerySet, *, asked: Mapping[str, Any], without: 
         judgments = judgments.exclude(annotator=without)
     if "review" in asked:
         states = {"none": ("",), "accepted": ("accepted", "fixed")}.get(asked["review"], (asked["review"],))
-        judgments = judgments.with_review_state().filter(review_state__in=states)
+        judgments = judgments.in_review_state(*states)
     if "drawn" in asked:
         judgments = judgments.drawn_for_review()
     if "flag" in asked:

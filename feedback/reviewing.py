@@ -219,6 +219,7 @@ def restore(
 
 def take_out_slot(review: Review) -> bool:
     """Take out the slot that a rejection gave the task; False when somebody has claimed it already."""
+    assert review.slot_id is not None, "asked of a review that gave a slot"
     still_open = Assignment.objects.filter(pk=review.slot_id, state=Assignment.State.OPEN, reserved_for__isnull=True)
     return bool(still_open.update(state=Assignment.State.WITHDRAWN))
 

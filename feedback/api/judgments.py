@@ -3,74 +3,96 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
+from urllib.parse import urlencode
 
-from django.db.models import QuerySet
-from django.shortcuts import get_object_or_404
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics
-from rest_framework.decorators import api_view
+from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.request import Request
 from rest_framework.response import Response as ApiResponse
 
-from feedback.access import check, names_for, project_or_404
-from feedback.api.refusals import CONFLICT, REFUSED, Conflict, Refused
-from feedback.api.requests import as_uuid, checked, person_of
-from feedback.api.serializers import (
-    JudgmentSerializer,
-    ReviewInputSerializer,
-    ReviewSerializer,
-)
+from feedback.access import names_for, project_or_404
+from feedback.api.refusals import Refused
+from feedback.api.requests import as_uuid, person_of
+from feedback.api.serializers import JudgmentSerializer
+from feedback.judgment_filter_forms import JudgmentFilter
+from feedback.judgment_search import find, in_order_of
 from feedback.models import Judgment
-from feedback.reviewing import ReviewRefused, review_judgment
-from feedback.snapshot_members import in_snapshot
+
+PAGE = 50
+RELATED = ("annotator", "queue", "task", "guideline", "policy", "schema")
+
+
+class Places(LimitOffsetPagination):
+    """Pages that go on from a judgment, and count only what fits on one: counting a million takes too long."""
+
+    max_limit = 1_000
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        told: dict[str, Any] = super().get_paginated_response_schema(schema)
+        words = "How many there are, where one page holds them all; otherwise null."
+        told["properties"]["count"] = {"type": "integer", "nullable": True, "description": words}
+        return told
 
 
 class JudgmentList(generics.ListAPIView):
     serializer_class = JudgmentSerializer
     queryset = Judgment.objects.none()
-
-    def get_queryset(self) -> QuerySet[Judgment]:
-        project = project_or_404(self.request.user, self.kwargs["project"], "feedback.read_judgments")
-        found = Judgment.objects.in_project(project).current().with_review()
-        if wanted := self.request.query_params.get("queue"):
-            found = found.filter(queue=as_uuid("queue", wanted))
-        if wanted := self.request.query_params.get("snapshot"):
-            snapshot = project.snapshots.filter(pk=as_uuid("snapshot", wanted)).first()
-            found = found.none() if snapshot is None else in_snapshot(found, snapshot)
-        related = ("annotator", "queue", "task", "guideline", "policy", "schema")
-        return found.select_related(*related).prefetch_related("task__links")
-
-    def get_serializer_context(self) -> dict[str, Any]:
-        context = dict(super().get_serializer_context())
-        if "project" in self.kwargs and not getattr(self, "swagger_fake_view", False):
-            project = project_or_404(self.request.user, self.kwargs["project"])
-            context["name_of"] = names_for(person_of(self.request), project)
-        return context
+    pagination_class = Places
 
     @extend_schema(
         parameters=[
-            OpenApiParameter("queue", OpenApiTypes.UUID, description="Only those of this queue."),
-            OpenApiParameter("snapshot", OpenApiTypes.UUID, description="Only those that this snapshot holds."),
+            OpenApiParameter(name, description=words)
+            for name, words in {
+                "queue": "Only those of this queue.",
+                "kind": "Kind of task.",
+                "annotator": "Id of the person.",
+                "review": "none, accepted, fixed or rejected.",
+                "q": "Words of the prompt, the reason or the text.",
+                "drawn": "1: the share that is drawn for review.",
+                "differing": "1: somebody judged the same task otherwise.",
+                "gold": "any: on gold tasks; wrong: not right by the gold.",
+                "flag": "Key of a flag, or any.",
+                "against": "Id of a scorer: the person prefers what it gives less.",
+                "gap": "With against: by more than so much.",
+                "strength": "0 (ties) to 3.",
+                "arm": "Why the queue handed it out.",
+                "language": "Of the prompt.",
+                "since": "First day.",
+                "until": "Last day.",
+                "simulated": "no: people; yes: simulated annotators; imported.",
+                "commented": "1: somebody has said something of it.",
+                "snapshot": "Only those that this snapshot holds.",
+                "order": "oldest: the oldest first.",
+                "beyond": "Go on from this judgment; `next` has it.",
+            }.items()
         ]
     )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> ApiResponse:
-        """List the judgments that count now, the latest first."""
-        return super().get(request, *args, **kwargs)
+        """List the judgments that count now, the latest first.
 
-
-@extend_schema(request=ReviewInputSerializer, responses={201: ReviewSerializer, 409: CONFLICT, 422: REFUSED})
-@api_view(["POST"])
-def judgment_review(request: Request, judgment: UUID) -> ApiResponse:
-    """Accept or reject a judgment; the latest review counts."""
-    found = get_object_or_404(Judgment.objects.select_related("queue__project"), pk=judgment)
-    check(request.user, "feedback.review", found.queue.project)
-    asked = checked(ReviewInputSerializer, request)
-    try:
-        review = review_judgment(judgment=found, reviewer=person_of(request), **asked)
-    except ReviewRefused as refusal:
-        if refusal.field == "judgment":
-            raise Conflict("not_current", refusal.message) from refusal
-        raise Refused(refusal.field, refusal.message) from refusal
-    return ApiResponse(ReviewSerializer(review).data, status=201)
+        A search over very many ends with a page that is not full, and `next` goes on with it.
+        """
+        project = project_or_404(request.user, self.kwargs["project"], "feedback.read_judgments")
+        name_of = names_for(person_of(request), project)
+        filters = JudgmentFilter(request.query_params, project=project, names=name_of)
+        for name, errors in filters.errors.items():
+            raise Refused(name, str(errors[0]))
+        pages = Places()
+        limit = pages.get_limit(request) or PAGE
+        beyond = request.query_params.get("beyond")
+        start = as_uuid("beyond", beyond) if beyond else None
+        found = find(filters.search(), beyond=start, limit=limit, newest_first=filters.newest_first)
+        rows = in_order_of(
+            found.judgments,
+            Judgment.objects.with_review().select_related(*RELATED).prefetch_related("task__links"),
+        )
+        following = None
+        if found.resume is not None:
+            asked = {**filters.as_told(), "limit": limit, "beyond": found.resume}
+            following = f"{request.build_absolute_uri(request.path)}?{urlencode(asked)}"
+        whole = start is None and found.resume is None
+        shown = JudgmentSerializer(rows, many=True, context={"name_of": name_of}).data
+        return ApiResponse(
+            {"count": len(rows) if whole else None, "next": following, "previous": None, "results": shown}
+        )

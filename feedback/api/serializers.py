@@ -145,19 +145,6 @@ class JudgmentSerializer(serializers.ModelSerializer[Judgment]):
         return self.get_responses(judgment)[judgment.preference > 0] if judgment.preference else None
 
 
-class ReviewInputSerializer(serializers.Serializer):
-    accepted = serializers.BooleanField()
-    reason = serializers.CharField(required=False, default="", allow_blank=True)
-
-
-class ReviewSerializer(serializers.Serializer):
-    judgment = serializers.UUIDField(source="judgment_id")
-    accepted = serializers.BooleanField()
-    reason = serializers.CharField()
-    reviewer = serializers.CharField(source="reviewer.username")
-    created_at = serializers.DateTimeField()
-
-
 class SnapshotSerializer(serializers.ModelSerializer[Snapshot]):
     project: serializers.SlugRelatedField[Project] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
     created_by: serializers.SlugRelatedField[User] = serializers.SlugRelatedField(slug_field="username", read_only=True)

@@ -64,6 +64,10 @@ class JudgmentQuerySet(models.QuerySet["Judgment"]):
         latest = Review.objects.filter(judgment=OuterRef("pk")).order_by("-id").annotate(said=state).values("said")[:1]
         return self.annotate(review_state=Coalesce(Subquery(latest), Value("")))
 
+    def in_review_state(self, *states: str) -> JudgmentQuerySet:
+        """Those whose review says one of `states`, as `with_review_state` names them."""
+        return self.with_review_state().filter(Q(review_state__in=states))
+
     def rejected(self) -> JudgmentQuerySet:
         """Those whose latest review rejects them."""
         return self.with_review().filter(Q(review_accepted=False))

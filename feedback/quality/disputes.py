@@ -71,7 +71,7 @@ def disputes_of(columns: Columns) -> dict[str, Any]:
     }
 
 
-def weights(first: Floats, second: Floats, ties: Floats, sure_first: Floats, sure_second: Floats) -> Floats:
+def weights(first: Any, second: Any, ties: Any, sure_first: Any, sure_second: Any) -> Floats:
     """Return each task's weight from its counts and summed strengths; all [tasks]."""
     pairs = first * sure_second + second * sure_first + ties * (sure_first + sure_second)
     found: Floats = pairs / 2

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -60,9 +61,8 @@ def judgment_list(request: SignedInRequest, project: str) -> HttpResponse:
         "rows": [(judgment, name_of(judgment.annotator), said(judgment)) for judgment in rows],
         "may_review": may(request.user, "feedback.review", within),
         "bulk_form": BulkForm(),
-        "to_review": QueryDict(mutable=True),
+        "to_review": urlencode(filters.as_told() if filters.is_narrow else TO_REVIEW),
     }
-    context["to_review"].update(TO_REVIEW if not filters.is_narrow else filters.as_told())
     return render(request, "feedback/judgments.html", context)
 
 
@@ -170,7 +170,7 @@ def judgment_undo(request: SignedInRequest, project: str) -> HttpResponse:
 
 def slot_words(review: Review) -> str:
     """Say what became of the slot that a decision gave the task."""
-    if review.slot_id is None:
+    if review.slot is None:
         return ""
     review.slot.refresh_from_db()
     if review.slot.state == "withdrawn":

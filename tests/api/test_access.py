@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from feedback.api.urls import urlpatterns
 from feedback.appointing import name_person
-from feedback.models import Assignment, ErasureRequest, HeldOutPerson, Judgment, Report, Skip, Task
+from feedback.models import Assignment, BulkAction, ErasureRequest, HeldOutPerson, Judgment, Report, Skip, Task
 from feedback.people import verify_expertise
+from feedback.reviewing import review_judgment
 from feedback.standings import decide_standing
 from tests.api.people import ApiClient
 from tests.factories import (
@@ -117,7 +118,23 @@ ENDPOINTS = [
     ("get", "tasks/{task}/draft/", ANNOTATORS),
     ("put", "tasks/{task}/draft/", ANNOTATORS),
     ("post", "tasks/{task}/reclaim/", ANNOTATORS),
+    ("get", "judgments/{judgment}/review/", STAFF),
     ("post", "judgments/{judgment}/review/", CURATORS),
+    ("post", "judgments/{judgment}/fix/", CURATORS),
+    ("get", "judgments/{judgment}/comments/", CURATORS),
+    ("post", "judgments/{judgment}/comments/", CURATORS),
+    ("get", "own-judgments/{judgment}/comments/", ANNOTATORS),
+    ("post", "own-judgments/{judgment}/comments/", ANNOTATORS),
+    ("post", "reviews/{review}/undo/", CURATORS),
+    ("get", "tasks/{task}/adjudications/", STAFF),
+    ("post", "tasks/{task}/adjudications/", CURATORS),
+    ("post", "tasks/{task}/adjudications/take-back/", CURATORS),
+    ("post", "tasks/{task}/let-stand/", CURATORS),
+    ("get", "projects/{project}/bulk-actions/", CURATORS),
+    ("post", "projects/{project}/bulk-actions/", CURATORS),
+    ("post", "bulk-actions/{bulk}/undo/", CURATORS),
+    ("put", "projects/{project}/people/{username}/review-rate/", CURATORS),
+    ("get", "projects/{project}/audit/", CURATORS),
     ("post", "judgments/{judgment}/revise/", ANNOTATORS),
     ("get", "projects/{project}/reports/", STAFF),
     ("post", "projects/{project}/reports/", STAFF),
@@ -167,6 +184,10 @@ def places(project, annotator, curator):
     return {
         "finding": found.pk,
         "cluster": judgment.task.prompt.cluster,
+    review = review_judgment(judgment=judgment, reviewer=make_user(), accepted=True)
+    bulk = BulkAction.objects.create(project=project, action="accept", created_by=make_user())
+        "review": review.pk,
+        "bulk": bulk.pk,
         "naming": judgment.task.texts[0].pk,
         "username": annotator.username,
         "standing": standing.pk,
@@ -217,6 +238,7 @@ def test_what_is_not_there_is_not_found(method, path, allowed, project):
     nowhere |= {"project": "nowhere", "username": "nobody"}
     nowhere |= dict.fromkeys(("expertise", "skip", "asked", "standing", "gold"), 999_999_999)
     nowhere |= {"finding": 999_999_999, "cluster": "nowhere"}
+    nowhere |= dict.fromkeys(("expertise", "skip", "asked", "standing", "gold", "review"), 999_999_999)
     assert ask(make_member(project, role), method, path, nowhere).status_code == 404
 
 
