@@ -233,7 +233,7 @@ def test_who_may(places, method, path, allowed, annotator, curator, ml_staff, ou
 @pytest.mark.parametrize(("method", "path", "allowed"), ENDPOINTS, ids=[f"{m} {p}" for m, p, _ in ENDPOINTS])
 def test_what_is_not_there_is_not_found(method, path, allowed, project):
     role = "curator" if allowed["curator"] else "annotator" if allowed["annotator"] else "admin"
-    rows = ("queue", "assignment", "task", "judgment", "snapshot", "naming", "job", "report", "erasure")
+    rows = ("queue", "assignment", "task", "judgment", "snapshot", "naming", "job", "report", "erasure", "bulk")
     nowhere = {name: uuid.uuid4() for name in rows}
     nowhere |= {"project": "nowhere", "username": "nobody"}
     nowhere |= dict.fromkeys(("expertise", "skip", "asked", "standing", "gold"), 999_999_999)

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from feedback.commenting import comment_on
 from feedback.gold import make_gold
-from feedback.models import Assignment, Response, Task, Turn
+from feedback.models import Assignment, Judgment, Response, Task, Turn
 from feedback.quality.person_evidence import evidence_of
 from feedback.quality.reports import measure
 from feedback.queues import change_policy
@@ -130,6 +131,11 @@ def test_no_endpoint_says_what_would_unblind(project, annotator, curator, kind):
     change_policy(queue=queue, changed_by=curator, gold_percent=17, random_percent=23, repeat_percent=11)
     me.ask("get", f"queues/{queue.pk}/own-judgments/", status=200)
     me.ask("get", f"own-judgments/{judged['id']}/", status=200)
+    made = Judgment.objects.get(pk=judged["id"])
+    comment_on(judgment=made, author=curator, text="Why so?", for_annotator=True, now=timezone.now())
+    comment_on(judgment=made, author=curator, text="secretly", now=timezone.now())
+    me.ask("get", f"own-judgments/{judged['id']}/comments/", status=200)
+    me.ask("post", f"own-judgments/{judged['id']}/comments/", {"text": "It is clearer."}, status=201)
     me.ask("get", f"queues/{queue.pk}/own-work/", status=200)
     measure(project=project, kind="people", created_by=curator)
     evidence = evidence_of(project=project, person=annotator)
