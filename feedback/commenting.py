@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.translation import gettext_noop
 
 from feedback.audit import record
 from feedback.models import Comment, Judgment, Task, User
@@ -55,7 +56,7 @@ def answer_comment(*, judgment: Judgment, annotator: User, text: str, now: datet
     if judgment.annotator_id != annotator.pk:
         raise CommentRefused("judgment", "only whoever made the judgment answers here")
     if not comments_for_annotator(judgment).exists():
-        raise CommentRefused("judgment", "nobody has written to you about this judgment")
+        raise CommentRefused("judgment", gettext_noop("nobody has written to you about this judgment"))
     made = Comment.objects.create(
         task=judgment.task, judgment=judgment, author=annotator, text=checked_comment(text), for_annotator=True,
         created_at=now,
@@ -83,5 +84,5 @@ def unanswered(*, annotator: User, queue_id: UUID) -> int:
 def checked_comment(text: str) -> str:
     text = text.replace("\r\n", "\n").strip()
     if not text or len(text) > COMMENT_LENGTH_LIMIT or "\x00" in text:
-        raise CommentRefused("text", f"write 1 to {COMMENT_LENGTH_LIMIT:,} characters, without NUL")
+        raise CommentRefused("text", gettext_noop("write 1 to 5,000 characters, without NUL"))
     return text

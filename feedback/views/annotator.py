@@ -315,4 +315,5 @@ urlpatterns = [
     path("q/<uuid:queue>/me/", own_page.me, name="label-me"),
     path("q/<uuid:queue>/history/", own_judgments.history, name="label-history"),
     path("q/<uuid:queue>/history/<uuid:judgment>/", own_judgments.revise, name="label-revise"),
+    path("q/<uuid:queue>/history/<uuid:judgment>/answer/", own_judgments.answer, name="label-answer"),
 ]

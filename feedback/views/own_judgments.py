@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -12,11 +14,12 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from feedback.commenting import CommentRefused, answer_comment
 from feedback.judging import BadJudgment, NotCurrent, RevisionClosed, SubmissionIdTaken, revise_judgment
 from feedback.label_forms import RevisionForm, said_in
-from feedback.models import Judgment, Queue, Review
+from feedback.models import Comment, Judgment, Queue, Review, User
 from feedback.models.judgments import SEARCH_LIMIT, JudgmentQuerySet
 from feedback.own_work import credible_revision_seconds, revisable
 from feedback.schemas import TaskKind
@@ -41,6 +44,7 @@ def history(request: SignedInRequest, queue: Queue) -> HttpResponse:
     found = own(request, queue).current().mentioning(asked).annotate(first_at=FIRST_AT)
     found = found.select_related("task__prompt", "schema__queue").prefetch_related("reviews")
     page_obj = Paginator(found, PAGE).get_page(request.GET.get("page"))
+    said = said_of(list(page_obj), request.user)
     rows = [
         {
             "id": judgment.pk,
@@ -51,12 +55,44 @@ def history(request: SignedInRequest, queue: Queue) -> HttpResponse:
             "created_at": judgment.created_at,
             "revision": judgment.revision,
             "revisable": revisable(first_at=judgment.first_at, queue=queue, now=now),  # type: ignore[attr-defined]
-            "review": next(iter(judgment.reviews.all()), None),
+            "review": counting(judgment),
+            "comments": said[judgment.assignment_id],
         }
         for judgment in page_obj
     ]
     context = {"project": queue.project, "queue": queue, "page_obj": page_obj, "rows": rows, "asked": asked}
     return render(request, "feedback/annotator/history.html", context)
+
+
+def counting(judgment: Judgment) -> Review | None:
+    """Return the review that counts; none where it was taken back."""
+    latest = next(iter(judgment.reviews.all()), None)
+    return latest if latest is not None and latest.accepted is not None else None
+
+
+def said_of(judgments: Sequence[Judgment], person: User) -> Mapping[uuid.UUID, list[tuple[Comment, bool]]]:
+    """Return what curators and the person said to each other of each slot, with whether the person said it."""
+    slots = [judgment.assignment_id for judgment in judgments]
+    comments = Comment.objects.filter(judgment__assignment__in=slots, for_annotator=True).select_related("judgment")
+    found: dict[uuid.UUID, list[tuple[Comment, bool]]] = defaultdict(list)
+    for comment in comments.order_by("id"):
+        assert comment.judgment is not None, "what an annotator reads is about a judgment"
+        found[comment.judgment.assignment_id].append((comment, comment.author_id == person.pk))
+    return found
+
+
+@require_POST
+@in_queue
+def answer(request: SignedInRequest, queue: Queue, judgment: uuid.UUID) -> HttpResponse:
+    """Answer what a curator wrote about a judgment of the person's own."""
+    found = get_object_or_404(own(request, queue).select_related("queue__project", "task"), pk=judgment)
+    try:
+        answer_comment(judgment=found, annotator=request.user, text=request.POST.get("text", ""), now=timezone.now())
+    except CommentRefused as refusal:
+        messages.error(request, f"{in_language(refusal.message)}.")
+    else:
+        messages.success(request, _("Your answer is sent."))
+    return redirect("label-history", queue.pk)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -133,7 +169,7 @@ def revision_page(
         "revision": judgment.revision,
         "revisable": revisable(first_at=first.created_at, queue=queue, now=timezone.now()),
         "later_id": later.pk if later and later.pk != judgment.pk else None,
-        "review": Review.objects.filter(judgment=judgment).first(),
+        "review": counting(judgment),
         "back": request.POST.get("back") or request.GET.get("back", ""),
         "problem": first_problem(form) if form else "",
         "in_place": bool(request.htmx),

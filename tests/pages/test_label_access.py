@@ -31,6 +31,7 @@ def answers(client, queue, annotator):
     found = {name: client.get(at(name, queue)).status_code for name in GETS}
     found |= {name: client.post(at(name, queue)).status_code for name in POSTS}
     found["label-revise"] = client.get(at("label-revise", queue, judgment.pk)).status_code
+    found["label-answer"] = client.post(at("label-answer", queue, judgment.pk), {"text": "No."}).status_code
     return found
 
 
@@ -56,6 +57,7 @@ def test_an_annotator_may(client, queue, annotator):
     assert {found[name] for name in GETS} == {200}
     assert {found[name] for name in POSTS} == {422}
     assert found["label-revise"] == 200
+    assert found["label-answer"] == 302
 
 
 def test_an_annotator_of_another_project_is_an_outsider(client, queue, annotator):
