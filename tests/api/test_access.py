@@ -181,11 +181,11 @@ def places(project, annotator, curator):
     passed = Skip.objects.create(task=judgment.task, annotator=annotator, kind="others", reason="other")
     HeldOutPerson.objects.create(project=project, person=annotator, created_by=curator)
     found = make_finding(judgment.task.prompt)
+    review = review_judgment(judgment=judgment, reviewer=make_user(), accepted=True)
+    bulk = BulkAction.objects.create(project=project, action="accept", created_by=make_user())
     return {
         "finding": found.pk,
         "cluster": judgment.task.prompt.cluster,
-    review = review_judgment(judgment=judgment, reviewer=make_user(), accepted=True)
-    bulk = BulkAction.objects.create(project=project, action="accept", created_by=make_user())
         "review": review.pk,
         "bulk": bulk.pk,
         "naming": judgment.task.texts[0].pk,
