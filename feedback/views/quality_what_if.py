@@ -155,5 +155,6 @@ def freeze_url(project: Project, params: dict[str, Any]) -> str:
     """Return the page that freezes a snapshot without what `params` leave out."""
     chosen = QueryDict(mutable=True)
     for name, values in selection_of(params).to_json().items():
-        chosen.setlist(name, [str(value) for value in values])
+        words = [str(value) for value in values]
+        chosen.setlist(name, [",".join(words)] if name in ("without_days", "without_flags") else words)
     return f"{reverse('snapshot-freeze', args=[project.slug])}?{chosen.urlencode()}"

@@ -31,6 +31,7 @@ from tests.factories import (
     make_task,
     make_user,
 )
+from tests.quality.voting import make_people, vote
 from training.models import Run
 
 NO_PAGES = {"health", "api-schema", "snapshot-download", "run-metrics", "run-log", "audit-csv"}
@@ -124,7 +125,11 @@ def fill_lists(queue: Queue, person: User) -> None:
         now=timezone.now(),
     )
     answer_standing(standing=standing, author=person, text="I have.", now=timezone.now())
-    measure(project=queue.project, kind=Report.Kind.PEOPLE, created_by=person)
+    people = make_people(queue, 3)
+    for number in range(9):
+        vote(queue, people, [1, 1 if number % 3 else -1, number % 3 - 1], models=("ash", "birch"), tags=["code"])
+    for kind in (Report.Kind.AGREEMENT, Report.Kind.PEOPLE, Report.Kind.MODELS):
+        measure(project=queue.project, kind=kind, created_by=person)
 
 
 def addresses(rows: dict[str, Any]) -> dict[str, str]:
