@@ -70,7 +70,7 @@ def candidates(*, queue: Queue, source: str, votes: int = VOTES, limit: int = BU
         judged = people_per_task([one.task_id for one in settled])
         return [adjudicated(queue, one, judged.get(one.task_id, 0)) for one in settled]
     if (among := measured_alike(queue)) is not None:
-        known = list(eligible_tasks(Q(pk__in=among)).values_list("pk", flat=True))
+        known = list(eligible_tasks(Q(pk__in=among[: 3 * limit])).values_list("pk", flat=True))
         return unanimous(queue, votes_on(Q(task__in=known)), votes, limit)
     return unanimous(queue, votes_on(Q(task__in=tasks, queue=queue)), votes, limit)
 

@@ -131,7 +131,7 @@ SOURCES = [(source.value, source.label) for source in Gold.MadeFrom if source !=
 
 
 class SourceSerializer(serializers.Serializer):
-    source = serializers.ChoiceField(choices=SOURCES)
+    source = serializers.ChoiceField(choices=SOURCES)  # type: ignore[assignment]  # declared fields are no attributes
     votes = serializers.IntegerField(
         required=False,
         default=VOTES,

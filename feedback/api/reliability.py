@@ -55,7 +55,7 @@ class Reliability(generics.ListAPIView):
         """List everybody's figures of the latest report on people, who needs a look first; none before one is there."""
         project = project_or_404(request.user, kwargs["project"], "feedback.read_judgments")
         report = people_report(project=project, queue=queue_of(project, request.query_params.get("queue")))
-        page = self.paginate_queryset(report.rows) or []  # type: ignore[arg-type]  # a list pages as well
+        page = self.paginate_queryset(report.rows) or []
         people = User.objects.in_bulk([row.person for row in page])
         name_of, suspended = names_for(person_of(request), project), suspended_people(project)
         shown = [

@@ -143,4 +143,5 @@ def gold_series(*, project: Project, person: User) -> GoldSeries:
 def latest_seconds(*, project: Project, person: User) -> list[float]:
     """Return the active seconds of the person's latest judgments that have them."""
     timed = Judgment.objects.current().in_project(project).filter(annotator=person, active_seconds__isnull=False)
-    return list(timed.order_by("-id").values_list("active_seconds", flat=True)[:PACE_LATEST])
+    latest = timed.order_by("-id").values_list("active_seconds", flat=True)[:PACE_LATEST]
+    return [seconds for seconds in latest if seconds is not None]
