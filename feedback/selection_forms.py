@@ -39,9 +39,7 @@ class SelectionForm(forms.Form):
         help_text="What a curator adjudicated outranks the votes, except where every judgment stands by itself.",
     )
     weights = forms.ChoiceField(label="Weight of a row", choices=list(WEIGHTS.items()), required=False)
-    min_strength = forms.TypedChoiceField(
-        label="Preference of at least", choices=STRENGTHS, coerce=int, required=False, empty_value=0
-    )
+    min_strength = forms.TypedChoiceField(label="Preference of at least", choices=STRENGTHS, coerce=int, required=False)
     min_votes = forms.IntegerField(label="Votes on a comparison, at least", min_value=1, max_value=1000, required=False)
     min_posterior = forms.FloatField(
         label="How sure, at least",

@@ -5,7 +5,7 @@ Made from the manifest alone, so that it can be made again, and says nothing tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +224,32 @@ def table_of(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def columns(meanings: Mapping[str, str]) -> str:
     return table_of(("column", "meaning"), list(meanings.items()))
+
+
+def export_card(
+    manifest: Mapping[str, Any],
+    sha256: str,
+    *,
+    name: str,
+    form: str,
+    counts: Mapping[str, int],
+    file_of: Callable[[str, str, str], str],
+) -> str:
+    """Return the card of an export in one format: its own header and counts, then what the snapshot's card says."""
+    whole = card(manifest)
+    head, _, rest = whole.removeprefix("---\n").partition("\n---\n")
+    lines = head.split("\nconfigs:")[0].splitlines()
+    if form in ("parquet", "jsonl"):
+        lines += ["configs:", f"- config_name: {name}", "  default: true", "  data_files:"]
+        for split in counts:
+            lines += [f"  - split: {split}", f"    path: {file_of(name, form, split)}"]
+    verb = "load_from_disk" if form == "dataset" else "load_dataset"
+    own = [
+        f"# {name} of {manifest['project']}",
+        f"The `{name}` format of the snapshot `{sha256}`, as {form}. The snapshot's own card follows.",
+        table_of(("split", "rows"), [(split, f"{count:,}") for split, count in counts.items()]),
+        f'```python\nfrom datasets import {verb}\n\nrows = {verb}("path/to/this/directory")\n```'
+        if form != "openai"
+        else "Upload a file with the purpose `fine-tune`.",
+    ]
+    return "---\n" + "\n".join(lines) + "\n---\n\n" + "\n\n".join(part for part in own if part) + "\n" + rest

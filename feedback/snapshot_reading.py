@@ -20,7 +20,7 @@ from django.db.models import TextField
 from django.db.models.functions import Cast
 from numpy.typing import NDArray
 
-from feedback.contract import COMPARED, ROW_SPLITS
+from feedback.contract import COMPARED, ROW_SPLITS, Message
 from feedback.models import LabelSchema, Project, Prompt, Response, TaskResponse, Turn, User
 from feedback.quality.columns import NO_PREFERENCE, Bools, Ints, as_uuid
 from feedback.schemas import Attribute, TaskKind
@@ -52,7 +52,7 @@ class Found:
 class Texts:
     """The texts of a run of prompts."""
 
-    messages: list[list[dict[str, Any]]]
+    messages: list[list[Message]]
     """By prompt, from the first one on."""
     texts: list[str]
     places: Ints
@@ -334,9 +334,9 @@ class Reading:
             said = TurnSaid(
                 id=str(turn.pk),
                 messages=turn.prompt.messages,
-                first=turn.first and turn.first.text,
-                second=turn.second and turn.second.text,
-                went_on_with=turn.went_on_with and turn.went_on_with.text,
+                first=turn.first.text if turn.first else None,
+                second=turn.second.text if turn.second else None,
+                went_on_with=turn.went_on_with.text if turn.went_on_with else None,
                 preference=turn.preference,
                 flags=turn.flags,
             )

@@ -148,7 +148,7 @@ def newest_words(project: Project) -> tuple[Any, ...]:
 
 def read_once(project: Project, selection: Selection, progress: Progress | None) -> Votes:
     considered = selection.considered(project).order_by()
-    wanted = considered.values_list(  # type: ignore[misc]  # left_out is annotated
+    wanted = considered.values_list(
         *(Cast(name, TextField()) for name in ("id", "task_id", "queue_id")),
         *("guideline_id", "policy_id", "schema_id", "arm", "arm_propensity", "propensity", "simulation_rule"),
         *("annotator_id", "preference", "left_out"),
@@ -180,10 +180,10 @@ def read_once(project: Project, selection: Selection, progress: Progress | None)
         done += len(batch)
         if progress is not None:
             progress(done, None, "Reading judgments")
-    columns_of = {name: np.concatenate(parts.pop(name)) for name in list(parts)}
-    shared = [Circumstances(as_id(key[0]), *key[1:7], simulated=key[7] != "") for key in known]
-    tasks, columns_of["task"] = numbered(columns_of["task"])
-    columns_of["task"], of_tasks = by_prompt(project, tasks, columns_of["task"])
+    columns_of: dict[str, Any] = {name: np.concatenate(parts.pop(name)) for name in list(parts)}
+    shared = [Circumstances(as_id(queue), *rest, bool(rule)) for queue, *rest, rule in known]
+    tasks, task = numbered(columns_of["task"])
+    columns_of["task"], of_tasks = by_prompt(project, tasks, task)
     order = np.lexsort((*halves(columns_of["judgment"]), columns_of["task"]))
     for name in list(columns_of):
         columns_of[name] = columns_of[name][order]

@@ -273,6 +273,9 @@ JOB_LEASE_SECONDS = env.int("JOB_LEASE_SECONDS", 30)
 JOB_MAX_ATTEMPTS = env.int("JOB_MAX_ATTEMPTS", 3)
 JOB_REQUEST_SECONDS = env.float("JOB_REQUEST_SECONDS", 5.0)
 """What takes longer inside a request is left for a clerk to go on with."""
+HUB_ENDPOINT = env.str("HUB_ENDPOINT", "")
+"""Address of a hub of datasets; empty is the one that huggingface_hub knows."""
+HUB_TOKEN = env.str("HUB_TOKEN", "")
 
 # Training
 RUN_LEASE_SECONDS = env.int("RUN_LEASE_SECONDS", 30)

@@ -11,6 +11,7 @@ from feedback.contract import EVALUATION, SPLITS, TRAIN
 from feedback.durations import duration
 from feedback.models import Project, Queue, Response, Snapshot
 from feedback.schemas import RESPONSES, TaskKind
+from feedback.selection import WEIGHTS
 from feedback.splits import SAMPLED
 from training.models import Checkpoint, Run
 from training.scoring import responses_to_score
@@ -88,6 +89,8 @@ def tell_preferences(told: Plan, config: Mapping[str, Any], snapshot: Snapshot, 
         )
     elif passes > MANY_PASSES:
         told.warn(f"{passes:.1f} passes: the model will learn these rows by heart. Take fewer steps.")
+    if (weights := snapshot.manifest.get("selection", {}).get("weights", "none")) != "none":
+        told.say("Rows are drawn", "by weight", f"{WEIGHTS[weights].lower()}; heavier rows come up more often")
     tell_evaluation(told, held_out)
     if includes_simulated(snapshot):
         told.warn("The snapshot holds judgments of simulated annotators: the model will learn their rule.")

@@ -15,6 +15,7 @@ from feedback.api import (
     reports,
     review,
     reviewing,
+    snapshot_exports,
     snapshots,
     talking,
     tasks,
@@ -124,6 +125,18 @@ urlpatterns = [
     path("judgments/<uuid:judgment>/revise/", own.revise, name="api-judgment-revise"),
     path(
         "projects/<slug:project>/snapshots/preview/", snapshots.SnapshotPreview.as_view(), name="api-snapshot-preview"
+    ),
+    path("snapshots/<uuid:snapshot>/exports/", snapshot_exports.SnapshotExports.as_view(), name="api-snapshot-exports"),
+    path(
+        "snapshots/<uuid:snapshot>/exports/<slug:name>/<slug:form>/",
+        snapshot_exports.SnapshotExport.as_view(),
+        name="api-snapshot-export",
+    ),
+    path("snapshots/<uuid:snapshot>/push/", snapshot_exports.SnapshotPush.as_view(), name="api-snapshot-push"),
+    path(
+        "snapshots/<uuid:snapshot>/compare/<uuid:other>/",
+        snapshot_exports.SnapshotCompare.as_view(),
+        name="api-snapshot-compare",
     ),
     path("snapshots/<uuid:snapshot>/", snapshots.SnapshotDetail.as_view(), name="api-snapshot"),
     path("snapshots/<uuid:snapshot>/download/", snapshots.SnapshotDownload.as_view(), name="api-snapshot-download"),

@@ -78,7 +78,7 @@ def form_again(request: SignedInRequest, project: Project, form: SelectionForm) 
 
 def existing_named_in(project: Project, form: SelectionForm) -> Snapshot | None:
     """Return the snapshot that has the content already, if the refusal says that one does."""
-    said = " ".join(form.non_field_errors())
+    said = " ".join(str(error) for error in form.non_field_errors())
     if "holds exactly these judgments" not in said:
         return None
     return next((one for one in project.snapshots.all() if repr(one.name) in said), None)

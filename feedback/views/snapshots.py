@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pyarrow.parquet
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -11,18 +14,20 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_safe
 
 from feedback.access import may, project_or_404
-from feedback.contract import EVALUATION, ROW_SPLITS, TRAIN
+from feedback.contract import EVALUATION, ROW_SPLITS, TRAIN, table_file
 from feedback.models import Snapshot
 from feedback.schemas import TaskKind
-from feedback.snapshot_files import MANIFEST
+from feedback.snapshot_files import COLUMNS, MANIFEST
 from feedback.snapshot_words import SPLIT_WORDS
 from feedback.snapshots import SnapshotDamaged, archive_name, snapshot_zip, verify_snapshot
 from feedback.views.requests import SignedInRequest
+from feedback.views.snapshot_exports import formats_shown
 from feedback.views.snapshot_freeze import words_of
 from feedback.views.snapshot_parts import chosen_words, figures_shown
 
 PAGE = 50
 ANNOTATORS_SHOWN = 20
+PEEK_ROWS, PEEK_LENGTH = 2, 280
 TRAINERS = {"preference": "Reward", "sft": "SFT", "unpaired": "KTO", "conversation": "SFT"}
 """The trainer of TRL that takes a table's rows as they are."""
 
@@ -74,6 +79,7 @@ def snapshot_detail(request: SignedInRequest, project: str, snapshot: str) -> Ht
         "left_out": words_of(found.manifest["counts"]["left_out"]),
         "chosen": chosen_words(found.manifest["selection"]),
         "figures": figures_shown(found.manifest.get("figures") or {}),
+        **({} if damage else {**formats_shown(request, within, found), "peek": peek_of(found)}),
         **example_of(found),
     }
     return render(request, "feedback/snapshot.html", context)
@@ -100,6 +106,28 @@ def example_of(snapshot: Snapshot) -> dict:
     name = TRAINERS.get(table) if snapshot.rows(table, TRAIN) else None
     trainer = {"name": name, "evaluation": snapshot.rows(table, EVALUATION)} if name else None
     return {"example": table, "trainer": trainer}
+
+
+def peek_of(snapshot: Snapshot) -> list[tuple[str, list[list[tuple[str, str]]]]]:
+    """Return the first rows of every table, their texts cut short."""
+    found = []
+    for table in snapshot.tables:
+        split = next(split for split in ROW_SPLITS if snapshot.rows(table, split))
+        with pyarrow.parquet.ParquetFile(snapshot.directory / table_file(table, split)) as file:
+            batch = next(file.iter_batches(PEEK_ROWS, columns=[*COLUMNS[table], "weight", "annotators"]))
+        rows = batch.to_pylist()
+        found.append((table, [[(name, shortened(value)) for name, value in row.items()] for row in rows]))
+    return found
+
+
+def shortened(value: Any) -> str:
+    """Return a value of a row for a glance: a chat as its last message."""
+    if isinstance(value, list) and value and isinstance(value[-1], dict) and "content" in value[-1]:
+        value = value[-1]["content"]
+    if isinstance(value, list):
+        value = ", ".join(shortened(one) for one in value)
+    text = str(value)
+    return text if len(text) <= PEEK_LENGTH else f"{text[:PEEK_LENGTH]}…"
 
 
 def card_text(snapshot: Snapshot) -> str:

@@ -157,6 +157,11 @@ ENDPOINTS = [
     ("post", "jobs/{job}/resume/", CURATORS),
     ("get", "snapshots/{snapshot}/", STAFF),
     ("get", "snapshots/{snapshot}/download/", STAFF),
+    ("get", "snapshots/{snapshot}/exports/", STAFF),
+    ("post", "snapshots/{snapshot}/exports/", STAFF),
+    ("get", "snapshots/{snapshot}/exports/preference/jsonl/", STAFF),
+    ("post", "snapshots/{snapshot}/push/", CURATORS),
+    ("get", "snapshots/{snapshot}/compare/{snapshot}/", STAFF),
 ]
 OPEN_TO_ALL = {"projects/"}
 

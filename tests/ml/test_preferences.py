@@ -136,3 +136,23 @@ def test_a_snapshot_without_preferences_is_refused_with_what_it_holds(tmp_path, 
     run = make_run_directory(tmp_path / "run", kind, {"steps": 1}, policy=tiny, **fields)
     assert in_this_process(run) == 1
     assert f"no preference rows, which a {kind} run reads; it holds sft" in run.error()
+
+
+def test_rows_of_a_snapshot_without_weights_all_weigh_the_same(fresh, tokenizer):
+    train, _ = read_preferences(spec_of(*fresh), tokenizer, max_length=200)
+    assert {row.weight for row in train} == {1.0}
+
+
+def test_rows_are_drawn_in_proportion_to_their_weight_and_the_same_ones_for_the_same_seed():
+    from training.ml.trl_runs import ByWeight
+
+    drawn = ByWeight([1.0, 3.0, 0.0, 0.5] * 5_000, seed=3)
+    first, again = list(drawn), list(drawn)
+    assert first == again
+    assert len(first) == len(drawn) == 20_000
+    counts = [sum(1 for row in first if row % 4 == place) for place in range(4)]
+    assert counts[2] == 0
+    for place, weight in enumerate([1.0, 3.0, 0.0, 0.5]):
+        assert abs(counts[place] - 20_000 * weight / 4.5) < 5 * (20_000 * 0.25) ** 0.5
+    drawn.set_epoch(1)
+    assert list(drawn) != first

@@ -19,7 +19,7 @@ from training.ml.chat import template_digest
 from training.ml.evaluate import groups_of, implicit_accuracy, logprob_margins
 from training.ml.models import check_source, load_policy, load_tokenizer, lora_config, publish_model
 from training.ml.preferences import PreferenceTokens, read_preferences, require_train_rows
-from training.ml.trl_runs import train, trainer_arguments
+from training.ml.trl_runs import draw_by_weight, train, trainer_arguments
 from training.rundir import Outcome, RunDirectory, RunSpec
 
 METRICS = {
@@ -70,6 +70,7 @@ def run_dpo(run: RunDirectory, spec: RunSpec, config: DPOConfig) -> Outcome:
         train_dataset=dataset(rows),
         processing_class=tokenizer,
     )
+    draw_by_weight(trainer, [row.weight for row in rows], config.seed)
     status, step = train(run, trainer, METRICS, config)
 
     run.write_progress("evaluating", step, config.steps)

@@ -7,7 +7,7 @@ manifest. A row that does not fit the run's length is refused, never truncated.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow
 import pyarrow.parquet
 
-from feedback.contract import COMPARED, EVALUATION, SPLITS, TRAIN, PreferenceRow, table_file
+from feedback.contract import COMPARED, EVALUATION, ROW_SPLITS, TRAIN, PreferenceRow, table_file
 from training.ml import CannotRun
 from training.ml.chat import prompt_ids, refuse_too_long, response_ids
 from training.rundir import RunSpec, read_json
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 COLUMNS = ("prompt", "chosen", "rejected", "margin", "origin", "group", "judgment_id")
+WEIGHT = "weight"
+"""A column of snapshots of format 3; before, all rows weighed the same."""
 
 
 class SnapshotDamaged(CannotRun):
@@ -46,7 +48,9 @@ class PreferenceTokens:
     """How a message to people calls this row."""
     origin: str
     group: str
-    """Rows of one group are pairs over one prompt from one judgment."""
+    """Rows of one group are pairs over one prompt from one answer."""
+    weight: float = 1.0
+    """How often it is drawn, beside the others."""
 
     @property
     def length(self) -> int:
@@ -88,7 +92,7 @@ def read_split(spec: RunSpec, split: str) -> list[PreferenceRow]:
     Raises NothingToLearnFrom for a snapshot of other tables alone.
     """
     files = verify_snapshot(spec)
-    if not any(table_file("preference", each) in files for each in SPLITS):
+    if not any(table_file("preference", each) in files for each in ROW_SPLITS):
         there = sorted({Path(name).parent.name for name in files if name.startswith("data/")})
         raise NothingToLearnFrom(
             f"the snapshot has no preference rows, which a {spec.kind} run reads; it holds "
@@ -99,7 +103,9 @@ def read_split(spec: RunSpec, split: str) -> list[PreferenceRow]:
         return []
     path = Path(spec.snapshot) / name
     try:
-        return pyarrow.parquet.read_table(path, columns=list(COLUMNS)).to_pylist()
+        there = pyarrow.parquet.read_schema(path).names
+        wanted = [*COLUMNS, *([WEIGHT] if WEIGHT in there else [])]
+        return pyarrow.parquet.read_table(path, columns=wanted).to_pylist()
     except (pyarrow.ArrowException, KeyError) as error:
         raise SnapshotDamaged(f"{path} is not a table of preferences: {error}") from error
 
@@ -114,7 +120,7 @@ def read_compared(spec: RunSpec, tokenizer: PreTrainedTokenizerBase) -> list[Pre
 
 
 def tokenize(
-    rows: Iterable[dict[str, Any] | PreferenceRow], tokenizer: PreTrainedTokenizerBase, split: str
+    rows: Iterable[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase, split: str
 ) -> list[PreferenceTokens]:
     return [
         PreferenceTokens(
@@ -122,12 +128,17 @@ def tokenize(
             chosen=response_ids(tokenizer, row["chosen"][-1]["content"]),
             rejected=response_ids(tokenizer, row["rejected"][-1]["content"]),
             margin=float(row["margin"]),
-            name=f"{split} row {number} (judgment {row['judgment_id']})",
+            name=f"{split} row {number} ({row_name(row)})",
             origin=row["origin"],
             group=row["group"],
+            weight=row.get(WEIGHT, 1.0),
         )
         for number, row in enumerate(rows, start=1)
     ]
+
+
+def row_name(row: Mapping[str, Any]) -> str:
+    return f"judgment {row['judgment_id']}" if row["judgment_id"] else f"task {row['group']}"
 
 
 def read_preferences(

@@ -26,7 +26,7 @@ from training.ml.models import (
     with_score_head,
 )
 from training.ml.preferences import PreferenceTokens, read_preferences, require_train_rows
-from training.ml.trl_runs import train, trainer_arguments
+from training.ml.trl_runs import draw_by_weight, train, trainer_arguments
 from training.rundir import Outcome, RunDirectory, RunSpec
 
 METRICS = {
@@ -68,6 +68,7 @@ def run_reward(run: RunDirectory, spec: RunSpec, config: RewardConfig) -> Outcom
         train_dataset=dataset(rows, config.use_margin),
         processing_class=tokenizer,
     )
+    draw_by_weight(trainer, [row.weight for row in rows], config.seed)
     status, step = train(run, trainer, METRICS, config)
 
     run.write_progress("evaluating", step, config.steps)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft.utils import load_peft_weights, set_peft_model_state_dict
+from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from training.configs import TrainingConfig
@@ -101,6 +103,33 @@ class FollowRun(TrainerCallback):
                 with open(path, "rb") as file:
                     os.fsync(file.fileno())
         write_bytes(folder / MARK, b"")
+
+
+class ByWeight(Sampler[int]):
+    """Draws as many rows as there are, each as likely as its weight says; the same ones for the same seed and epoch.
+
+    In the long run the gradient is that of the weighted loss, and no trainer needs to know of weights.
+    """
+
+    def __init__(self, weights: Sequence[float], seed: int) -> None:
+        self.weights = torch.tensor(weights, dtype=torch.float64)
+        self.seed, self.epoch = seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        yield from torch.multinomial(self.weights, len(self), replacement=True, generator=generator).tolist()
+
+
+def draw_by_weight(trainer: Trainer, weights: Sequence[float], seed: int) -> None:
+    """Let the trainer draw its rows by these weights; where all are alike it goes on as before."""
+    if len(set(weights)) > 1:
+        trainer._get_train_sampler = lambda *_: ByWeight(weights, seed)
 
 
 def train(run: RunDirectory, trainer: Trainer, names: dict[str, str], config: TrainingConfig) -> tuple[str, int]:
