@@ -8,7 +8,6 @@ failed; figures of time never fail it, because they are the machine's, too.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import subprocess
 import sys
@@ -19,8 +18,10 @@ from benchmarks.queue_site import DATABASES, served_database
 from tests.cluster import NoCluster
 
 PARTS = ("stats", "reports", "pages", "export", "import", "hygiene")
+"""What works on the filled database is `reports`, `pages` and `export`, which is `python -m benchmarks.curation_export
+--project SLUG` in the database's environment."""
 OWN_DATA = {"import": "benchmarks.curation_import", "hygiene": "benchmarks.curation_hygiene"}
-"""Parts that make their own data, whatever the database; the others work on the filled one."""
+"""Parts that make their own data, whatever the database."""
 
 
 def main() -> int:
@@ -66,7 +67,7 @@ def on_database(environment: Mapping[str, str], judgments: int, parts: Sequence[
         fine &= run([reports, "columns", *project], environment)
         for kind in json.loads(answer([reports, "kinds", *project], environment)):
             fine &= run([reports, "report", *project, "--kind", kind], environment)
-    if "export" in parts and importlib.util.find_spec("benchmarks.curation_export"):
+    if "export" in parts:
         fine &= run(["benchmarks.curation_export", *project], environment)
     if "pages" in parts:
         fine &= run([reports, "pages", *project], environment)
