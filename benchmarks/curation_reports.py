@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import statistics
 import time
@@ -20,6 +21,8 @@ from benchmarks.measured import measured
 BENCHMARK = "curation_reports"
 TIMES = 7
 GOAL_MS = 300
+FAR_TOO_SLOW_MS = 3_000
+"""A page that takes so long is opened once."""
 
 
 def main() -> None:
@@ -84,7 +87,7 @@ def curator_of(project: Any) -> Any:
 
 
 def measure_pages(project: Any) -> None:
-    """Open every page whose address the project's rows fill, and print the slowest first."""
+    """Open every page whose address the project's rows fill."""
     from django.core.signals import request_finished, request_started
     from django.db import close_old_connections, connection, reset_queries
     from django.test import Client
@@ -97,11 +100,11 @@ def measure_pages(project: Any) -> None:
         (request_started, reset_queries),
     ):
         signal.disconnect(receiver)
+    logging.getLogger("django.request").setLevel(logging.CRITICAL)  # what a curator may not open says so each time
     client = Client(headers={"Host": "127.0.0.1"}, raise_request_exception=False)
     client.force_login(curator_of(project))
     rows = rows_of(project)
     patterns = list(get_resolver().url_patterns)
-    found = []
     while patterns:
         one = patterns.pop()
         if isinstance(one, URLResolver):
@@ -112,25 +115,26 @@ def measure_pages(project: Any) -> None:
         if "project" not in wanted or not set(wanted) <= set(rows):
             continue
         address = reverse(one.name, kwargs={name: rows[name] for name in wanted})
-        first = client.get(address)
+        line = {"benchmark": BENCHMARK, "figure": "page", "database": database(), "page": one.name, "goal_ms": GOAL_MS}
+        began = time.monotonic()
+        with CaptureQueriesContext(connection) as asked:
+            first = client.get(address)
+        lasted = [1000 * (time.monotonic() - began)]
         if first.status_code >= 500:
-            found.append({"page": one.name, "status": first.status_code, "median_ms": -1.0})
+            print(json.dumps({**line, "status": first.status_code}), flush=True)
         if first.status_code != 200 or first.streaming or "html" not in first.headers["Content-Type"]:
             continue
-        lasted = []
-        for _ in range(TIMES):
+        while len(lasted) < TIMES + 1 and lasted[0] < FAR_TOO_SLOW_MS:
             began = time.monotonic()
             client.get(address)
             lasted.append(1000 * (time.monotonic() - began))
-        with CaptureQueriesContext(connection) as asked:
-            client.get(address)
-        found.append({
-            "page": one.name, "median_ms": round(statistics.median(lasted), 1), "best_ms": round(min(lasted), 1),
-            "statements": len(asked), "html_kb": round(len(first.content) / 1000),
-        })  # fmt: skip
-    for line in sorted(found, key=lambda line: -line["median_ms"]):
-        print(json.dumps({"benchmark": BENCHMARK, "figure": "page", "database": database(), **line,
-                          "goal_ms": GOAL_MS}), flush=True)  # fmt: skip
+        times = lasted[1:] or lasted
+        line |= {"median_ms": round(statistics.median(times), 1), "best_ms": round(min(times), 1),
+                 "statements": len(asked), "html_kb": round(len(first.content) / 1000)}  # fmt: skip
+        if line["median_ms"] > GOAL_MS:
+            slowest = max(asked.captured_queries, key=lambda query: float(query["time"]))
+            line |= {"slowest_statement_ms": round(1000 * float(slowest["time"])), "slowest": slowest["sql"][:200]}
+        print(json.dumps(line), flush=True)
 
 
 def rows_of(project: Any) -> dict[str, Any]:
