@@ -12,8 +12,12 @@ import argparse
 import json
 import logging
 import os
+import signal
 import statistics
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.measured import measured
@@ -23,6 +27,7 @@ TIMES = 7
 GOAL_MS = 300
 FAR_TOO_SLOW_MS = 3_000
 """A page that takes so long is opened once."""
+LONGEST_S = 20
 
 
 def main() -> None:
@@ -94,12 +99,12 @@ def measure_pages(project: Any) -> None:
     from django.test.utils import CaptureQueriesContext
     from django.urls import URLResolver, get_resolver, reverse
 
-    for signal, receiver in (
+    for sent, receiver in (
         (request_finished, close_old_connections),
         (request_started, close_old_connections),
         (request_started, reset_queries),
     ):
-        signal.disconnect(receiver)
+        sent.disconnect(receiver)
     logging.getLogger("django.request").setLevel(logging.CRITICAL)  # what a curator may not open says so each time
     client = Client(headers={"Host": "127.0.0.1"}, raise_request_exception=False)
     client.force_login(curator_of(project))
@@ -117,11 +122,13 @@ def measure_pages(project: Any) -> None:
         address = reverse(one.name, kwargs={name: rows[name] for name in wanted})
         line = {"benchmark": BENCHMARK, "figure": "page", "database": database(), "page": one.name, "goal_ms": GOAL_MS}
         began = time.monotonic()
-        with CaptureQueriesContext(connection) as asked:
+        with CaptureQueriesContext(connection) as asked, at_most(LONGEST_S):
             first = client.get(address)
-        lasted = [1000 * (time.monotonic() - began)]
+        lasted, statements = [1000 * (time.monotonic() - began)], list(asked.captured_queries)
         if first.status_code >= 500:
-            print(json.dumps({**line, "status": first.status_code}), flush=True)
+            worst = max(statements, key=lambda query: float(query["time"]), default={"sql": ""})
+            line |= {"status": first.status_code, "gave_up_after_ms": round(lasted[0]), "slowest": worst["sql"][:400]}
+            print(json.dumps(line), flush=True)
         if first.status_code != 200 or first.streaming or "html" not in first.headers["Content-Type"]:
             continue
         while len(lasted) < TIMES + 1 and lasted[0] < FAR_TOO_SLOW_MS:
@@ -130,11 +137,37 @@ def measure_pages(project: Any) -> None:
             lasted.append(1000 * (time.monotonic() - began))
         times = lasted[1:] or lasted
         line |= {"median_ms": round(statistics.median(times), 1), "best_ms": round(min(times), 1),
-                 "statements": len(asked), "html_kb": round(len(first.content) / 1000)}  # fmt: skip
+                 "statements": len(statements), "html_kb": round(len(first.content) / 1000)}  # fmt: skip
         if line["median_ms"] > GOAL_MS:
-            slowest = max(asked.captured_queries, key=lambda query: float(query["time"]))
+            slowest = max(statements, key=lambda query: float(query["time"]))
             line |= {"slowest_statement_ms": round(1000 * float(slowest["time"])), "slowest": slowest["sql"][:200]}
         print(json.dumps(line), flush=True)
+
+
+class TooSlow(Exception):
+    """A page took longer than anybody would wait."""
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    """End what takes longer: a statement from a thread beside, Python by a signal."""
+    from django.db import connection
+
+    def give_up(*_: Any) -> None:
+        raise TooSlow
+
+    connection.ensure_connection()
+    raw = connection.connection
+    beside = threading.Timer(seconds, raw.interrupt if connection.vendor == "sqlite" else raw.cancel)
+    before = signal.signal(signal.SIGALRM, give_up)
+    beside.start()
+    signal.setitimer(signal.ITIMER_REAL, seconds + 1)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        beside.cancel()
 
 
 def rows_of(project: Any) -> dict[str, Any]:
