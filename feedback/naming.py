@@ -67,10 +67,14 @@ def patterns(names: str) -> tuple[re.Pattern[str], ...]:
     )
 
 
-CORES = frozenset(
-    core.group().lower() for name in (*NAMES, *WORDS_TOO, *MAKERS) if (core := re.match(r"[A-Za-z][A-Za-z0-9 ]*", name))
+LETTERS = re.compile(r"[a-z]+")
+FIRST_WORDS = frozenset(
+    word
+    for name in (*NAMES, *WORDS_TOO, *MAKERS)
+    if (first := LETTERS.match(name.lower()))
+    for word in (first.group(), f"{first.group()}v")
 )
-"""Letters that stand in every text in which a pattern finds something; they are found much faster."""
+"""One of them stands in every text in which a known pattern finds something ("GPTv4"); that is seen much faster."""
 KNOWN = patterns(f"{'|'.join(NAMES)}|(?-i:{'|'.join(WORDS_TOO)})")
 
 
@@ -79,11 +83,11 @@ def words_of_self_naming(text: str, model_name: str = "") -> str:
 
     `model_name` is what the project calls the model; a text that says this of itself gives it away too.
     """
-    text = " ".join(text[:READ_LIMIT].replace("\u2019", "'").split())
     own = own_names(model_name)
-    lowered = text.lower()
-    if not any(core in lowered for core in CORES) and not any(name.lower() in lowered for name in own):
+    lowered = text[:READ_LIMIT].lower()
+    if FIRST_WORDS.isdisjoint(LETTERS.findall(lowered)) and not any(name.lower() in lowered for name in own):
         return ""
+    text = " ".join(text[:READ_LIMIT].replace("\u2019", "'").split())
     found = [
         match
         for pattern in (*KNOWN, *(patterns("|".join(re.escape(name) for name in own)) if own else ()))

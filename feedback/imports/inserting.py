@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
@@ -25,25 +26,48 @@ class Insert:
         ]:
             raise ValueError(f"{drawn[0]} of {model.__name__} differs from row to row; name it")
         self.constant = tuple(field.get_db_prep_save(field.get_default(), connection) for field in others)
+        turns = [(place, turn_of(field)) for place, field in enumerate(self.given)]
+        self.turned = [(place, turn) for place, turn in turns if turn is not None]
         quote = connection.ops.quote_name
         columns = ", ".join(quote(field.column) for field in (*self.given, *others))
         values = ", ".join(["%s"] * (len(self.given) + len(others)))
         # Names of the models' own columns; the values are bound.
         self.sql = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({values})"  # noqa: S608
 
-    def models(self, models: Iterable[models.Model]) -> int:
+    def models(self, made: Iterable[models.Model]) -> int:
         """Insert the given fields of models that are made and not stored."""
         values = attrgetter(*(field.attname for field in self.given))
-        return self.rows(values(one) for one in models)
+        return self.rows(values(one) for one in made)
 
     def rows(self, rows: Iterable[Sequence[Any]]) -> int:
         """Insert each row, a value for each named field; return how many there were."""
-        turn = [field.get_db_prep_save for field in self.given]
-        constant = self.constant
-        prepared = [
-            (*(prepare(value, connection) for prepare, value in zip(turn, row, strict=True)), *constant) for row in rows
-        ]
+        turned, constant = self.turned, self.constant
+        prepared = []
+        for row in rows:
+            values = list(row)
+            for place, turn in turned:
+                if values[place] is not None:
+                    values[place] = turn(values[place])
+            prepared.append((*values, *constant))
         if prepared:
             with connection.cursor() as cursor:
                 cursor.executemany(self.sql, prepared)
         return len(prepared)
+
+
+AS_THEY_ARE = (models.CharField, models.TextField, models.BooleanField, models.IntegerField, models.FloatField)
+"""Fields whose values every database takes as Python has them."""
+
+
+def turn_of(field: Any) -> Callable[[Any], Any] | None:
+    """Return what makes a value of the field one of the database's, as Django would; None where it is one."""
+    field = field.target_field if isinstance(field, models.ForeignKey) else field
+    if isinstance(field, models.UUIDField) and not connection.features.has_native_uuid_field:
+        return attrgetter("hex")
+    if isinstance(field, (models.UUIDField, *AS_THEY_ARE)):
+        return None
+    if isinstance(field, models.JSONField):
+        return lambda value: connection.ops.adapt_json_value(value, field.encoder)
+    if isinstance(field, models.DateTimeField):
+        return cache(connection.ops.adapt_datetimefield_value)
+    return lambda value: field.get_db_prep_save(value, connection)

@@ -28,8 +28,9 @@ from feedback.imports.voting import Voting
 from feedback.jobs import JobFailed, JobRun
 from feedback.models import FileImport, Project, Queue
 
-BATCH_ROWS = 500
-"""Rows of one transaction: at most some tenths of a second, in which SQLite lets nobody else write."""
+BATCH_ROWS = 400
+PROMPT_BATCH_ROWS = 1_000
+"""Rows of one transaction: about a tenth of a second, in which SQLite lets nobody else write."""
 TRIES = 5
 """Of a batch that met somebody else's rows while it was written."""
 
@@ -129,7 +130,8 @@ def store(run: JobRun) -> dict[str, Any]:
             rows = rows_of(file_import)
             if work.rows and next(islice(rows, work.rows - 1, work.rows), None) is None:
                 raise BadFile("the file has become shorter since it was checked")
-            for batch in batches(rows, BATCH_ROWS):
+            size = PROMPT_BATCH_ROWS if file_import.kind == FileImport.Kind.PROMPTS else BATCH_ROWS
+            for batch in batches(rows, size):
                 work.batch(batch)
                 run.progress(work.rows, words=in_words(work.counts))
         except BadFile as error:
