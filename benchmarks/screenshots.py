@@ -101,7 +101,8 @@ def shots(ids: dict[str, Any]) -> Iterator[Shot]:
     for name, path in {
         "prompts": "prompts/",
         "prompt": f"prompts/{ids['prompt']}/",
-        "prompts-import": "prompts/import/",
+        "imports": "imports/",
+        "import-new": "imports/new/",
         "queues": "queues/",
         "queue-kinds": "queues/open/",
         **{f"queue-open-{kind}": f"queues/open/{kind}/" for kind in TaskKind.values},

@@ -5,10 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.conf import settings
-from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
-from django.template.defaultfilters import filesizeformat
 
 from feedback.contract import SPLITS
 from feedback.finding import says
@@ -28,31 +25,6 @@ def offer(form: forms.Form, name: str, rows: QuerySet[Any]) -> forms.ModelChoice
 def show_refusal(form: forms.Form, refusal: Refusal) -> None:
     """Show a verb's refusal beside the field that it is about, or above the form where it has no such field."""
     form.add_error(refusal.field if refusal.field in form.fields else None, refusal.message)
-
-
-class ImportForm(forms.Form):
-    file = forms.FileField(
-        label="File",
-        help_text="JSONL, JSON, CSV, Parquet or Arrow, or a .zip of a Hugging Face dataset directory (save_to_disk).",
-        widget=forms.ClearableFileInput(attrs={"accept": ".jsonl,.ndjson,.json,.csv,.tsv,.parquet,.arrow,.zip"}),
-    )
-    source = forms.CharField(max_length=200, required=False, help_text="Where the prompts come from.")
-    licence = forms.CharField(max_length=100, required=False, help_text="For example CC-BY-4.0.")
-    language = forms.CharField(max_length=20, required=False, help_text="For example en.")
-    tags = forms.CharField(max_length=400, required=False, help_text="Separated by commas.")
-
-    def clean_file(self) -> UploadedFile:
-        upload: UploadedFile = self.cleaned_data["file"]
-        size = upload.size or 0
-        if size > settings.IMPORT_MAX_BYTES:
-            raise forms.ValidationError(
-                f"The file has {filesizeformat(size)}; at most {filesizeformat(settings.IMPORT_MAX_BYTES)} "
-                "can be imported at once. Split it, or use `manage.py import_prompts`."
-            )
-        return upload
-
-    def clean_tags(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(tag.strip() for tag in self.cleaned_data["tags"].split(",") if tag.strip()))
 
 
 class PromptFilter(forms.Form):

@@ -45,7 +45,7 @@ def curator_steps(project: Project) -> Iterator[Step]:
         return reverse(name, args=[project.slug, *rest])
 
     if not project.prompts.pool().exists():
-        yield Step("Import prompts", "The loop starts with what models are asked.", url("prompts-import"), "Import")
+        yield Step("Import prompts", "The loop starts with what models are asked.", url("import-new"), "Import")
         return
     tasks = Task.objects.filter(queue=OuterRef("pk"))
     queues = project.queues.exclude(state=Queue.State.CLOSED).annotate(has_tasks=Exists(tasks)).order_by("id")

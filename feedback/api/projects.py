@@ -23,9 +23,10 @@ from feedback.api.serializers import (
     SimulatedAnnotatorInputSerializer,
     SimulatedAnnotatorSerializer,
 )
-from feedback.models import Project, Prompt, User
+from feedback.imports.errors import ImportRefused
+from feedback.imports.whole import import_upload
+from feedback.models import FileImport, Project, Prompt, User
 from feedback.people import MemberRefused, create_simulated_annotator
-from feedback.prompt_import import ImportRefused, import_upload
 from feedback.simulation import RULES
 
 
@@ -69,10 +70,16 @@ def prompts_import(request: Request, project: str) -> ApiResponse:
     """Import prompts from a file: every row is good, or nothing is imported and 422 says why, row by row."""
     within = project_or_404(request.user, project, "feedback.manage_prompts")
     about = checked(ImportInputSerializer, request)
+    upload = about.pop("file")
     try:
-        report = import_upload(project=within, upload=about.pop("file"), created_by=person_of(request), **about)
+        found = import_upload(
+            project=within, pieces=upload.chunks(), filename=upload.name, created_by=person_of(request),
+            kind=FileImport.Kind.PROMPTS, **about,
+        )  # fmt: skip
     except ImportRefused as refusal:
         return ApiResponse(ImportRefusedSerializer({"errors": refusal.errors, "total": refusal.total}).data, status=422)
+    added = found.counts["stored"].get("prompts", 0)
+    report = {"read": found.counts["read"], "added": added, "already_there": found.counts["read"] - added}
     return ApiResponse(ImportReportSerializer(report).data)
 
 

@@ -104,7 +104,8 @@ def check(run: JobRun) -> dict[str, Any]:
     file_import = FileImport.objects.select_related("project", "queue").get(pk=run.params["file_import"])
     with ErrorFile(errors_of(file_import)) as errors:
         pass_over = Check(file_import, errors)
-        missing = missing_fields(file_import.kind, file_import.mapping)
+        # Where not one row could be read there are no columns to choose from; the errors of the rows say more.
+        missing = missing_fields(file_import.kind, file_import.mapping) if file_import.columns else []
         try:
             for group in missing:
                 pass_over.refuse_file(f"no column is given for {' or '.join(group)}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from feedback.imports.describing import ImportBusy, ImportUnfit
 from feedback.imports.errors import ImportRefused, RowError, read_errors
-from feedback.imports.files import drop_source, errors_of
+from feedback.imports.files import errors_of, folder_of
 from feedback.imports.starting import check_import, store_import
-from feedback.imports.uploading import take_path
+from feedback.imports.uploading import take_path, take_upload
 from feedback.jobs import carry_out
 from feedback.models import FileImport, Job, Project, User
 
@@ -34,6 +36,17 @@ def import_file(
     return carry_through(file_import, by=created_by, leave_out_bad=leave_out_bad)
 
 
+def import_upload(
+    *, project: Project, pieces: Iterable[bytes], filename: str, created_by: User | None, **about: Any
+) -> FileImport:
+    """As `import_file`, of bytes that a browser or a script sends. Raises ImportRefused."""
+    try:
+        file_import = take_upload(project=project, pieces=pieces, filename=filename, created_by=created_by, **about)
+    except ImportUnfit as refusal:
+        raise refused_whole(refusal.field, refusal.message) from refusal
+    return carry_through(file_import, by=created_by)
+
+
 def carry_through(file_import: FileImport, *, by: User | None, leave_out_bad: bool = False) -> FileImport:
     """Check and store an import in this process, to its end. Raises ImportRefused, and then nothing is left of it."""
     file_import = check_import(file_import=file_import, by=by)
@@ -42,9 +55,10 @@ def carry_through(file_import: FileImport, *, by: User | None, leave_out_bad: bo
         file_import = store_import(file_import=file_import, by=by, leave_out_bad=leave_out_bad)
     except ImportBusy as refusal:
         total = int(file_import.counts.get("bad", 0))
+        folder = folder_of(file_import)
         errors = read_errors(errors_of(file_import)) or [RowError(0, "", refusal.message)]
-        drop_source(file_import)
-        FileImport.objects.filter(pk=file_import.pk).update(state=FileImport.State.UNDONE)
+        file_import.delete()
+        shutil.rmtree(folder, ignore_errors=True)
         raise ImportRefused(errors, max(total, len(errors))) from refusal
     finish(file_import)
     return file_import

@@ -172,7 +172,9 @@ class Judgment(AppendOnlyModel):
         null=True,
         help_text="Time with the task in view and the person not idle; empty where nobody measured it (imported).",
     )
-    display_order = models.JSONField(help_text="Places of the responses in the order in which the person saw them.")
+    display_order = models.JSONField(
+        help_text="Places of the responses in the order in which the person saw them; empty where nobody knows it."
+    )
     guideline = models.ForeignKey(Guideline, on_delete=models.PROTECT, db_index=False, related_name="judgments")
     policy = models.ForeignKey(QueuePolicy, on_delete=models.PROTECT, db_index=False, related_name="judgments")
     schema = models.ForeignKey(LabelSchema, on_delete=models.PROTECT, db_index=False, related_name="judgments")

@@ -23,7 +23,7 @@ class Side:
     letter: str
     response: Response
     shown_at: int | None = None
-    """From 1; None where nobody has been shown it."""
+    """From 1; None where nobody has been shown it, or nobody knows the order (imported)."""
     chosen: bool = False
     rank: int | None = None
     not_rankable: bool = False
@@ -108,7 +108,7 @@ def sides_judged(judgment: Judgment) -> list[Side]:
             Side(
                 LETTERS[place],
                 response,
-                shown_at=judgment.display_order.index(place) + 1,
+                shown_at=judgment.display_order.index(place) + 1 if judgment.display_order else None,
                 chosen=judgment.preference is not None
                 and (judgment.preference < 0 if place == 0 else judgment.preference > 0),
                 rank=content["ranks"][place] if "ranks" in content else None,

@@ -290,10 +290,11 @@ def freeze(project: str, name: str) -> str:
 
 
 def load_prompts(project: str, path: str) -> int:
+    from feedback.imports.whole import import_file
     from feedback.models import Project
-    from feedback.prompt_import import import_prompts
 
-    return import_prompts(project=Project.objects.get(slug=project), path=Path(path), filename=path).added
+    found = import_file(project=Project.objects.get(slug=project), path=Path(path), kind="prompts")
+    return found.counts["stored"].get("prompts", 0)
 
 
 def count(model: str, **where: Any) -> int:

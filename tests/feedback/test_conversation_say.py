@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from datetime import timedelta
 
@@ -11,9 +12,9 @@ from django.utils import timezone
 from feedback.claims import LeaseLost, reclaim
 from feedback.conversations import MESSAGE_LENGTH_LIMIT, TurnConflict, open_talk, retry
 from feedback.filling import fillable_prompts
+from feedback.imports.whole import import_file
 from feedback.judging import BadJudgment
-from feedback.models import Assignment, Draft, Prompt, Turn
-from feedback.prompt_import import add_prompts
+from feedback.models import Assignment, Draft, Turn
 from tests.factories import make_assignment, make_base_checkpoint, make_member, make_prompt, make_queue, make_task
 from tests.feedback.talks import answer_next, choose_it, hold, lease_of, make_talk_queue, say_it, talk
 
@@ -61,10 +62,11 @@ def test_the_prompt_of_a_turn_shares_the_fate_of_the_tasks_prompt_and_is_none_of
     assert made not in fillable_prompts(make_queue(project, kind="demonstration"))
 
 
-def test_a_prompt_that_was_said_and_is_imported_later_joins_the_pool(slot, project):
+def test_a_prompt_that_was_said_and_is_imported_later_joins_the_pool(slot, project, tmp_path):
     said = say_it(slot, "How do tides work?").prompt
-    added = add_prompts(project, [Prompt(messages=said.messages, digest=said.digest, cluster="other")], None)
-    assert added == 0
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(json.dumps({"messages": said.messages}) + "\n")
+    assert "prompts" not in import_file(project=project, path=path, kind="prompts").counts["stored"]
     assert said in project.prompts.pool()
 
 

@@ -13,9 +13,10 @@ from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 import feedback
-from feedback.models import Project, Queue, Role, User
+from feedback.imports.uploading import digest_of
+from feedback.imports.whole import import_file
+from feedback.models import FileImport, Project, Queue, Role, User
 from feedback.people import add_member, create_project
-from feedback.prompt_import import import_prompts
 from feedback.queues import open_queue
 from training.base_models import MISSING_MODEL, register_base_model
 from training.demo_queues import seed_queues
@@ -139,14 +140,17 @@ def seed_project(people: dict[str, User]) -> Project:
         )
     for login in DEMO_LOGINS:
         add_member(project=project, user=people[login.username], role=login.role)
-    import_prompts(
-        project=project,
-        path=DEMO_FILES / "prompts.jsonl",
-        filename="prompts.jsonl",
-        source="Written for Concord's demo project",
-        licence="Apache-2.0",
-        language="en",
-    )
+    prompts = DEMO_FILES / "prompts.jsonl"
+    if not project.imports.filter(sha256=digest_of(prompts)[0], state=FileImport.State.STORED).exists():
+        import_file(
+            project=project,
+            path=prompts,
+            kind=FileImport.Kind.PROMPTS,
+            source="Written for Concord's demo project",
+            licence="Apache-2.0",
+            language="en",
+            created_by=people["curator"],
+        )
     return project
 
 

@@ -15,8 +15,9 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from feedback.models import Prompt
-from feedback.prompt_import import ImportRefused, import_prompts
+from feedback.imports.errors import ImportRefused
+from feedback.models import FileImport, Prompt
+from tests.feedback.imports.loading import import_prompts
 
 pytestmark = pytest.mark.django_db
 
@@ -96,12 +97,13 @@ def test_a_hostile_file_is_refused_with_a_reason(project, tmp_path, filename):
     assert reason in caught.value.errors[0].message
     assert len(caught.value.errors[0].message) < 500
     assert not Prompt.objects.exists()
+    assert not FileImport.objects.exists()
 
 
 @pytest.mark.parametrize("filename", ["a." + "x" * 250, "a." + "é" * 200])
 def test_an_ending_too_long_for_a_file_name_is_refused_like_any_other(project, curator, client, filename):
     client.force_login(curator)
     upload = SimpleUploadedFile(filename, PROMPTS)
-    answer = client.post(reverse("prompts-import", args=[project.slug]), {"file": upload})
+    answer = client.post(reverse("import-new", args=[project.slug]), {"file": upload})
     assert answer.status_code == 422
     assert "none of the files that can be read" in answer.content.decode()
