@@ -16,10 +16,12 @@ from feedback.answers import Answer, to_shown
 from feedback.claims import claim_next
 from feedback.contract import TRAIN, digest
 from feedback.filling import add_slots
+from feedback.imports.uploading import take_upload
 from feedback.judging import submit_judgment
 from feedback.models import (
     Assignment,
     Erasure,
+    FileImport,
     Finding,
     Gold,
     Job,
@@ -55,6 +57,12 @@ def make_job(project: Project | None = None, kind: str = "scan", **overrides: An
         overrides.setdefault("started_at", timezone.now())
     values = {"project": project or make_project(), "kind": kind, **overrides}
     return Job.objects.create(**values)
+
+
+def make_import(project: Project | None = None, rows: str = '{"prompt": "Why?"}\n', **overrides: Any) -> FileImport:
+    """A file that was uploaded and not yet checked."""
+    values = {"filename": "prompts.jsonl", "created_by": None, **overrides}
+    return take_upload(project=project or make_project(), pieces=[rows.encode()], **values)
 
 
 def make_erasure(project: Project, person: User, **overrides: Any) -> Erasure:

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
+from django.http import FileResponse, Http404
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
@@ -23,14 +24,13 @@ from feedback.access import check, project_or_404
 from feedback.api.refusals import CONFLICT, REFUSED, Conflict, Refused
 from feedback.api.requests import checked, person_of
 from feedback.imports.describing import ImportBusy, ImportUnfit, describe
-from feedback.imports.errors import read_errors
-from feedback.imports.files import errors_of
+from feedback.imports.errors import CSV, read_errors
+from feedback.imports.files import error_filename, errors_of
 from feedback.imports.layouts import FORMS
 from feedback.imports.previewing import preview
 from feedback.imports.starting import check_import, drop_import, store_import, undo_import
 from feedback.imports.uploading import take_upload
 from feedback.models import FileImport, Project, Queue, User
-from feedback.views.imports import errors_answer
 
 
 @extend_schema_field(OpenApiTypes.OBJECT)
@@ -72,7 +72,7 @@ class ImportUploadSerializer(ImportChangesSerializer):
 class FileImportSerializer(serializers.ModelSerializer[FileImport]):
     mapping = serializers.JSONField(help_text="Field -> columns.")
     columns = serializers.ListField(child=serializers.CharField(), help_text="Those that the first rows have.")
-    errors = serializers.SerializerMethodField(help_text="The first ones; all of them are at errors/.")
+    errors = serializers.SerializerMethodField(help_text="The first ones; all of them are at errors/.")  # type: ignore[assignment]  # declared fields are no attributes
 
     class Meta:
         model = FileImport
@@ -226,4 +226,8 @@ class FileImportErrors(APIView):
     @extend_schema(responses={(200, "text/csv"): OpenApiTypes.STR})
     def get(self, request: Request, imported: UUID) -> HttpResponseBase:
         """Send every error as CSV: file, row, column, what is wrong and what would be right."""
-        return errors_answer(import_of(request, imported))
+        found = import_of(request, imported)
+        path = errors_of(found)
+        if not path.is_file():
+            raise Http404("the file was not checked")
+        return FileResponse(path.open("rb"), as_attachment=True, filename=error_filename(found), content_type=CSV)

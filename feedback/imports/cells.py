@@ -110,16 +110,16 @@ def checked_object(column: str, value: object) -> dict[str, Any]:
         raise BadCell(column, f"an object is expected, not {type(value).__name__}")
     try:
         text = json.dumps(value, allow_nan=False)
-        value = json.loads(text)
+        kept: dict[str, Any] = json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
         raise BadCell(column, f"the object holds what is no JSON: {error}") from error
     if len(text) > SAMPLING_LENGTH_LIMIT:
         raise BadCell(column, f"the object has {len(text):,} characters; the most is {SAMPLING_LENGTH_LIMIT:,}")
     if "\\u0000" in text or "\\ud" in text:
-        check_unicode(column, json.dumps(value, ensure_ascii=False), "the object ")
+        check_unicode(column, json.dumps(kept, ensure_ascii=False), "the object ")
         if "\\u0000" in text:
             raise BadCell(column, "the object contains a NUL character")
-    return value
+    return kept
 
 
 def checked_number(column: str, value: object) -> float:

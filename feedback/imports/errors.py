@@ -12,6 +12,7 @@ from feedback.imports.reading import FileRow
 
 ERRORS_SHOWN = 100
 ERRORS_KEPT = 100_000
+CSV = "text/csv; charset=utf-8"
 HEADER = ("file", "row", "column", "what is wrong, and what would be right")
 
 

@@ -245,8 +245,8 @@ def guess_mapping(kind: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, lis
         column = mapping["preference"][0]
         if any(isinstance(row.get(column), str) and not is_number(row[column]) for row in rows):
             mapping["winner"] = mapping.pop("preference")
-    if kind == Kind.VOTES and not {"winner", "preference"} & set(mapping) and (column := winner_column(columns, rows)):
-        mapping["winner"] = [column]
+    if kind == Kind.VOTES and not {"winner", "preference"} & set(mapping) and (words := winner_column(columns, rows)):
+        mapping["winner"] = [words]
     return mapping
 
 

@@ -33,6 +33,10 @@ def errors_of(file_import: FileImport) -> Path:
     return folder_of(file_import) / "errors.csv"
 
 
+def error_filename(file_import: FileImport) -> str:
+    return f"errors-{file_import.pk}.csv"
+
+
 def drop_source(file_import: FileImport) -> None:
     """Delete the file: what it says is stored, or not wanted, and no second copy of people's data stays about."""
     source = source_of(file_import)

@@ -24,7 +24,7 @@ def chosen_queue(file_import: FileImport) -> Queue | None:
         state__in=(FileImport.State.STORED, FileImport.State.STORING), queue__isnull=False,
     ).exclude(pk=file_import.pk)  # fmt: skip
     earlier = before.order_by("id").first()
-    return None if earlier is None else Queue.objects.in_force().get(pk=earlier.queue_id)
+    return None if earlier is None or earlier.queue_id is None else Queue.objects.in_force().get(pk=earlier.queue_id)
 
 
 def schema_for(kind: str, attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ class Insert:
 
     def __init__(self, model: type[models.Model], names: Sequence[str]) -> None:
         self.model = model
-        self.given = [model._meta.get_field(name) for name in names]
+        by_name: dict[str, Any] = {field.name: field for field in model._meta.concrete_fields}
+        self.given = [by_name[name] for name in names]
         others = [
             field
             for field in model._meta.concrete_fields
@@ -29,7 +30,7 @@ class Insert:
         turns = [(place, turn_of(field)) for place, field in enumerate(self.given)]
         self.turned = [(place, turn) for place, turn in turns if turn is not None]
         quote = connection.ops.quote_name
-        columns = ", ".join(quote(field.column) for field in (*self.given, *others))
+        columns = ", ".join(quote(str(field.column)) for field in (*self.given, *others))
         values = ", ".join(["%s"] * (len(self.given) + len(others)))
         # Names of the models' own columns; the values are bound.
         self.sql = f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({values})"  # noqa: S608

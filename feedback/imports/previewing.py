@@ -64,7 +64,7 @@ def row_of(draft: Draft) -> PreviewedRow:
     return PreviewedRow(
         number=draft.row.number,
         file=draft.row.file,
-        prompt=[dict(message) for message in prompt.messages] if prompt is not None else [],
+        prompt=[{"role": one["role"], "content": one["content"]} for one in prompt.messages] if prompt else [],
         prompt_id=prompt.external_id if prompt is not None else draft.prompt_id,
         responses=[{"text": one.text or "", "model": one.model, "id": one.external_id} for one in draft.responses],
         said=in_words(draft),

@@ -17,9 +17,9 @@ from feedback.access import project_or_404
 from feedback.forms import show_refusal
 from feedback.import_forms import KindForm, MappingForm, UploadForm
 from feedback.imports.describing import ImportBusy, ImportUnfit, describe, sampled_values, take_over
-from feedback.imports.errors import ERRORS_SHOWN, read_errors
+from feedback.imports.errors import CSV, ERRORS_SHOWN, read_errors
 from feedback.imports.fields import missing_fields
-from feedback.imports.files import errors_of, source_of
+from feedback.imports.files import error_filename, errors_of, source_of
 from feedback.imports.previewing import preview
 from feedback.imports.reading import BadFile
 from feedback.imports.starting import SMALL_BYTES, check_import, drop_import, store_import, undo_import
@@ -195,12 +195,8 @@ def carried(request: SignedInRequest, found: FileImport, work: Any) -> HttpRespo
 @login_required
 def import_errors(request: SignedInRequest, project: str, imported: str) -> HttpResponseBase:
     """Send the errors of every row as CSV."""
-    return errors_answer(import_or_404(request, project, imported))
-
-
-def errors_answer(found: FileImport) -> HttpResponseBase:
+    found = import_or_404(request, project, imported)
     path = errors_of(found)
     if not path.is_file():
         raise Http404("the file was not checked")
-    name = f"errors-{found.pk}.csv"
-    return FileResponse(path.open("rb"), as_attachment=True, filename=name, content_type="text/csv; charset=utf-8")
+    return FileResponse(path.open("rb"), as_attachment=True, filename=error_filename(found), content_type=CSV)

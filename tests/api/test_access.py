@@ -10,7 +10,12 @@ from django.utils import timezone
 
 from feedback.api.urls import urlpatterns
 from feedback.appointing import name_person
+<<<<<<< HEAD
 from feedback.models import Assignment, BulkAction, ErasureRequest, HeldOutPerson, Judgment, Report, Skip, Task
+=======
+from feedback.imports.starting import check_import
+from feedback.models import Assignment, ErasureRequest, HeldOutPerson, Judgment, Report, Skip, Task
+>>>>>>> bc2322f (Tell curators and clients how files come in, and hold it in tests)
 from feedback.people import verify_expertise
 from feedback.reviewing import review_judgment
 from feedback.standings import decide_standing
@@ -19,6 +24,7 @@ from tests.factories import (
     make_erasure,
     make_finding,
     make_gold,
+    make_import,
     make_job,
     make_judgment,
     make_member,
@@ -43,6 +49,16 @@ ENDPOINTS = [
     ("get", "projects/{project}/", ALL),
     ("get", "projects/{project}/prompts/", STAFF),
     ("post", "projects/{project}/prompts/import/", CURATORS),
+    ("get", "projects/{project}/imports/", CURATORS),
+    ("post", "projects/{project}/imports/", CURATORS),
+    ("get", "imports/{imported}/", CURATORS),
+    ("patch", "imports/{imported}/", CURATORS),
+    ("get", "imports/{imported}/preview/", CURATORS),
+    ("post", "imports/{imported}/check/", CURATORS),
+    ("post", "imports/{imported}/store/", CURATORS),
+    ("post", "imports/{imported}/undo/", CURATORS),
+    ("post", "imports/{imported}/drop/", CURATORS),
+    ("get", "imports/{imported}/errors/", CURATORS),
     ("get", "projects/{project}/queues/", ALL),
     ("post", "projects/{project}/queues/", STAFF),
     ("get", "projects/{project}/judgments/", STAFF),
@@ -206,6 +222,7 @@ def places(project, annotator, curator):
         "judgment": judgment.pk,
         "snapshot": snapshot.pk,
         "job": make_job(project).pk,
+        "imported": check_import(file_import=make_import(project), by=None).pk,
         "report": Report.objects.create(project=project, kind="agreement", key="0", judgments=0, seconds=0).pk,
         "asked": ErasureRequest.objects.create(project=project, person=make_user()).pk,
         "erasure": make_erasure(project, annotator).pk,
@@ -214,7 +231,7 @@ def places(project, annotator, curator):
 
 def ask(person, method, path, places):
     client = ApiClient(person)
-    if path.endswith("/import/"):
+    if path.endswith("/import/") or (method == "post" and path.endswith("/imports/")):
         return client.client.post(f"/api/v1/{path.format(**places)}", {}, headers=client.headers)
     if method == "get":
         return client.get(path.format(**places))
@@ -238,7 +255,11 @@ def test_who_may(places, method, path, allowed, annotator, curator, ml_staff, ou
 @pytest.mark.parametrize(("method", "path", "allowed"), ENDPOINTS, ids=[f"{m} {p}" for m, p, _ in ENDPOINTS])
 def test_what_is_not_there_is_not_found(method, path, allowed, project):
     role = "curator" if allowed["curator"] else "annotator" if allowed["annotator"] else "admin"
+<<<<<<< HEAD
     rows = ("queue", "assignment", "task", "judgment", "snapshot", "naming", "job", "report", "erasure", "bulk")
+=======
+    rows = ("queue", "assignment", "task", "judgment", "snapshot", "naming", "job", "report", "erasure", "imported")
+>>>>>>> bc2322f (Tell curators and clients how files come in, and hold it in tests)
     nowhere = {name: uuid.uuid4() for name in rows}
     nowhere |= {"project": "nowhere", "username": "nobody"}
     nowhere |= dict.fromkeys(("expertise", "skip", "asked", "standing", "gold"), 999_999_999)

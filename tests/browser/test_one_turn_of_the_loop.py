@@ -31,19 +31,23 @@ def write_prompts(path: Path, *, broken: bool = False) -> Path:
 
 
 def import_prompts(page: Page, site: Site, directory: Path) -> None:
-    page.goto(site.project("prompts/import/"))
-    page.get_by_label("File").set_input_files(write_prompts(directory / "broken.jsonl", broken=True))
-    page.get_by_role("button", name="Import").click()
-    expect(page.get_by_role("heading", name="Nothing was imported")).to_be_visible()
-    expect(page.get_by_role("alert").get_by_role("row")).to_have_count(2)
-    expect(page.get_by_role("alert")).to_contain_text("7")
+    bring_in(page, site, write_prompts(directory / "broken.jsonl", broken=True))
+    expect(page.get_by_role("heading", name="rows have errors")).to_be_visible()
+    expect(page.get_by_role("region", name="What is wrong").get_by_role("row")).to_have_count(2)
+    expect(page.get_by_role("region", name="What is wrong")).to_contain_text("7")
     whole = write_prompts(directory / "prompts.jsonl")
     for _ in range(2):
-        page.goto(site.project("prompts/import/"))
-        page.get_by_label("File").set_input_files(whole)
-        page.get_by_role("button", name="Import").click()
-        page.wait_for_url(re.compile("/prompts/$"))
+        bring_in(page, site, whole)
+        page.get_by_role("button", name=re.compile("^Store [0-9]")).click()
+        expect(page.get_by_role("button", name="Undo this import")).to_be_visible()
     expect(page.locator("main")).to_contain_text(re.compile(r"already", re.I))
+
+
+def bring_in(page: Page, site: Site, path: Path) -> None:
+    page.goto(site.project("imports/new/"))
+    page.get_by_label("File").set_input_files(path)
+    page.get_by_role("button", name="Upload").click()
+    page.wait_for_url(re.compile(r"/imports/[0-9a-f-]{36}/$"))
 
 
 def open_queue(page: Page, site: Site, name: str) -> str:

@@ -19,6 +19,7 @@ from tests.factories import (
     make_assignment,
     make_erasure,
     make_finding,
+    make_import,
     make_job,
     make_judgment,
     make_member,
@@ -34,7 +35,7 @@ from tests.factories import (
 from tests.quality.voting import make_people, vote
 from training.models import Run
 
-NO_PAGES = {"health", "api-schema", "snapshot-download", "run-metrics", "run-log", "audit-csv"}
+NO_PAGES = {"health", "import-errors", "api-schema", "snapshot-download", "run-metrics", "run-log", "audit-csv"}
 """Addresses that answer with something other than a page."""
 
 
@@ -74,6 +75,7 @@ def make_rows(project: Project, person: User) -> dict[str, Any]:
     bulk = BulkAction.objects.create(project=project, action="accept", filters={"strength": "2"}, created_by=person)
     return {
         "bulk": bulk.pk,
+        "imported": make_import(project).pk,
         "project": project.slug,
         "prompt": task.prompt_id,
         "queue": queue.pk,

@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from feedback.appointing import name_person
+from feedback.imports.starting import check_import
 from feedback.models import BulkAction, ErasureRequest, Skip
 from feedback.people import verify_expertise
 from feedback.standings import decide_standing
@@ -16,6 +17,7 @@ from tests.factories import (
     make_erasure,
     make_finding,
     make_gold,
+    make_import,
     make_job,
     make_judgment,
     make_member,
@@ -37,7 +39,10 @@ PAGES = {
     "project-loop": STAFF,
     "prompts": CURATOR_ONLY,
     "prompt": CURATOR_ONLY,
-    "prompts-import": CURATOR_ONLY,
+    "imports": CURATOR_ONLY,
+    "import-new": CURATOR_ONLY,
+    "import": CURATOR_ONLY,
+    "import-errors": CURATOR_ONLY,
     "findings": CURATOR_ONLY,
     "finding": CURATOR_ONLY,
     "clusters": CURATOR_ONLY,
@@ -108,6 +113,7 @@ def addresses(project) -> dict[str, str]:
     snapshot = make_snapshot(project)
     rows = {
         "prompt": task.prompt,
+        **dict.fromkeys(("import", "import-errors"), check_import(file_import=make_import(project), by=None)),
         "queue": queue,
         "queue-progress": queue,
         "queue-guidelines": queue,
@@ -156,7 +162,13 @@ def test_the_anonymous_are_sent_to_the_login_page(addresses, client):
 
 
 WRITES = {
-    "prompts-import": CURATOR_ONLY,
+    "import-new": CURATOR_ONLY,
+    "import-describe": CURATOR_ONLY,
+    "import-preview": CURATOR_ONLY,
+    "import-check": CURATOR_ONLY,
+    "import-store": CURATOR_ONLY,
+    "import-undo": CURATOR_ONLY,
+    "import-drop": CURATOR_ONLY,
     "findings-settle": CURATOR_ONLY,
     "findings-scan": CURATOR_ONLY,
     "finding-take-back": CURATOR_ONLY,
@@ -234,6 +246,7 @@ def writes(project) -> dict[str, str]:
         decided_by=make_user(),
         now=timezone.now(),
     )
+    brought = make_import(project)
     rows: dict[str, Any] = {
         **dict.fromkeys(("queue-open-kind", "schema-preview"), ("rating",)),
         **dict.fromkeys(("queue-fill", "queue-state", "queue-guidelines", "queue-policy", "queue-schema"), (queue.pk,)),
@@ -247,6 +260,7 @@ def writes(project) -> dict[str, str]:
         "standing-answer": [person.pk, standing.pk],
         **dict.fromkeys(("gold-rotate", "queue-gold-make"), (queue.pk,)),
         **dict.fromkeys(("gold-retire", "gold-return"), (queue.pk, gold.pk)),
+        **{name: [brought.pk] for name in WRITES if name.startswith("import-") and name != "import-new"},
         "finding-take-back": [make_finding(task.prompt).pk],
         "self-naming-settle": [response.pk],
         **dict.fromkeys(("job-cancel", "job-resume"), (make_job(project).pk,)),

@@ -23,7 +23,7 @@ def test_an_empty_project_says_what_to_do(project, curator, client):
     client.force_login(curator)
     page = client.get(reverse("prompts", args=[project.slug])).content.decode()
     assert "No prompts yet" in page
-    assert reverse("prompts-import", args=[project.slug]) in page
+    assert reverse("import-new", args=[project.slug]) in page
 
 
 def test_the_list_is_narrowed_by_text_split_and_responses(project, curator, client):
