@@ -10,12 +10,8 @@ from django.utils import timezone
 
 from feedback.api.urls import urlpatterns
 from feedback.appointing import name_person
-<<<<<<< HEAD
-from feedback.models import Assignment, BulkAction, ErasureRequest, HeldOutPerson, Judgment, Report, Skip, Task
-=======
 from feedback.imports.starting import check_import
-from feedback.models import Assignment, ErasureRequest, HeldOutPerson, Judgment, Report, Skip, Task
->>>>>>> bc2322f (Tell curators and clients how files come in, and hold it in tests)
+from feedback.models import Assignment, BulkAction, ErasureRequest, HeldOutPerson, Judgment, Report, Skip, Task
 from feedback.people import verify_expertise
 from feedback.reviewing import review_judgment
 from feedback.standings import decide_standing
@@ -255,11 +251,19 @@ def test_who_may(places, method, path, allowed, annotator, curator, ml_staff, ou
 @pytest.mark.parametrize(("method", "path", "allowed"), ENDPOINTS, ids=[f"{m} {p}" for m, p, _ in ENDPOINTS])
 def test_what_is_not_there_is_not_found(method, path, allowed, project):
     role = "curator" if allowed["curator"] else "annotator" if allowed["annotator"] else "admin"
-<<<<<<< HEAD
-    rows = ("queue", "assignment", "task", "judgment", "snapshot", "naming", "job", "report", "erasure", "bulk")
-=======
-    rows = ("queue", "assignment", "task", "judgment", "snapshot", "naming", "job", "report", "erasure", "imported")
->>>>>>> bc2322f (Tell curators and clients how files come in, and hold it in tests)
+    rows = (
+        "queue",
+        "assignment",
+        "task",
+        "judgment",
+        "snapshot",
+        "naming",
+        "job",
+        "report",
+        "erasure",
+        "bulk",
+        "imported",
+    )
     nowhere = {name: uuid.uuid4() for name in rows}
     nowhere |= {"project": "nowhere", "username": "nobody"}
     nowhere |= dict.fromkeys(("expertise", "skip", "asked", "standing", "gold"), 999_999_999)
