@@ -10,39 +10,21 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import DateTimeField, ExpressionWrapper, F
+from django.db.models import F
 from django.db.models.functions import Now
 
 from feedback.answers import ANSWERS
 from feedback.models import Response, Turn
-from feedback.models.conversations import TurnQuerySet
 from feedback.responses import add_response
+from feedback.row_leases import Lease, lease_end
 
 ATTEMPTS = 3
 """Attempts in vain after which the person is asked whether to try again."""
 ERROR_LENGTH_LIMIT = 2_000
-
-
-class TurnLost(Exception):
-    """The turn is no longer this worker's: its lease ran out, or the talk has ended."""
-
-
-@dataclass(frozen=True)
-class TurnLease:
-    turn_id: uuid.UUID
-    owner: str
-    attempt: int
-
-    def rows(self) -> TurnQuerySet:
-        """Return the turn if it is still held under this lease, else nothing."""
-        return Turn.objects.filter(
-            pk=self.turn_id, lease_owner=self.owner, attempt=self.attempt, state=Turn.State.RUNNING
-        )
 
 
 @dataclass(frozen=True)
@@ -55,12 +37,8 @@ class WrittenAnswer:
     checkpoint_id: uuid.UUID | None = None
 
 
-def turn_lease(turn: Turn) -> TurnLease:
-    return TurnLease(turn.pk, turn.lease_owner, turn.attempt)
-
-
-def lease_end() -> ExpressionWrapper:
-    return ExpressionWrapper(Now() + timedelta(seconds=settings.TURN_LEASE_SECONDS), output_field=DateTimeField())
+def turn_lease(turn: Turn) -> Lease:
+    return Lease(Turn, turn.pk, turn.lease_owner, turn.attempt, settings.TURN_LEASE_SECONDS)
 
 
 def claim_turn(*, worker: str) -> Turn | None:
@@ -76,7 +54,10 @@ def claim_turn(*, worker: str) -> Turn | None:
             if found is None:
                 return None
             taken = Turn.objects.filter(pk=found.pk, state=Turn.State.WAITING).update(
-                state=Turn.State.RUNNING, lease_owner=worker, attempt=F("attempt") + 1, lease_expires_at=lease_end()
+                state=Turn.State.RUNNING,
+                lease_owner=worker,
+                attempt=F("attempt") + 1,
+                lease_expires_at=lease_end(settings.TURN_LEASE_SECONDS),
             )
         if taken:
             return Turn.objects.select_related("prompt", "task__queue__project").get(pk=found.pk)
@@ -96,25 +77,15 @@ def sweep() -> None:
 END_OF_LEASE: Mapping[str, Any] = {"lease_owner": "", "lease_expires_at": None}
 
 
-def renew_turn(lease: TurnLease) -> None:
-    """Push the lease's end away. Raises TurnLost."""
-    if not lease.rows().update(lease_expires_at=lease_end()):
-        raise turn_lost(lease)
-
-
 @transaction.atomic
-def answer_turn(lease: TurnLease, *, answers: Sequence[WrittenAnswer]) -> Turn:
-    """Store the two answers, in the order in which the turn names its checkpoints. Raises TurnLost."""
+def answer_turn(lease: Lease, *, answers: Sequence[WrittenAnswer]) -> Turn:
+    """Store the two answers, in the order in which the turn names its checkpoints. Raises LeaseLost."""
     assert len(answers) == ANSWERS, f"a turn has {ANSWERS} answers, not {len(answers)}"
     turn = lease.rows().select_for_update().select_related("prompt").first()
     if turn is None:
-        raise turn_lost(lease)
+        raise lease.lost()
     first, second = [store_answer(turn, place, answer) for place, answer in enumerate(answers)]
-    turn_is_mine = lease.rows().update(
-        **END_OF_LEASE, state=Turn.State.READY, first=first, second=second, answered_at=Now(), error=""
-    )
-    if not turn_is_mine:
-        raise turn_lost(lease)
+    lease.write(**END_OF_LEASE, state=Turn.State.READY, first=first, second=second, answered_at=Now(), error="")
     turn.refresh_from_db()
     return turn
 
@@ -131,30 +102,23 @@ def store_answer(turn: Turn, place: int, answer: WrittenAnswer) -> Response:
     )
 
 
-def fail_turn(lease: TurnLease, *, message: str, for_good: bool = False) -> None:
+def fail_turn(lease: Lease, *, message: str, for_good: bool = False) -> None:
     """Say that no answer could be had: the turn waits for another attempt, or after ATTEMPTS of them for the person.
 
-    `for_good` saves the further attempts where none can help. Raises TurnLost.
+    `for_good` saves the further attempts where none can help. Raises LeaseLost.
     """
     turn = lease.rows().first()
     if turn is None:
-        raise turn_lost(lease)
+        raise lease.lost()
     is_over = for_good or turn.failures + 1 >= ATTEMPTS
-    ended = lease.rows().update(
+    lease.write(
         **END_OF_LEASE,
         state=Turn.State.FAILED if is_over else Turn.State.WAITING,
         failures=F("failures") + 1,
         error=message[:ERROR_LENGTH_LIMIT],
     )
-    if not ended:
-        raise turn_lost(lease)
 
 
-def give_back_turn(lease: TurnLease) -> None:
-    """Let another worker answer the turn, without counting an attempt: this one is told to stop. Raises TurnLost."""
-    if not lease.rows().update(**END_OF_LEASE, state=Turn.State.WAITING):
-        raise turn_lost(lease)
-
-
-def turn_lost(lease: TurnLease) -> TurnLost:
-    return TurnLost(f"turn {lease.turn_id} is no longer held by {lease.owner} (attempt {lease.attempt})")
+def give_back_turn(lease: Lease) -> None:
+    """Let another worker answer the turn, without counting an attempt: this one is told to stop. Raises LeaseLost."""
+    lease.write(**END_OF_LEASE, state=Turn.State.WAITING)

@@ -48,9 +48,12 @@ class Lease:
     def write(self, **values: Any) -> None:
         """Change the row. At the start of a transaction it fences the whole of it. Raises LeaseLost."""
         if not self.rows().update(**values):
-            raise LeaseLost(
-                f"{self.model._meta.verbose_name} {self.pk} is no longer held by {self.owner} (attempt {self.attempt})"
-            )
+            raise self.lost()
+
+    def lost(self) -> LeaseLost:
+        return LeaseLost(
+            f"{self.model._meta.verbose_name} {self.pk} is no longer held by {self.owner} (attempt {self.attempt})"
+        )
 
     def renew(self, **also: Any) -> None:
         """Push the lease's end away, and change `also` in the same statement. Raises LeaseLost."""

@@ -108,11 +108,11 @@ def land_metrics(lease: Lease, tail: Tail) -> int:
             renew_lease(lease)
             if piece.is_new:
                 last = last_step(tail.path)
-                RunMetric.objects.filter(run_id=lease.run_id, step__gt=last).delete()
+                RunMetric.objects.filter(run_id=lease.pk, step__gt=last).delete()
             RunMetric.objects.bulk_create(
                 [
                     RunMetric(
-                        run_id=lease.run_id,
+                        run_id=lease.pk,
                         step=step,
                         values={name: value for name, value in row.items() if name != "step"},
                     )

@@ -6,39 +6,20 @@ owner and the attempt: a worker that lost its lease, however late it wakes up, c
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Case, DateTimeField, ExpressionWrapper, F, PositiveIntegerField, When
-from django.db.models.functions import Coalesce, Now
+from django.db.models import F
+from django.db.models.functions import Now
 
-from training.models import Run, RunQuerySet
+from feedback.row_leases import Lease, LeaseLost, claiming
+from training.models import Run
 
-
-class LeaseLost(Exception):
-    """The run is no longer this worker's: the lease ran out and another worker has taken it, or the run is over."""
-
-
-@dataclass(frozen=True)
-class Lease:
-    run_id: uuid.UUID
-    owner: str
-    attempt: int
-
-    def rows(self) -> RunQuerySet:
-        """Return the run if it is still held under this lease, else nothing."""
-        return Run.objects.filter(pk=self.run_id, lease_owner=self.owner, attempt=self.attempt, state=Run.State.RUNNING)
+__all__ = ["Lease", "LeaseLost", "claim_run", "end_run", "lease_of", "renew_lease", "requeue_run"]
 
 
 def lease_of(run: Run) -> Lease:
-    return Lease(run.pk, run.lease_owner, run.attempt)
-
-
-def lease_end() -> ExpressionWrapper:
-    return ExpressionWrapper(Now() + timedelta(seconds=settings.RUN_LEASE_SECONDS), output_field=DateTimeField())
+    return Lease(Run, run.pk, run.lease_owner, run.attempt, settings.RUN_LEASE_SECONDS)
 
 
 def claim_run(*, worker: str) -> Run | None:
@@ -54,18 +35,7 @@ def claim_run(*, worker: str) -> Run | None:
         taken = (
             Run.objects.claimable()
             .filter(pk=candidate)
-            .update(
-                state=Run.State.RUNNING,
-                lease_owner=worker,
-                attempt=F("attempt") + 1,
-                lease_expires_at=lease_end(),
-                started_at=Coalesce("started_at", Now()),
-                crashes=Case(
-                    When(state=Run.State.RUNNING, then=F("crashes") + 1),
-                    default=F("crashes"),
-                    output_field=PositiveIntegerField(),
-                ),
-            )
+            .update(**claiming(worker=worker, seconds=settings.RUN_LEASE_SECONDS))
         )
         if taken:
             return Run.objects.select_related("project", "policy", "reward", "snapshot", "queue").get(pk=candidate)
@@ -73,15 +43,14 @@ def claim_run(*, worker: str) -> Run | None:
 
 def renew_lease(lease: Lease) -> None:
     """Push the lease's end away. At the start of a transaction it fences the whole of it. Raises LeaseLost."""
-    if not lease.rows().update(lease_expires_at=lease_end()):
-        raise LeaseLost(f"run {lease.run_id} is no longer held by {lease.owner} (attempt {lease.attempt})")
+    lease.renew()
 
 
 def end_run(
     lease: Lease, *, state: str, error: str = "", outcome: dict[str, Any] | None = None, crashed: bool = False
 ) -> None:
     """Record how the run ended; `crashed` counts one more crash. Raises LeaseLost."""
-    ended = lease.rows().update(
+    lease.write(
         state=state,
         error=error,
         outcome=outcome or {},
@@ -89,18 +58,14 @@ def end_run(
         lease_expires_at=None,
         crashes=F("crashes") + int(crashed),
     )
-    if not ended:
-        raise LeaseLost(f"run {lease.run_id} was taken by another worker before it ended here")
 
 
 def requeue_run(lease: Lease, *, crash: str = "") -> None:
     """Give the run back for any worker to resume; `crash` says what went wrong and counts. Raises LeaseLost."""
-    given_back = lease.rows().update(
+    lease.write(
         state=Run.State.QUEUED,
         lease_owner="",
         lease_expires_at=None,
         crashes=F("crashes") + int(bool(crash)),
         error=crash,
     )
-    if not given_back:
-        raise LeaseLost(f"run {lease.run_id} was taken by another worker before it was given back")

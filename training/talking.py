@@ -17,17 +17,15 @@ from django.db import connection
 
 from feedback.alive import DATABASE_AWAY, SignOfLife, new_name
 from feedback.answering import (
-    TurnLease,
-    TurnLost,
     WrittenAnswer,
     answer_turn,
     claim_turn,
     fail_turn,
     give_back_turn,
-    renew_turn,
     turn_lease,
 )
 from feedback.models import Turn, Worker
+from feedback.row_leases import Lease, LeaseLost
 from training.models import Checkpoint
 from training.policies import find_policy
 from training.voices import Job, NoAnswer, Speech, Voice, find_voice
@@ -96,11 +94,11 @@ class Talker:
                 return
             self.until_written(lambda: answer_turn(lease, answers=answers))
             logger.info("turn %s is answered after %.1f s", turn.pk, time.monotonic() - started)
-        except TurnLost as error:
+        except LeaseLost as error:
             logger.warning("%s; nothing more is written", error)
 
     def until_written(self, write: Callable[[], object]) -> None:
-        """Write what would be a pity to lose, again and again while the database is away. Raises TurnLost."""
+        """Write what would be a pity to lose, again and again while the database is away. Raises LeaseLost."""
         while True:
             try:
                 write()
@@ -111,8 +109,8 @@ class Talker:
                 if self.stopping.wait(self.poll):
                     raise
 
-    def spoken(self, job: Job, lease: TurnLease) -> list[WrittenAnswer] | None:
-        """Return the answers; None when the talker is to stop first. Raises NoAnswer, TurnLost.
+    def spoken(self, job: Job, lease: Lease) -> list[WrittenAnswer] | None:
+        """Return the answers; None when the talker is to stop first. Raises NoAnswer, LeaseLost.
 
         The voice speaks in a thread of its own; this one keeps the lease.
         """
@@ -138,24 +136,24 @@ class Talker:
 class Heartbeat:
     """Renews a turn's lease every third of it, and bears a database that is away for as long as the lease lasts."""
 
-    def __init__(self, lease: TurnLease) -> None:
+    def __init__(self, lease: Lease) -> None:
         self.lease = lease
         self.asked = self.renewed = time.monotonic()
 
     def beat(self) -> None:
-        """Raises TurnLost."""
+        """Raises LeaseLost."""
         now = time.monotonic()
         if now - self.asked < settings.TURN_LEASE_SECONDS / 3:
             return
         self.asked = now
         try:
-            renew_turn(self.lease)
+            self.lease.renew()
             self.renewed = now
         except DATABASE_AWAY as error:
-            logger.warning("cannot renew the lease of turn %s: %s", self.lease.turn_id, error)
+            logger.warning("cannot renew the lease of turn %s: %s", self.lease.pk, error)
             connection.close()
             if now - self.renewed > settings.TURN_LEASE_SECONDS:
-                raise TurnLost(f"turn {self.lease.turn_id} may have been taken by another talker") from error
+                raise LeaseLost(f"turn {self.lease.pk} may have been taken by another talker") from error
 
 
 def checkpoints_of(turn: Turn) -> list[Checkpoint]:

@@ -18,6 +18,7 @@ from django.db import connection
 
 from feedback.alive import DATABASE_AWAY, SignOfLife, new_name
 from feedback.models import Worker
+from feedback.row_leases import Heartbeat
 from training.child import Child, DirectoryBusy, start_child
 from training.landing import (
     BadOutcome,
@@ -29,7 +30,7 @@ from training.landing import (
     read_outcome,
 )
 from training.launchers import child_environment, local_argv
-from training.leases import Lease, LeaseLost, claim_run, end_run, lease_of, renew_lease, requeue_run
+from training.leases import Lease, LeaseLost, claim_run, end_run, lease_of, requeue_run
 from training.lineage import CheckpointGone
 from training.models import Run
 from training.run_inputs import write_inputs
@@ -40,38 +41,6 @@ logger = logging.getLogger(__name__)
 
 LOG_LINES = 15
 NO_TORCH = "The worker's machine has no torch; install Concord there with its extra `train`."
-
-
-class Heartbeat(threading.Thread):
-    """Renews a lease every third of it. `lost` is set once the run is, or may be, another worker's."""
-
-    def __init__(self, lease: Lease) -> None:
-        super().__init__(name=f"heartbeat-{lease.run_id}", daemon=True)
-        self.lease = lease
-        self.lost = threading.Event()
-        self.stopping = threading.Event()
-
-    def run(self) -> None:
-        renewed = time.monotonic()
-        while not self.stopping.wait(settings.RUN_LEASE_SECONDS / 3):
-            asked = time.monotonic()
-            try:
-                renew_lease(self.lease)
-                renewed = asked
-            except LeaseLost:
-                self.lost.set()
-                break
-            except DATABASE_AWAY as error:
-                logger.warning("cannot renew the lease of run %s: %s", self.lease.run_id, error)
-                connection.close()
-                if time.monotonic() - renewed > settings.RUN_LEASE_SECONDS:
-                    self.lost.set()
-                    break
-        connection.close()
-
-    def stop(self) -> None:
-        self.stopping.set()
-        self.join()
 
 
 class RunWorker:
@@ -137,7 +106,7 @@ class RunWorker:
             heartbeat.stop()
 
     def fail(self, lease: Lease, message: str) -> None:
-        logger.error("run %s failed: %s", lease.run_id, message)
+        logger.error("run %s failed: %s", lease.pk, message)
         try:
             end_run(lease, state=Run.State.FAILED, error=message)
         except LeaseLost as error:

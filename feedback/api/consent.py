@@ -41,7 +41,7 @@ class AgreeInputSerializer(serializers.Serializer):
 
 
 class ConsentTextSerializer(serializers.ModelSerializer[ConsentText]):
-    created_by = serializers.SlugRelatedField(slug_field="username", read_only=True)
+    created_by: serializers.SlugRelatedField[Any] = serializers.SlugRelatedField(slug_field="username", read_only=True)
 
     class Meta:
         model = ConsentText
@@ -57,7 +57,7 @@ class NoteInputSerializer(serializers.Serializer):
 
 
 class ErasureRequestSerializer(serializers.ModelSerializer[ErasureRequest]):
-    person = serializers.SlugRelatedField(slug_field="username", read_only=True)
+    person: serializers.SlugRelatedField[Any] = serializers.SlugRelatedField(slug_field="username", read_only=True)
 
     class Meta:
         model = ErasureRequest
@@ -72,7 +72,9 @@ class ErasureInputSerializer(serializers.Serializer):
 
 
 class ErasureSerializer(serializers.ModelSerializer[Erasure]):
-    requested_by = serializers.SlugRelatedField(slug_field="username", read_only=True)
+    requested_by: serializers.SlugRelatedField[Any] = serializers.SlugRelatedField(
+        slug_field="username", read_only=True
+    )
     receipt = serializers.JSONField(help_text="What was erased, and every snapshot that holds it.")
 
     class Meta:

@@ -24,8 +24,10 @@ from feedback.models import Job
 
 
 class JobSerializer(serializers.ModelSerializer[Job]):
-    project = serializers.SlugRelatedField(slug_field="slug", read_only=True)
-    created_by = serializers.SlugRelatedField(slug_field="username", read_only=True, allow_null=True)
+    project: serializers.SlugRelatedField[Any] = serializers.SlugRelatedField(slug_field="slug", read_only=True)
+    created_by: serializers.SlugRelatedField[Any] = serializers.SlugRelatedField(
+        slug_field="username", read_only=True, allow_null=True
+    )
     result = serializers.JSONField(help_text="Empty until it is done; `words` says what came of it.")
 
     class Meta:

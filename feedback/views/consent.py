@@ -73,7 +73,8 @@ def consent_agree(request: SignedInRequest, project: str) -> HttpResponse:
     except ConsentRefused:
         context = own_context(request, within, problem=_("The text has changed. Read it as it is now, then agree."))
         return render(request, "feedback/annotator/consent.html", context, status=422)
-    queue = Queue.objects.filter(project=within, pk=form.cleaned_data.get("queue")).first()
+    wanted = form.cleaned_data["queue"]
+    queue = Queue.objects.filter(project=within, pk=wanted).first() if wanted else None
     return redirect("label", queue.pk) if queue else redirect("consent", within.slug)
 
 

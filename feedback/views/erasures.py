@@ -98,7 +98,8 @@ def person_erase(request: SignedInRequest, project: str, person: int) -> HttpRes
         except ErasureRefused as refusal:
             show_refusal(form, refusal)
         else:
-            carry_out(erasure.job, seconds=1)
+            if erasure.job is not None:
+                carry_out(erasure.job, seconds=1)
             return redirect("erasure", within.slug, erasure.pk)
     context = {
         "project": within,

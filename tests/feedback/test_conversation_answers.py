@@ -9,18 +9,17 @@ from django.utils import timezone
 
 from feedback.answering import (
     ATTEMPTS,
-    TurnLost,
     WrittenAnswer,
     answer_turn,
     claim_turn,
     fail_turn,
     give_back_turn,
-    renew_turn,
     turn_lease,
 )
 from feedback.conversations import retry
 from feedback.models import Response, Turn
 from feedback.queues import QueueRefused, change_schema
+from feedback.row_leases import Lease, LeaseLost
 from tests.factories import make_base_checkpoint, make_project, make_queue, make_reward_checkpoint, make_user
 from tests.feedback.talks import hold, lease_of, make_talk_queue, say_it
 
@@ -77,13 +76,13 @@ def test_a_worker_that_was_too_slow_changes_nothing(slot):
         lambda lease: answer_turn(lease, answers=TWO),
         lambda lease: fail_turn(lease, message="x"),
         give_back_turn,
-        renew_turn,
+        Lease.renew,
     ):
-        with pytest.raises(TurnLost):
+        with pytest.raises(LeaseLost):
             late(turn_lease(slow))
     assert not Response.objects.filter(prompt=fast.prompt).exists()
     assert answer_turn(turn_lease(fast), answers=TWO).state == Turn.State.READY
-    with pytest.raises(TurnLost):
+    with pytest.raises(LeaseLost):
         answer_turn(turn_lease(fast), answers=TWO)
     assert Response.objects.filter(prompt=fast.prompt).count() == 2
 
@@ -92,7 +91,7 @@ def test_a_renewed_lease_is_not_swept(slot):
     say_it(slot)
     turn = claim_turn(worker="w")
     vanish(turn)
-    renew_turn(turn_lease(turn))
+    turn_lease(turn).renew()
     assert claim_turn(worker="other") is None
 
 
@@ -141,7 +140,7 @@ def test_a_failed_turn_is_asked_again_under_the_schema_of_now(slot, project):
     assert (turn.state, turn.failures, turn.error) == (Turn.State.WAITING, 0, "")
     assert turn.policies == [str(other.pk)] * 2
     assert claim_turn(worker="w").attempt == 2
-    with pytest.raises(TurnLost):
+    with pytest.raises(LeaseLost):
         answer_turn(lease, answers=TWO)
 
 

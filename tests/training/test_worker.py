@@ -14,11 +14,12 @@ from django.db import connection
 from django.utils import timezone
 
 from feedback.models import Worker
+from feedback.row_leases import Heartbeat
 from tests.factories import make_base_checkpoint, make_project, make_prompt, make_queue, make_run
 from tests.training.conftest import make_model_files, processes_with, wait_until, with_files
 from training.models import Checkpoint, Run, RunMetric
 from training.rundir import Outcome, RunDirectory, directory_digest
-from training.worker import Heartbeat, RunWorker, lease_of
+from training.worker import RunWorker, lease_of
 
 BAD_CONFIG = {"no_such_setting": 1}
 """The trainer refuses it before it loads anything."""
