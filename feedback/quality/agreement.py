@@ -186,27 +186,28 @@ class Dimension:
 
 def dimensions(columns: Columns) -> Iterator[Dimension]:
     """Yield the ways to cut the judgments that have two values or more."""
-    weeks, week = np.unique(week_of_tasks(columns)[columns.task], return_inverse=True)
+    last = last_day_of_tasks(columns)[columns.task]
+    days, day = np.unique(last, return_inverse=True)
+    weeks, week = np.unique(last - (last.astype(np.int64) + 3) % 7, return_inverse=True)  # day 0 was a Thursday
     versions = tuple(f"{guideline.queue.name}: version {guideline.number}" for guideline in columns.guidelines)
     found = (
         Dimension("language", "Language", columns.languages, columns.language),
         Dimension("source", "Source", columns.sources, columns.source),
         Dimension("split", "Split", SPLITS, columns.split),
         Dimension("guideline", "Guideline version", versions, columns.guideline),
-        Dimension("week", "Week", tuple(str(week) for week in weeks), week),
+        Dimension("week", "Week from", tuple(str(week) for week in weeks), week),
+        Dimension("day", "Day", tuple(str(day) for day in days), day),
     )
     yield from (dimension for dimension in found if len(dimension.names) > 1)
     if columns.tags:
         yield Dimension("tag", "Tag", columns.tags, None)
 
 
-def week_of_tasks(columns: Columns) -> Any:
-    """Return the Monday [tasks] of the week in which each task was judged last."""
-    days = columns.day.astype(np.int64)
-    monday = days - (days + 3) % 7  # day 0 was a Thursday
-    last = np.zeros(len(columns.tasks), dtype=np.int64)
-    last[columns.task] = monday  # rows are in the order of time, and the last one stays
-    return last.astype("datetime64[D]")
+def last_day_of_tasks(columns: Columns) -> Any:
+    """Return the day [tasks] on which each task was judged last."""
+    last = np.zeros(len(columns.tasks), dtype="datetime64[D]")
+    last[columns.task] = columns.day  # rows are in the order of time, and the last one stays
+    return last
 
 
 def slice_rows(columns: Columns, question: Question, dimension: Dimension) -> tuple[list[Json], int]:
@@ -221,7 +222,7 @@ def slice_rows(columns: Columns, question: Question, dimension: Dimension) -> tu
     if len(there) < 2 and dimension.code is not None:
         return [], 0
     largest = there[np.argsort(-sizes[there], kind="stable")][:MOST_SLICES]
-    if dimension.key == "week":
+    if dimension.key in ("week", "day"):
         largest = there[-MOST_SLICES:]
     rows = []
     for number in largest.tolist():

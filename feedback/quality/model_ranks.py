@@ -28,7 +28,7 @@ MOST_PEOPLE_NAMED = 10
 
 @dataclass(frozen=True)
 class Votes:
-    """Comparisons of two models' responses, one row each."""
+    """Choices between two models' responses, one row each."""
 
     first: Ints
     second: Ints
@@ -46,7 +46,7 @@ def measure_models(*, project: Project, params: Mapping[str, Any], tell: Tell) -
     rows = countable(columns) & ~columns.simulated
     tell(1, 4, "Reading who wrote what")
     writers = read_writers(columns, project)
-    votes, unnamed = votes_of(columns, rows & columns.of_kind(TaskKind.COMPARISON), writers)
+    votes, unnamed = votes_of(columns, rows, writers)
     tell(2, 4, "Fitting strengths")
     content: Json = {
         "votes": len(votes.first),
@@ -61,20 +61,39 @@ def measure_models(*, project: Project, params: Mapping[str, Any], tell: Tell) -
 
 
 def votes_of(columns: Columns, rows: Bools, writers: Writers) -> tuple[Votes, int]:
-    """Return the votes between two models, and how many are left out because a writer is not named."""
-    row = np.flatnonzero(rows)
-    task = columns.task[row]
-    first, second = writers.writer[task, 0], writers.writer[task, 1]
-    named = (first >= 0) & (second >= 0)
-    kept = named & (first != second)
-    row, task, first, second = row[kept], task[kept], first[kept], second[kept]
-    wins = (1 - np.sign(columns.preference[row]).astype(float)) / 2
+    """Return the votes between two models that the judgments of `rows` hold, in comparisons and at the turns of talks;
+    and how many are left out because a writer is not named."""
+    row = np.flatnonzero(rows & columns.of_kind(TaskKind.COMPARISON))
+    task, talks = columns.task[row], writers.talks
+    chosen = np.flatnonzero(np.isin(pairs_of(columns, talks.task, talks.annotator), judged_talks(columns, rows)))
     shown = columns.shown_swapped[row]
     order = np.where(shown == 0, 1.0, np.where(shown == 1, -1.0, 0.0))
-    style = style_differences(writers.features[task, 0], writers.features[task, 1])
-    return Votes(
-        first, second, wins, columns.annotator[row], np.column_stack([order, style])
-    ), int((~named).sum())  # fmt: skip
+    writer = np.concatenate([writers.writer[task, :2], talks.writer[chosen]])
+    features = np.concatenate([writers.features[task, :2], talks.features[chosen]])
+    preference = np.concatenate([columns.preference[row], talks.preference[chosen]])
+    annotator = np.concatenate([columns.annotator[row], talks.annotator[chosen]])
+    order = np.concatenate([order, np.ones(len(chosen))])
+    named = (writer >= 0).all(axis=1)
+    kept = named & (writer[:, 0] != writer[:, 1])
+    style = style_differences(features[kept, 0], features[kept, 1])
+    votes = Votes(
+        writer[kept, 0],
+        writer[kept, 1],
+        (1 - np.sign(preference[kept]).astype(float)) / 2,
+        annotator[kept],
+        np.column_stack([order[kept], style]),
+    )
+    return votes, int((~named).sum())
+
+
+def pairs_of(columns: Columns, task: Ints, annotator: Ints) -> Ints:
+    """Return one number for each (task, person)."""
+    return task.astype(np.int64) * max(len(columns.people), 1) + annotator
+
+
+def judged_talks(columns: Columns, rows: Bools) -> Ints:
+    here = rows & columns.of_kind(TaskKind.CONVERSATION)
+    return pairs_of(columns, columns.task[here], columns.annotator[here])
 
 
 def ranks_of(votes: Votes, writers: Writers, people: Sequence[int]) -> Json:

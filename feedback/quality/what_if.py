@@ -100,7 +100,7 @@ def verdict_change(columns: Columns, before: Bools, after: Bools) -> Json:
     for rule, verdicts in (("majority", by_majority), ("dawid_skene", by_dawid_skene)):
         was, now = verdicts(columns, before & compared), verdicts(columns, after & compared)
         other = np.flatnonzero((was != now) & (was != NONE))
-        counted = {f"{WORDS[int(one)]} to {WORDS[int(two)]}": int(number) for one, two, number in transitions(was, now)}
+        counted = [[f"{WORDS[one]} to {WORDS[two]}", number] for one, two, number in transitions(was, now)]
         found[rule] = {
             "tasks": int((was != NONE).sum()),
             "changed": len(other),
@@ -148,9 +148,8 @@ def by_dawid_skene(columns: Columns, rows: Bools) -> Any:
 
 def model_change(columns: Columns, before: Bools, after: Bools, writers: Writers) -> list[Json]:
     """Return every model's strength and place before and after, in the order of before."""
-    compared = columns.of_kind(TaskKind.COMPARISON)
-    was, _ = votes_of(columns, before & compared, writers)
-    now, _ = votes_of(columns, after & compared, writers)
+    was, _ = votes_of(columns, before, writers)
+    now, _ = votes_of(columns, after, writers)
     if not len(was.first):
         return []
     one, other = fitted(was, writers), fitted(now, writers)

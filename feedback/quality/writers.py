@@ -13,7 +13,7 @@ import numpy as np
 from django.db.models import F, Func, IntegerField, TextField, Value
 from django.db.models.functions import Cast, Concat, Length, Replace
 
-from feedback.models import Project, Response, TaskResponse
+from feedback.models import Project, Response, TaskResponse, Turn
 from feedback.quality.columns import ID, Columns, Ints, as_raw, batches, coded, places_in
 from feedback.schemas import TaskKind
 
@@ -21,6 +21,22 @@ FEATURES = ("words", "headers", "list items", "bold words")
 PEOPLE = "people"
 """Stands for whoever wrote a response by hand."""
 BULLETS = ("- ", "* ", *(f"{digit}. " for digit in range(1, 10)))
+
+
+@dataclass(frozen=True)
+class Talks:
+    """The choices that people made in talks, one row each, between the answer shown first and the other one."""
+
+    task: Ints
+    """Index into the columns' tasks."""
+    annotator: Ints
+    """Index into the columns' people."""
+    preference: Ints
+    """Negative = the answer shown first."""
+    writer: Ints
+    """[choices x 2]"""
+    features: Ints
+    """[choices x 2 x FEATURES]"""
 
 
 @dataclass(frozen=True)
@@ -32,10 +48,11 @@ class Writers:
     """[tasks x places], index into `names`; -1 where nobody is named or there is no such place."""
     features: Ints
     """[tasks x places x FEATURES]"""
+    talks: Talks
 
 
 def read_writers(columns: Columns, project: Project) -> Writers:
-    """Read who wrote the responses of the tasks that compare or rank them."""
+    """Read who wrote the responses of the tasks that compare or rank them, and the answers of talks."""
     ids, writer, features, names, checkpoints = response_columns(project)
     kinds = (TaskKind.COMPARISON, TaskKind.RANKING)
     links = TaskResponse.objects.filter(task__queue__project=project, task__queue__kind__in=kinds).order_by()
@@ -56,10 +73,36 @@ def read_writers(columns: Columns, project: Project) -> Writers:
         checkpoints,
         np.full((len(columns.tasks), width), -1, dtype=np.int32),
         np.zeros((len(columns.tasks), width, len(FEATURES)), dtype=np.int32),
+        read_talks(columns, project, ids, writer, features),
     )
     found.writer[row, places] = writer[at]
     found.features[row, places] = features[at]
     return found
+
+
+def read_talks(columns: Columns, project: Project, ids: Any, writer: Ints, features: Ints) -> Talks:
+    """Read the choices of the project's talks that were judged."""
+    turns = Turn.objects.filter(
+        task__queue__project=project, preference__isnull=False, first__isnull=False, second__isnull=False
+    ).order_by("id")
+    wanted = turns.values_list(
+        *(Cast(name, TextField()) for name in ("task_id", "first_id", "second_id")), "annotator_id", "preference"
+    )
+    empty = np.empty(0, ID)
+    tasks, firsts, seconds, people, preferences = [empty], [empty], [empty], [np.empty(0, int)], [np.empty(0, int)]
+    for batch in batches(wanted):
+        task, first, second, person, preference = zip(*batch, strict=True)
+        tasks.append(as_raw(task))
+        firsts.append(as_raw(first))
+        seconds.append(as_raw(second))
+        people.append(np.array(person))
+        preferences.append(np.array(preference))
+    row = places_in(columns.tasks, np.concatenate(tasks))
+    place = {pk: number for number, pk in enumerate(columns.people)}
+    who = np.array([place.get(pk, -1) for pk in np.concatenate(people).tolist()], dtype=np.int64)
+    known = (row >= 0) & (who >= 0)
+    at = np.stack([places_in(ids, np.concatenate(firsts)), places_in(ids, np.concatenate(seconds))], axis=1)[known]
+    return Talks(row[known], who[known], np.concatenate(preferences)[known], writer[at], features[at])
 
 
 def response_columns(project: Project) -> tuple[Any, Ints, Ints, tuple[str, ...], dict[str, str]]:

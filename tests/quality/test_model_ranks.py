@@ -6,9 +6,11 @@ import uuid
 
 import pytest
 
+from feedback.answering import WrittenAnswer, answer_turn, claim_turn, turn_lease
 from feedback.quality.model_ranks import measure_models
 from feedback.reviewing import review_judgment
 from tests.factories import make_judgment, make_member, make_prompt, make_queue, make_response, make_task
+from tests.feedback.talks import choose_it, hold, make_talk_queue, say_it
 from tests.quality.voting import make_people, vote
 
 pytestmark = pytest.mark.django_db
@@ -139,6 +141,22 @@ def test_rankings_have_strengths_of_their_own(project):
     assert found["rankings"]["rankings"] == 5
     assert found["rankings"]["models"][0]["name"] == "ash"
     assert sum(model["raw"][0] for model in found["rankings"]["models"]) == pytest.approx(0, abs=1e-4)
+
+
+def test_choices_at_the_turns_of_talks_are_votes_once_the_talk_is_judged(project):
+    queue = make_talk_queue(project)
+    slot = hold(queue)
+    for number, preference in ((1, -2), (2, 0), (3, 1)):
+        say_it(slot, f"Words of turn {number}.", number)
+        turn = claim_turn(worker="somebody")
+        answers = [WrittenAnswer("One.", True, model_name="ash"), WrittenAnswer("Two.", True, model_name="birch")]
+        answer_turn(turn_lease(turn), answers=answers)
+        choose_it(slot, preference, number)
+    assert measured(project)["votes"] == 0
+    make_judgment(slot, answer={})
+    found = measured(project)
+    ash = {model["name"]: model for model in found["comparisons"]["models"]}["ash"]
+    assert (found["votes"], ash["won"], ash["tied"], ash["votes"]) == (3, 1, 1, 3)
 
 
 def test_a_project_without_models_says_so(project):
