@@ -229,9 +229,25 @@ def slice_rows(columns: Columns, question: Question, dimension: Dimension) -> tu
         narrowed = question.only(masks[number] if dimension.code is None else code == number)
         figures = all_figures(columns, narrowed, SLICE_DRAWS)
         figures.pop("scale" if question.is_preference else "", None)
-        rows.append({"name": dimension.names[number] or "not said", "figures": figures,
-                     "standing": standing(question, figures)})  # fmt: skip
+        rows.append({
+            "name": dimension.names[number] or "not said",
+            "figures": figures,
+            "standing": standing(question, figures),
+            "without": without(columns, dimension, number),
+        })  # fmt: skip
     return rows, len(there) - len(largest)
+
+
+def without(columns: Columns, dimension: Dimension, number: int) -> Json | None:
+    """Return what a what-if leaves out to be without this slice; None where it cannot."""
+    if dimension.key == "guideline":
+        return {"guidelines": columns.guidelines[number].pk}
+    if dimension.key == "day":
+        return {"days": dimension.names[number]}
+    if dimension.key == "week":
+        first = np.datetime64(dimension.names[number])
+        return {"days": f"{first}..{first + 6}"}
+    return None
 
 
 def by_strength(columns: Columns, question: Question) -> list[Json]:

@@ -65,6 +65,7 @@ def quality_agreement(request: SignedInRequest, project: str) -> HttpResponse:
         "questions": [(one, question_track(one), main_figure(one)) for one in asked],
         "chosen": chosen,
         "score_url": reverse("run-start", args=[within.slug, "score"]) if may(request.user, RUNS, within) else "",
+        "what_if_url": reverse("quality-what-if", args=[within.slug]),
         "parts": question_parts(chosen, names_of(within, request.user, chosen)) if chosen else None,
         **report_context(within, shown),
     }
@@ -125,7 +126,11 @@ def question_parts(question: dict[str, Any], name_of: Callable[[int], str]) -> d
         "gap_plot": gap_plot(question.get("gap")),
         "gap_rows": gap_rows(question.get("gap")),
         "slices": [
-            {**part, "rows": [(row, question_track(row), main_figure(row)) for row in part["rows"]]}
+            {
+                **part,
+                "rows": [(row, question_track(row), main_figure(row)) for row in part["rows"]],
+                "low": sum(row["standing"] == "low" for row in part["rows"]),
+            }
             for part in question.get("slices", ())
         ],
         "least": least_pairs(question.get("pairs"), name_of),
