@@ -39,7 +39,7 @@ TABS: tuple[tuple[Any, str, tuple[str, ...], str], ...] = (
     ("Snapshots", "snapshots", ("snapshot",), "feedback.read_snapshots"),
     ("Runs", "runs", ("run", "run-"), "training.read"),
     ("Checkpoints", "checkpoints", ("checkpoint",), "training.read"),
-    ("Members", "members", ("member",), "feedback.read_queues"),
+    ("Members", "members", ("member", "consent-text", "erasure", "person-"), "feedback.read_queues"),
 )
 """Label, URL name, prefixes of the URL names that lie under it, permission."""
 
