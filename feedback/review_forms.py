@@ -28,16 +28,17 @@ class SeenField(forms.CharField):
 
 
 class ReasonForm(forms.Form):
+    reason = forms.CharField(max_length=REASON_LENGTH_LIMIT, required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    seen = SeenField(required=False)
+
+
+class ReviewForm(ReasonForm):
     reason = forms.CharField(
         max_length=REASON_LENGTH_LIMIT,
         required=False,
         help_text="Needed to reject: the annotator reads it.",
         widget=forms.Textarea(attrs={"rows": 2}),
     )
-    seen = SeenField(required=False)
-
-
-class ReviewForm(ReasonForm):
     verdict = forms.ChoiceField(
         choices=[("accept", "Accept"), ("reject", "Reject"), ("requeue", "Reject, and ask somebody else")]
     )

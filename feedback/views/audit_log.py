@@ -108,8 +108,8 @@ def differences(event: AuditEvent) -> list[tuple[str, list[Piece]]]:
     found = []
     for key in {**event.before, **event.after}:
         was, now = as_text(event.before.get(key)), as_text(event.after.get(key))
-        if was == now:
-            continue
+        if was == now or (key == "reason" and now == event.reason):
+            continue  # a reason stands above its changes already
         long = len(was) > 60 or len(now) > 60
         plain = [Piece(kind, text) for kind, text in (("removed", was), ("added", now)) if text]
         found.append((key.replace("_", " "), text_changes(was, now) if long and was and now else plain))
