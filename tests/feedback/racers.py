@@ -303,6 +303,73 @@ def count(model: str, **where: Any) -> int:
     return getattr(models, model).objects.filter(**where).count()
 
 
+def to_review(curators: int) -> dict[str, Any]:
+    """A judgment that nobody has reviewed, and curators of its project."""
+    from feedback.models import Role
+    from tests.factories import make_judgment, make_member
+
+    judgment = make_judgment()
+    project = judgment.queue.project
+    people = [make_member(project, Role.CURATOR).pk for _ in range(curators)]
+    return {"judgment": str(judgment.pk), "task": str(judgment.task_id), "curators": people}
+
+
+def review(judgment: str, reviewer: int, requeue: bool = False, look: bool = True) -> int:
+    from feedback.models import Judgment, User
+    from feedback.reviewing import UNSEEN, review_judgment
+
+    return review_judgment(
+        judgment=Judgment.objects.get(pk=judgment), reviewer=User.objects.get(pk=reviewer), accepted=not requeue,
+        requeue=requeue, reason="Look again." if requeue else "", seen=None if look else UNSEEN,
+    ).pk  # fmt: skip
+
+
+def undo(review: int, person: int) -> int:
+    from feedback.models import Review, User
+    from feedback.reviewing import undo_review
+
+    return undo_review(review=Review.objects.get(pk=review), undone_by=User.objects.get(pk=person)).pk
+
+
+def settle(task: str, person: int, preference: int) -> int:
+    from django.utils import timezone
+
+    from feedback.adjudicating import adjudicate
+    from feedback.models import Task, User
+
+    return adjudicate(
+        task=Task.objects.get(pk=task), adjudicator=User.objects.get(pk=person), answer={"preference": preference},
+        seen=None, now=timezone.now(),
+    ).pk  # fmt: skip
+
+
+def start_bulk_action(judgment: str, person: int) -> str:
+    from django.utils import timezone
+
+    from feedback.bulk import start_bulk
+    from feedback.judgment_filter_forms import JudgmentFilter
+    from feedback.models import Judgment, User
+
+    queue = Judgment.objects.get(pk=judgment).queue
+    filters = JudgmentFilter({"queue": str(queue.pk)}, project=queue.project)
+    return str(
+        start_bulk(
+            project=queue.project, action="accept", filters=filters, started_by=User.objects.get(pk=person),
+            now=timezone.now(),
+        ).pk
+    )  # fmt: skip
+
+
+def undo_bulk_action(bulk: str, person: int) -> str:
+    from django.utils import timezone
+
+    from feedback.bulk import undo_bulk
+    from feedback.models import BulkAction, User
+
+    found = BulkAction.objects.select_related("project").get(pk=bulk)
+    return str(undo_bulk(bulk=found, undone_by=User.objects.get(pk=person), now=timezone.now()).pk)
+
+
 ACTIONS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
@@ -321,6 +388,7 @@ ACTIONS: dict[str, Callable[..., Any]] = {
         ),
         *(submit, revise, labelled_project, freeze, load_prompts, count),
         *(hold_talk, talking, answer_turn),
+        *(to_review, review, undo, settle, start_bulk_action, undo_bulk_action),
     )
 }
 
