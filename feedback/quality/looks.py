@@ -17,12 +17,15 @@ EVIDENT = 2.0
 DRIFTED = 3.0
 """log10 of the drift alarm's threshold (`feedback.stats.evidence.DRIFT_THRESHOLD`)."""
 CHANCE = 0.55
-"""Whose accuracy is below this with 97.5 % probability says little more than a coin."""
+"""Whose accuracy is below this with 97.5 % probability is looked at."""
+LITTLE = 0.1
+"""Bits of an answer below which it is as good as none; a perfect one is 1."""
 SAME_FEW = 0.6
 """Answers own repeats alike less often than this, by the upper end of the interval."""
 DRAWN = 0.7
 """Log-odds by which side, length or markup have to draw a person, by the nearer end: odds of 2 to 1."""
 FAST_SHARE = 0.5
+OFTEN = 0.4
 ALWAYS = 0.95
 FEW = 20
 
@@ -83,13 +86,21 @@ def drifts(figures: Figures) -> Iterator[Look]:
 
 def says_little(figures: Figures) -> Iterator[Look]:
     high = figures["accuracy_high"]
-    if high is not None and high < CHANCE and figures["overlapping"] >= FEW:
-        yield Look(
-            "accuracy",
-            3,
-            "Says little more than a coin",
-            f"Right on {percent(figures['accuracy'])} of what the others make likely ({span(figures, 'accuracy')}).",
-        )
+    if high is None or high >= CHANCE or figures["overlapping"] < FEW:
+        return
+    right = f"Right on {percent(figures['accuracy'])} of what the others make likely ({span(figures, 'accuracy')})"
+    bits = figures["bits"] or 0.0
+    if bits < LITTLE:
+        yield Look("accuracy", 3, "Says little more than a coin", f"{right}; an answer is worth {bits:.2f} bits.")
+    else:
+        yield Look("accuracy", 2, "Often unlike the others", f"{right}. {ties_in_words(figures)}")
+
+
+def ties_in_words(figures: Figures) -> str:
+    """Say what else may be behind it: somebody careful, who ties where others choose."""
+    if (figures["tie_rate"] or 0.0) < OFTEN:
+        return "They may see something that the others miss."
+    return f"They call {percent(figures['tie_rate'])} a tie, which may only be careful."
 
 
 def contradicts_self(figures: Figures) -> Iterator[Look]:

@@ -12,10 +12,9 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from django.db.models import Count
 
 from feedback.gold_marks import Mark, read_marks
-from feedback.models import Gold, Judgment, Project, QueuePolicy, User
+from feedback.models import Gold, Judgment, Project, QueuePolicy, Review, User
 from feedback.own_hours import FEW
 from feedback.quality.people import PersonRow, people_report
 from feedback.stats.evidence import drift_cusum, gold_e_process
@@ -40,22 +39,25 @@ NOT_EVIDENCE = (
 Json = dict[str, Any]
 
 
-def evidence_of(*, project: Project, person: User) -> Json:
-    """Return everything that is known of how `person` does, as JSON holds it; what is not known is null."""
+def evidence_of(*, project: Project, person: User, marks: Sequence[Mark] | None = None) -> Json:
+    """Return everything that is known of how `person` does, as JSON holds it; what is not known is null.
+
+    `marks` are their answers to gold, if they were read already (`marks_of`).
+    """
     report = people_report(project=project)
     row = report.of(person.pk)
     judgments = Judgment.objects.current().in_project(project).filter(annotator=person)
     return {
         "computed_at": report.report.computed_at.isoformat() if report.report and row else None,
         "judgments": judgments.count(),
-        "gold": gold_figures(marks_of(project, person)),
-        "reviews": review_figures(judgments),
+        "gold": gold_figures(marks_of(project=project, person=person) if marks is None else marks),
+        "reviews": review_figures(project, person),
         "figures": {name: value for name, value in row.figures.items() if name not in NOT_EVIDENCE} if row else {},
         "looks": looks(row),
     }
 
 
-def marks_of(project: Project, person: User) -> list[Mark]:
+def marks_of(*, project: Project, person: User) -> list[Mark]:
     """Return the person's answers to the project's gold, in the order of time."""
     return read_marks(Judgment.objects.current().filter(annotator=person), Gold.objects.filter(queue__project=project))
 
@@ -81,10 +83,19 @@ def gold_figures(marks: Sequence[Mark]) -> Json:
     }
 
 
-def review_figures(judgments: Any) -> Json:
-    stands = judgments.with_review().filter(review_accepted__isnull=False).order_by().values_list("review_accepted")
-    counted = dict(stands.annotate(number=Count("pk")))
-    return {"accepted": counted.get(True, 0), "rejected": counted.get(False, 0)}
+def review_figures(project: Project, person: User) -> Json:
+    """Count the person's judgments by what the latest review of each says."""
+    reviews = Review.objects.filter(
+        judgment__annotator=person,
+        judgment__queue__project=project,
+        judgment__superseded_by__isnull=True,
+        judgment__erased_by__isnull=True,
+    )
+    latest = dict(reviews.order_by("id").values_list("judgment", "accepted"))
+    return {
+        "accepted": sum(accepted is True for accepted in latest.values()),
+        "rejected": sum(accepted is False for accepted in latest.values()),
+    }
 
 
 def hidden_now(project: Project) -> set[str]:
@@ -122,9 +133,8 @@ class GoldSeries:
     """log10 of the drift alarm."""
 
 
-def gold_series(*, project: Project, person: User) -> GoldSeries:
+def gold_series(marks: Sequence[Mark]) -> GoldSeries:
     """Return how the evidence grew, one point an answer; of a long series the latest POINTS."""
-    marks = marks_of(project, person)
     right = [mark.right for mark in marks]
     process = gold_e_process([0] * len(marks), right, people_count=1)
     drift = drift_cusum([0] * len(marks), right, people_count=1)

@@ -111,5 +111,6 @@ def person_context(
         "judged": person.judgments.filter(here, superseded_by__isnull=True).count(),
         "held_out": project.held_out.filter(person=person).first(),
         "is_self": person == request.user,
+        "is_annotator": person.memberships.filter(project=project, role=Role.ANNOTATOR).exists(),
         "may_erase": may(request.user, "feedback.erase", project),
     }

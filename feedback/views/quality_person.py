@@ -17,7 +17,7 @@ from feedback.forms import show_refusal
 from feedback.models import Project, Standing, User
 from feedback.quality.costs import cost_of
 from feedback.quality.people import people_report
-from feedback.quality.person_evidence import evidence_of, gold_series, latest_seconds
+from feedback.quality.person_evidence import evidence_of, gold_series, latest_seconds, marks_of
 from feedback.standings import (
     StandingRefused,
     answer_standing,
@@ -127,7 +127,8 @@ def person_context(
     answering: int | None = None,
 ) -> dict[str, Any]:
     report = people_report(project=project)
-    row, evidence = report.of(person.pk), evidence_of(project=project, person=person)
+    marks = marks_of(project=project, person=person)
+    row, evidence = report.of(person.pk), evidence_of(project=project, person=person, marks=marks)
     suspension = suspension_of(project=project, person=person)
     seconds = latest_seconds(project=project, person=person)
     return {
@@ -138,7 +139,7 @@ def person_context(
         "lines": lines_of(evidence),
         "suspension": suspension,
         "standings": standings_of(project=project, person=person),
-        "series": evidence_picture(gold_series(project=project, person=person)),
+        "series": evidence_picture(gold_series(marks)),
         "pace": pace_picture(seconds, "How long tasks took"),
         "matrix": matrix_rows(row.figures["matrix"]) if row else None,
         "cost": cost_of(project=project, person=person, row=row)
