@@ -87,6 +87,7 @@ def store_all(count: int) -> int:
 
     from feedback.contract import digest
     from feedback.hygiene.scanning import look_at, place_prompts_looked_at, store_findings
+    from feedback.hygiene.sketching import likeness
     from feedback.models import Finding, Project, Prompt
     from feedback.people import create_project
 
@@ -100,22 +101,22 @@ def store_all(count: int) -> int:
             for text in texts:
                 messages = [{"role": "user", "content": text}]
                 prompts.append(Prompt(project=project, messages=messages, digest=digest(messages)))
-            began = time.perf_counter()
+            began = time.process_time()
             looked = look_at(project=project, prompts=prompts)
-            looking += time.perf_counter() - began
-            began = time.perf_counter()
+            looking += time.process_time() - began
+            began = time.process_time()
             with transaction.atomic():
                 Project.objects.select_for_update().get(pk=project.pk)
                 place_prompts_looked_at(looked, prompts)
                 Prompt.objects.bulk_create(prompts)
                 store_findings(looked, prompts=prompts)
-            storing += time.perf_counter() - began
+            storing += time.process_time() - began
             planted += [
                 (prompts[one].pk, prompts[other].pk, likeness(texts[one], texts[other])) for one, other in pairs
             ]
             personal += sum(number % PERSONAL_EVERY == 7 for number in range(len(texts)))
-        found |= {"looking_s": round(looking, 2), "storing_s": round(storing, 2)}
-        found["rows_per_s_of_looking"] = round(count / looking)
+        found |= {"looking_cpu_s": round(looking, 2), "storing_cpu_s": round(storing, 2)}
+        found["rows_per_cpu_s_of_looking"] = round(count / looking)
     with measured(BENCHMARK, "recall", texts=count) as found:
         clusters = dict(project.prompts.values_list("pk", "cluster"))
         like = [(one, other) for one, other, share in planted if share >= LIKE]
@@ -160,14 +161,6 @@ def batches(count: int) -> Iterator[tuple[list[str], list[tuple[int, int]]]]:
         for number in range(7, size, PERSONAL_EVERY):
             texts[number] += " " + PERSONAL[number % len(PERSONAL)].format((start + number) % 1000)
         yield texts, pairs
-
-
-def likeness(one: str, other: str) -> float:
-    """Return the exact Jaccard similarity that sketches estimate."""
-    from feedback.hygiene.sketching import RUN
-
-    a, b = ({text[at : at + RUN] for at in range(len(text) - RUN + 1)} for text in (one, other))
-    return len(a & b) / len(a | b)
 
 
 if __name__ == "__main__":

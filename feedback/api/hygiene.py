@@ -32,7 +32,7 @@ from feedback.api.requests import checked, person_of
 from feedback.holding_out import HoldOutRefused, hold_out, let_in
 from feedback.hygiene.redacting import FindingRefused, settle_findings, snapshots_with, take_back
 from feedback.hygiene.scan_job import start_scan
-from feedback.hygiene.showing import by_split, clusters_in_two_splits, languages, members_of
+from feedback.hygiene.showing import counted, members_of
 from feedback.models import Finding, HeldOutPerson, Project, User
 from feedback.splits import SplitRefused, set_percents
 
@@ -121,16 +121,18 @@ class Splits(APIView):
 
 
 def splits_of(project: Project) -> dict[str, Any]:
-    splits = [
-        {"split": split, "prompts": prompts, "clusters": clusters} for split, prompts, clusters in by_split(project)
-    ]
+    known = counted(project)
     return dict(
         SplitsSerializer(
             {
                 "evaluation_percent": project.evaluation_percent,
                 "holdout_percent": project.holdout_percent,
-                "splits": splits,
-                "clusters_in_two_splits": clusters_in_two_splits(project),
+                "splits": [
+                    {"split": split, "prompts": prompts, "clusters": clusters}
+                    for split, prompts, clusters in (known.splits if known else ())
+                ],
+                "clusters_in_two_splits": known.spread if known else [],
+                "counted_at": known.at if known else None,
                 "undecided_leaks": Finding.objects.filter(project=project, kind=Finding.Kind.LEAK).unsettled().count(),
             }
         ).data
@@ -148,9 +150,11 @@ def cluster(request: Request, project: str, cluster: str) -> ApiResponse:
 @extend_schema(responses=LanguageCountSerializer(many=True))
 @api_view(["GET"])
 def language_counts(request: Request, project: str) -> ApiResponse:
-    """Count the prompts by the language said and the one found in the text, the most first."""
+    """Count the prompts by the language said and the one found in the text, the most first; in a large project as the
+    last scan counted them."""
     within = project_or_404(request.user, project, "feedback.manage_prompts")
-    return ApiResponse(LanguageCountSerializer(languages(within), many=True).data)
+    known = counted(within)
+    return ApiResponse(LanguageCountSerializer(known.languages if known else [], many=True).data)
 
 
 class HeldOutPeople(generics.ListAPIView):

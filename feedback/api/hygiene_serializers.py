@@ -60,6 +60,9 @@ class SplitsSerializer(serializers.Serializer[Any]):
     clusters_in_two_splits = serializers.ListField(
         child=serializers.CharField(), help_text="None, if nothing is wrong."
     )
+    counted_at = serializers.DateTimeField(
+        allow_null=True, help_text="Empty: now. In a large project, when the last scan counted."
+    )
     undecided_leaks = serializers.IntegerField(help_text="Prompts near to one of another split that nobody settled.")
 
 

@@ -9,28 +9,34 @@ Three things are promised, whatever comes in and in whatever order:
    to, and a finding (LEAK) says what it is near to elsewhere. A curator settles it; until then snapshots may leave it
    out (`feedback.hygiene.unsettled`).
 
-Near means: at least NEAR_DUPLICATE_PERCENT of the runs of characters in common, as sketches estimate it
-(`feedback.hygiene.sketching`), or the same text but for case, punctuation and the system message.
+Near means: at least NEAR_DUPLICATE_PERCENT of the runs of characters in common (`feedback.hygiene.sketching`: the
+sketches say so, or where they are unsure the texts), or the same text but for case, punctuation and system message.
 """
 
 from __future__ import annotations
 
+import itertools
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from django.conf import settings
 
 from feedback.contract import Message
 from feedback.hygiene.near_index import near_index
-from feedback.hygiene.sketching import Sketches, similarity
+from feedback.hygiene.sketching import Sketches, likeness, similarity, text_of
 from feedback.models import Project, Prompt
 from feedback.splits import split_of
 
 ASKED_AT_ONCE = 500
 NEIGHBOURS_TOLD = 5
+UNSURE = 0.15
+"""How far an estimate may be off: three standard errors of it."""
+
+
+Wanted = TypeVar("Wanted")
 
 
 class Placeable(Protocol):
@@ -78,7 +84,7 @@ def place_prompts(
     and not yet stored; with `stored` they are there already and keep their split. The rows of `sketches` are theirs,
     and `names` are the clusters that they start when nothing like them is there (`feedback.splits.cluster_of`).
     """
-    neighbours = neighbours_of(project, prompts, sketches)
+    neighbours = surely_near(project, prompts, neighbours_of(project, prompts, sketches))
     clusters = Clusters()
     placed = Placed()
     known = {} if stored else splits_of(project, set(names))
@@ -137,14 +143,14 @@ class Clusters:
 def neighbours_of(
     project: Project, prompts: Sequence[Placeable], sketches: Sketches
 ) -> list[list[tuple[uuid.UUID, float]]]:
-    """Add the prompts to the project's index; return for each the prompts before it that are near, nearest first."""
+    """Add the prompts to the project's index; return for each the prompts before it that may be near, nearest first."""
     with near_index(project) as index:
         first = index.add([prompt.pk for prompt in prompts], sketches)
         rows, places = index.candidates(sketches)
         before = places < first + rows
         rows, places = rows[before], places[before]
         shares = similarity(sketches[rows], index.sketches(places))
-        near = shares >= settings.NEAR_DUPLICATE_PERCENT / 100
+        near = shares >= settings.NEAR_DUPLICATE_PERCENT / 100 - UNSURE
         rows, places, shares = rows[near], places[near], shares[near]
         ids = index.prompts(places)
     found: dict[int, list[tuple[uuid.UUID, float]]] = defaultdict(list)
@@ -153,22 +159,50 @@ def neighbours_of(
     return [sorted(found.get(row, ()), key=lambda each: -each[1]) for row in range(len(prompts))]
 
 
+def surely_near(
+    project: Project, prompts: Sequence[Placeable], neighbours: Sequence[list[tuple[uuid.UUID, float]]]
+) -> list[list[tuple[uuid.UUID, float]]]:
+    """Return those of the neighbours that are near; where the sketches leave it open, the texts themselves decide."""
+    least = settings.NEAR_DUPLICATE_PERCENT / 100
+    unsure = {pk for found in neighbours for pk, share in found if share < least + UNSURE}
+    texts = {prompt.pk: text_of(prompt.messages) for prompt in prompts if prompt.pk in unsure}
+    for part in in_parts(unsure - texts.keys()):
+        stored = project.prompts.filter(pk__in=part).values_list("pk", "messages")
+        texts.update({pk: text_of(messages) for pk, messages in stored})
+    sure = []
+    for prompt, found in zip(prompts, neighbours, strict=True):
+        own = text_of(prompt.messages) if any(share < least + UNSURE for _, share in found) else ""
+        exact = [
+            (pk, share if share >= least + UNSURE else likeness(own, texts[pk]))
+            for pk, share in found
+            if share >= least + UNSURE or pk in texts
+        ]
+        sure.append(sorted((each for each in exact if each[1] >= least), key=lambda each: -each[1]))
+    return sure
+
+
 def place_in(batch: dict[uuid.UUID, Placeable], pk: uuid.UUID) -> tuple[str, str] | None:
     return (batch[pk].cluster, batch[pk].split) if pk in batch else None
 
 
 def stored_places(project: Project, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[str, str]]:
     """Return cluster and split of those prompts that are there; the index may know some that never were stored."""
-    wanted, found = list(ids), dict[uuid.UUID, tuple[str, str]]()
-    for start in range(0, len(wanted), ASKED_AT_ONCE):
-        part = project.prompts.filter(pk__in=wanted[start : start + ASKED_AT_ONCE])
-        found.update({pk: (cluster, split) for pk, cluster, split in part.values_list("pk", "cluster", "split")})
+    found: dict[uuid.UUID, tuple[str, str]] = {}
+    for part in in_parts(ids):
+        stored = project.prompts.filter(pk__in=part).values_list("pk", "cluster", "split")
+        found.update({pk: (cluster, split) for pk, cluster, split in stored})
     return found
 
 
 def splits_of(project: Project, clusters: Iterable[str]) -> dict[str, str]:
-    wanted, found = list(clusters), dict[str, str]()
-    for start in range(0, len(wanted), ASKED_AT_ONCE):
-        part = project.prompts.filter(cluster__in=wanted[start : start + ASKED_AT_ONCE])
-        found.update(part.values_list("cluster", "split"))
+    found: dict[str, str] = {}
+    for part in in_parts(clusters):
+        found.update(project.prompts.filter(cluster__in=part).values_list("cluster", "split"))
     return found
+
+
+def in_parts(wanted: Iterable[Wanted]) -> Iterator[list[Wanted]]:
+    """Yield as many at a time as one query asks for."""
+    asked = iter(wanted)
+    while part := list(itertools.islice(asked, ASKED_AT_ONCE)):
+        yield part

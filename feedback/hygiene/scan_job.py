@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from feedback.hygiene.near_index import forget, near_index
 from feedback.hygiene.scanning import look_at, place_prompts_looked_at, store_findings
+from feedback.hygiene.showing import count
 from feedback.jobs import JobRun, start_and_carry_out, start_job
 from feedback.models import Finding, Job, Judgment, Project, Prompt, Response, User
 
@@ -76,6 +77,7 @@ def scan(run: JobRun) -> dict[str, Any]:
         "words": f"Looked at {sum(total.values()):,} texts. {found} for a decision.",
         "url": reverse("findings", args=[project.slug]),
         "label": "Show the findings",
+        "counted": count(project).to_json(),
     }
 
 
@@ -117,8 +119,12 @@ def store_looked_at(looked: Any, prompts: Sequence[Prompt]) -> None:
     """Store what came of prompts that are there: findings, the language of their text, clusters that became one."""
     before = {prompt.pk: prompt.text_language for prompt in prompts}
     place_prompts_looked_at(looked, prompts, stored=True)
-    changed = [prompt for prompt in prompts if prompt.text_language != before[prompt.pk]]
-    Prompt.objects.bulk_update(changed, ["text_language"], batch_size=AT_ONCE)
+    changed: dict[str, list[uuid.UUID]] = {}
+    for prompt in prompts:
+        if prompt.text_language != before[prompt.pk]:
+            changed.setdefault(prompt.text_language, []).append(prompt.pk)
+    for language, ids in changed.items():
+        Prompt.objects.filter(pk__in=ids).update(text_language=language)
     store_findings(looked, prompts=prompts, again=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, F, Max, Min, Q, QuerySet
@@ -14,13 +15,14 @@ from feedback.contract import SPLITS
 from feedback.hygiene.personal import KINDS
 from feedback.hygiene.redacting import FITTING
 from feedback.hygiene.scanning import texts_of_judgment, texts_of_prompt
-from feedback.models import Finding, Project, Prompt
+from feedback.models import Finding, Job, Project, Prompt
 
 AROUND = 160
 """Characters of text that are shown on each side of what is marked."""
 MEMBERS_SHOWN = 50
-CHECKED_AT_ONCE = 200_000
-"""Prompts up to which a page looks for itself whether a cluster lies in two splits; above, the last scan says."""
+COUNTED_AT_ONCE = 50_000
+"""Prompts up to which a page counts for itself, in about 0.3 s; above, it shows what the last scan counted."""
+SPREAD_TOLD = 20
 
 
 # Marked text -----------------------------------------------------------------------------------------------
@@ -173,6 +175,35 @@ def waiting_by_kind(project: Project) -> dict[str, int]:
     """Return how many findings of each kind nobody has settled."""
     counted = Finding.objects.filter(project=project).unsettled().order_by().values_list("kind").annotate(Count("pk"))
     return dict.fromkeys(Finding.Kind.values, 0) | dict(counted)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How a project's prompts lie in splits, clusters and languages, and since when that is known."""
+
+    splits: list[tuple[str, int, int]]
+    spread: list[str]
+    languages: list[dict[str, Any]]
+    at: datetime | None = None
+    """Empty when it was counted just now."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"splits": self.splits, "spread": self.spread, "languages": self.languages}
+
+
+def counted(project: Project) -> Counted | None:
+    """Return the counts: of now where that is quick, else of the last scan; None where there was none yet."""
+    if project.prompts.count() <= COUNTED_AT_ONCE:
+        return count(project)
+    scan = project.jobs.filter(kind=Job.Kind.SCAN, state=Job.State.SUCCEEDED).first()
+    if scan is None or "counted" not in scan.result:
+        return None
+    told = scan.result["counted"]
+    return Counted([tuple(row) for row in told["splits"]], told["spread"], told["languages"], scan.finished_at)
+
+
+def count(project: Project) -> Counted:
+    return Counted(by_split(project), clusters_in_two_splits(project)[:SPREAD_TOLD], languages(project))
 
 
 def by_split(project: Project) -> list[tuple[str, int, int]]:

@@ -81,6 +81,17 @@ def salt_of(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(" ".join(DIGITS.findall(text)).encode(), digest_size=8).digest(), "big")
 
 
+def likeness(one: str, other: str) -> float:
+    """Return J itself of two texts in their normal form, of which sketches give an estimate."""
+    if salt_of(one) != salt_of(other):
+        return 0.0
+    mine, its = (
+        {text[at : at + RUN] for at in range(len(text) - RUN + 1)} or {text}
+        for text in (one.ljust(RUN), other.ljust(RUN))
+    )
+    return len(mine & its) / len(mine | its)
+
+
 def bands(sketches: Sketches) -> NDArray[np.uint64]:
     """Return the 36-bit hash of every band of every sketch, [texts x BANDS]; bands at different places never match."""
     whole = np.ascontiguousarray(sketches).view(np.uint64)

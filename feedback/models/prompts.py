@@ -71,7 +71,8 @@ class Prompt(models.Model):
             models.CheckConstraint(condition=models.Q(split__in=SPLITS), name="prompt_split_is_known"),
         ]
         indexes = [
-            models.Index(fields=["project", "cluster"], name="prompt_by_cluster"),
+            models.Index(fields=["project", "cluster", "split", "of_talk"], name="prompt_by_cluster"),
+            models.Index(fields=["project", "language", "text_language", "of_talk"], name="prompt_by_language"),
             models.Index(
                 fields=["file_import"], condition=models.Q(file_import__isnull=False), name="prompt_by_import"
             ),

@@ -13,12 +13,9 @@ from feedback.access import project_or_404
 from feedback.forms import show_refusal
 from feedback.hygiene.languages import contradicts
 from feedback.hygiene.showing import (
-    CHECKED_AT_ONCE,
     MEMBERS_SHOWN,
-    by_split,
-    clusters_in_two_splits,
     clusters_with_duplicates,
-    languages,
+    counted,
     members_of,
 )
 from feedback.hygiene_forms import SplitsForm
@@ -56,7 +53,8 @@ def splits_change(request: SignedInRequest, project: str) -> HttpResponse:
 
 
 def splits_context(project: Project, form: SplitsForm) -> dict[str, object]:
-    rows = by_split(project)
+    known = counted(project)
+    rows = known.splits if known else []
     total = sum(prompts for _, prompts, _ in rows)
     leaks = Finding.objects.filter(project=project, kind=Finding.Kind.LEAK)
     return {
@@ -65,7 +63,8 @@ def splits_context(project: Project, form: SplitsForm) -> dict[str, object]:
         "rows": [(*row, round(100 * row[1] / total) if total else 0) for row in rows],
         "bar": bar_of(rows, total),
         "total": total,
-        "spread": clusters_in_two_splits(project) if total <= CHECKED_AT_ONCE else None,
+        "known": known,
+        "spread": known.spread if known else [],
         "leaks": leaks.unsettled().count(),
         "settled_leaks": leaks.exclude(settlement="").count(),
         "scan": project.jobs.filter(kind=Job.Kind.SCAN, state=Job.State.SUCCEEDED).first(),
@@ -119,7 +118,8 @@ def cluster_detail(request: SignedInRequest, project: str, cluster: str) -> Http
 @login_required
 def language_list(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.manage_prompts")
-    rows = languages(within)
+    known = counted(within)
+    rows = known.languages if known else []
     total = sum(row["prompts"] for row in rows)
     context = {
         "project": within,
@@ -131,6 +131,7 @@ def language_list(request: SignedInRequest, project: str) -> HttpResponse:
             }
             for row in rows
         ],
+        "known": known,
         "total": total,
         "unsaid": sum(row["prompts"] for row in rows if not row["language"]),
         "differing": sum(row["prompts"] for row in rows if contradicts(row["language"], row["text_language"])),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from feedback.contract import digest
 from feedback.hygiene.near_index import folder_of, forget, near_index
 from feedback.hygiene.scanning import look_at, place_prompts_looked_at, store_findings
-from feedback.hygiene.sketching import bands, similarity, sketch, text_of
+from feedback.hygiene.sketching import bands, likeness, similarity, sketch, text_of
 from feedback.models import Finding, Project, Prompt
 from feedback.splits import normal_text
 from tests.factories import make_project
@@ -175,10 +175,12 @@ def test_no_near_duplicate_is_in_another_split_unless_a_finding_says_so(data):
         by_cluster.setdefault(prompt.cluster, set()).add(prompt.split)
     assert all(len(each) == 1 for each in by_cluster.values()), "a cluster lies in one split"
     leaks = set(Finding.objects.filter(project=project, kind="leak").values_list("prompt", flat=True))
-    sketches = sketch([text_of(prompt.messages) for prompt in prompts])
+    texts = [text_of(prompt.messages) for prompt in prompts]
+    sketches = sketch(texts)
     for number, prompt in enumerate(prompts):
         for other in range(number):
-            near = similarity(sketches[number], sketches[other]) >= 0.7
+            estimate = similarity(sketches[number], sketches[other])
+            near = estimate >= 0.85 or (estimate >= 0.55 and likeness(texts[number], texts[other]) >= 0.7)
             found = (bands(sketches[[number]]) == bands(sketches[[other]])).any()
             if near and found and prompt.split == prompts[other].split:
                 assert prompt.cluster == prompts[other].cluster
@@ -219,6 +221,17 @@ def test_the_estimate_is_the_share_of_runs_in_common():
     estimated = similarity(sketch(texts), sketch(changed))
     assert abs(sum(estimated) / 300 - sum(exact) / 300) < 0.01
     assert max(abs(one - other) for one, other in zip(estimated, exact, strict=True)) < 0.2
+
+
+def test_where_the_estimate_is_unsure_the_texts_decide(project, settings):
+    texts, changed = planted(300)
+    exact = [likeness(one, other) for one, other in zip(texts, changed, strict=True)]
+    settings.NEAR_DUPLICATE_PERCENT = 100 * sorted(exact)[150] + 1e-9  # half of the pairs reach it, half just do not
+    bring_in(project, *texts)
+    bring_in(project, *changed)
+    found = clusters(project)
+    for one, other, share in zip(texts, changed, exact, strict=True):
+        assert (found[one] == found[other]) == (share >= settings.NEAR_DUPLICATE_PERCENT / 100)
 
 
 def test_a_sketch_depends_on_its_own_text_only():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from django.urls import reverse
 
 from feedback.hygiene.near_index import near_index
 from feedback.hygiene.scan_job import catch_up, start_scan
+from feedback.hygiene.showing import counted
 from feedback.jobs import carry_out, start_job
 from feedback.models import Finding, Job
 from tests.factories import make_finding, make_judgment, make_prompt, make_queue, make_response
@@ -59,6 +61,21 @@ def test_a_second_scan_finds_nothing_new_and_takes_away_what_is_gone(project, cu
     start_scan(project=project, started_by=curator)
     assert [finding.prompt for finding in Finding.objects.all()] == [prompt]
     assert not Finding.objects.filter(pk=stale.pk).exists()
+
+
+def test_a_large_project_shows_what_the_last_scan_counted(project, curator, client, monkeypatch):
+    monkeypatch.setattr("feedback.hygiene.showing.COUNTED_AT_ONCE", 0)
+    make_prompt(project, "Why is the sky blue, in a few words?")
+    assert counted(project) is None
+    client.force_login(curator)
+    for name in ("splits", "languages"):
+        assert "counted when everything is looked at" in client.get(reverse(name, args=[project.slug])).content.decode()
+    job = start_scan(project=project, started_by=curator)
+    make_prompt(project)
+    told = counted(project)
+    assert (told.at, told.splits[0], told.spread) == (job.finished_at, ("train", 1, 1), [])
+    assert told.languages == [{"language": "", "text_language": "en", "prompts": 1}]
+    assert "Counted <time" in client.get(reverse("splits", args=[project.slug])).content.decode()
 
 
 def test_texts_get_their_language(project, curator):
