@@ -71,6 +71,7 @@ def on_database(environment: Mapping[str, str], judgments: int, parts: Sequence[
         fine &= run(["benchmarks.curation_export", *project], environment)
     if "pages" in parts:
         fine &= run([reports, "pages", *project], environment)
+        fine &= run(["benchmarks.curation_review", *project], environment)
     return fine
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from feedback.jobs import JobRun
 
 ACTIONS = ("accept", "reject", "requeue")
-AT_ONCE = 100
+AT_ONCE = 50
 """Decisions in one transaction; each with a new slot takes some more statements."""
 
 SKIPPED = {
