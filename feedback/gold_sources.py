@@ -66,7 +66,9 @@ def candidates(*, queue: Queue, source: str, votes: int = VOTES, limit: int = BU
         return []
     tasks = eligible_tasks(Q(queue=queue))
     if source == Gold.MadeFrom.ADJUDICATED:
-        settled = list(latest_adjudications(tasks)[:limit])
+        # Few are adjudicated of a queue of a million, so ask of these whether they are eligible, and not of all.
+        adjudicated_ones = Adjudication.objects.filter(task__queue=queue).values("task")
+        settled = list(latest_adjudications(eligible_tasks(Q(pk__in=adjudicated_ones)))[:limit])
         judged = people_per_task([one.task_id for one in settled])
         return [adjudicated(queue, one, judged.get(one.task_id, 0)) for one in settled]
     if (among := measured_alike(queue)) is not None:

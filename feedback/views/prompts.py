@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.db.models import Count, Q
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from feedback.access import project_or_404
 from feedback.forms import PromptFilter
-from feedback.models import Finding
+from feedback.models import Finding, Response
 from feedback.views.requests import SignedInRequest
 
 PAGE = 50
@@ -22,7 +23,10 @@ PAGE = 50
 def prompt_list(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "feedback.manage_prompts")
     filters = PromptFilter(request.GET, label_suffix="")
-    found = filters.select(within.prompts.pool().annotate(response_count=Count("responses")).order_by("-id"))
+    # By a subquery, so that only the responses of the prompts on this page of the list are counted.
+    written = Response.objects.filter(prompt=OuterRef("pk")).order_by().values("prompt").annotate(number=Count("pk"))
+    counted = within.prompts.pool().annotate(response_count=Coalesce(Subquery(written.values("number")), 0))
+    found = filters.select(counted.order_by("-id"))
     context = {
         "project": within,
         "filters": filters,
