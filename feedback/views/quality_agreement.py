@@ -63,6 +63,7 @@ def quality_agreement(request: SignedInRequest, project: str) -> HttpResponse:
         "found": found,
         "lead": lead_of(found, within) if found else None,
         "questions": [(one, question_track(one), main_figure(one)) for one in asked],
+        "has_ratings": any("decisive" not in one["figures"] for one in asked),
         "chosen": chosen,
         "score_url": reverse("run-start", args=[within.slug, "score"]) if may(request.user, RUNS, within) else "",
         "what_if_url": reverse("quality-what-if", args=[within.slug]),
