@@ -64,10 +64,11 @@ class OwnSite:
         database_url: str = "",
         workers: int = 1,
         talkers: int = 0,
+        clerks: int = 1,
         keep: bool = False,
         say: Callable[[str], None] = print,
     ) -> None:
-        self.workers, self.talkers, self.keep, self.say = workers, talkers, keep, say
+        self.workers, self.talkers, self.clerks, self.keep, self.say = workers, talkers, clerks, keep, say
         self.data = Path(tempfile.mkdtemp(prefix="concord-"))
         self.log = self.data / "site.log"
         self.port = free_port()
@@ -129,7 +130,7 @@ class OwnSite:
             self.process = subprocess.Popen(
                 [
                     *(*MANAGE, "up", "--port", str(self.port)),
-                    *("--workers", str(self.workers), "--talkers", str(self.talkers)),
+                    *("--workers", str(self.workers), "--talkers", str(self.talkers), "--clerks", str(self.clerks)),
                 ],
                 cwd=ROOT,
                 env=self.environment,

@@ -26,6 +26,7 @@ from feedback.erasing_parts import PARTS, Whose, account_in_use_elsewhere, close
 from feedback.jobs import JobFailed, JobRun, start_job
 from feedback.models import (
     Assignment,
+    AuditEvent,
     Erasure,
     ErasureRequest,
     Job,
@@ -57,6 +58,8 @@ class Holding:
     """The person's own."""
     others: int
     """Judgments of others on texts that the person wrote."""
+    pushed: tuple[str, ...] = ()
+    """Hub repositories that the snapshot was pushed to: copies out of Concord's reach."""
 
 
 # What would be erased -----------------------------------------------------------------------------------
@@ -85,6 +88,7 @@ def receipt_of(whose: Whose, counts: Mapping[str, int]) -> dict[str, Any]:
                 "judgments": held.judgments,
                 "judgments_on_their_texts": held.others,
                 "withdrawn": held.snapshot.withdrawn_at is not None,
+                "pushed_to": list(held.pushed),
             }
             for held in holdings(project=whose.project, person=whose.person)
         ],
@@ -103,9 +107,14 @@ def holdings(*, project: Project, person: User) -> list[Holding]:
     of_others = dict(snapshots_holding_any(project=project, ids=others))
     found = {*of_own, *of_others}
     return [
-        Holding(snapshot, of_own.get(snapshot, 0), of_others.get(snapshot, 0))
+        Holding(snapshot, of_own.get(snapshot, 0), of_others.get(snapshot, 0), pushes_of(snapshot))
         for snapshot in sorted(found, key=lambda one: one.pk, reverse=True)
     ]
+
+
+def pushes_of(snapshot: Snapshot) -> tuple[str, ...]:
+    pushes = AuditEvent.objects.filter(action="snapshot.push", subject="snapshot", subject_id=str(snapshot.pk))
+    return tuple(dict.fromkeys(str(after.get("url", "")) for after in pushes.values_list("after", flat=True)))
 
 
 def ids_of(judgments: JudgmentQuerySet) -> list[uuid.UUID]:

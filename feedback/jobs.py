@@ -160,8 +160,8 @@ def carry_out_claimed(
             raise JobCancelled
         if job.crashes >= settings.JOB_MAX_ATTEMPTS:
             raise JobFailed(
-                f"Given up: {job.crashes} processes that carried it out were ended from outside (out of memory, "
-                "perhaps). Resume tries again."
+                f"Given up after {job.crashes} attempts that ended without saying why (out of memory, perhaps). "
+                f"{job.error} Resume tries again.".replace("  ", " ")
             )
         result = work_of(job.kind)(run)
         run.end(Job.State.SUCCEEDED, result=result, done=F("done") if run.total is None else run.total)
@@ -171,8 +171,9 @@ def carry_out_claimed(
         run.end_quietly(Job.State.CANCELLED)
     except JobGivenBack:
         run.end_quietly(Job.State.QUEUED)
-    except DATABASE_AWAY:
-        raise
+    except DATABASE_AWAY as error:
+        logger.warning("job %s: the database cannot be reached or is busy: %s", job.pk, error)
+        run.end_quietly(Job.State.QUEUED, error=f"The database could not be reached: {error}", crashed=True)
     except JobFailed as failure:
         run.end_quietly(Job.State.FAILED, error=str(failure))
     except Refusal as refusal:
@@ -259,15 +260,30 @@ class JobRun:
         if self.ends is not None and time.monotonic() > self.ends:
             raise JobGivenBack
 
-    def end(self, state: Job.State, *, error: str = "", result: dict[str, Any] | None = None, **also: Any) -> None:
+    def end(
+        self,
+        state: Job.State,
+        *,
+        error: str = "",
+        result: dict[str, Any] | None = None,
+        crashed: bool = False,
+        **also: Any,
+    ) -> None:
         finished = None if state == Job.State.QUEUED else Now()
         self.lease.write(
-            **END_OF_LEASE, state=state, error=error, result=result or {}, finished_at=finished, words="", **also
+            **END_OF_LEASE,
+            state=state,
+            error=error,
+            result=result or {},
+            finished_at=finished,
+            words="",
+            crashes=F("crashes") + int(crashed),
+            **also,
         )
 
-    def end_quietly(self, state: Job.State, *, error: str = "") -> None:
+    def end_quietly(self, state: Job.State, *, error: str = "", crashed: bool = False) -> None:
         try:
-            self.end(state, error=error)
+            self.end(state, error=error, crashed=crashed)
         except LeaseLost as lost:
             logger.warning("%s; nothing more is written", lost)
 

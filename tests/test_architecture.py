@@ -203,3 +203,12 @@ def canonical(distribution: str) -> str:
 def test_nothing_listens_to_signals():
     banned = ("django.db.models.signals", "django.dispatch")
     assert offences(sources("feedback", "training", "rlhf_site"), lambda name: name.startswith(banned)) == []
+
+
+def test_only_an_erasure_and_a_withdrawal_change_rows_that_are_written_once():
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.glob("feedback/**/*.py")
+        if "import wipe" in path.read_text() or "append_only.wipe" in path.read_text()
+    }
+    assert users == {"feedback/erasing_parts.py", "feedback/withdrawing.py"}

@@ -7,7 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+import rules
+from django.db import IntegrityError, OperationalError, transaction
 from django.utils import timezone
 
 from feedback import job_kinds
@@ -221,6 +222,24 @@ def test_a_clerk_that_has_to_stop_gives_the_job_back_as_no_crash():
     carry_out_claimed(claimed, stopping=clerk.stopping)
     job.refresh_from_db()
     assert (job.state, job.crashes, job.lease_owner) == ("queued", 0, "")
+
+
+def test_a_database_that_is_away_costs_an_attempt_and_is_told_in_the_end(settings):
+    @work
+    def cannot_reach(run: JobRun) -> dict[str, Any]:
+        raise OperationalError("database is locked")
+
+    job = make_job()
+    Clerk(poll=0.01).work(once=True)
+    job.refresh_from_db()
+    assert (job.state, job.crashes) == ("failed", settings.JOB_MAX_ATTEMPTS)
+    assert "database is locked" in job.error
+
+
+@pytest.mark.parametrize("kind", Job.Kind.values)
+def test_every_kind_of_job_has_its_work_and_its_permission(kind):
+    assert callable(job_kinds.work_of(kind))
+    assert rules.perm_exists(job_kinds.PERMISSIONS[kind])
 
 
 def test_the_table_refuses_a_running_job_without_a_lease():
