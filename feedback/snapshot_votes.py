@@ -181,12 +181,15 @@ def read_once(project: Project, selection: Selection, progress: Progress | None)
         if progress is not None:
             progress(done, None, "Reading judgments")
     columns_of: dict[str, Any] = {name: np.concatenate(parts.pop(name)) for name in list(parts)}
-    shared = [Circumstances(as_id(queue), *rest, bool(rule)) for queue, *rest, rule in known]
+    shared = [
+        Circumstances(as_id(queue), guideline, policy, schema, arm, arm_propensity, propensity, bool(rule))
+        for queue, guideline, policy, schema, arm, arm_propensity, propensity, rule in known
+    ]
     tasks, task = numbered(columns_of["task"])
     columns_of["task"], of_tasks = by_prompt(project, tasks, task)
-    order = np.lexsort((*halves(columns_of["judgment"]), columns_of["task"]))
+    by_task = np.lexsort((*halves(columns_of["judgment"]), columns_of["task"]))
     for name in list(columns_of):
-        columns_of[name] = columns_of[name][order]
+        columns_of[name] = columns_of[name][by_task]
     held_out = list(HeldOutPerson.objects.filter(project=project).values_list("person", flat=True))
     return Votes(
         **columns_of,
