@@ -16,7 +16,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse import csr_array
-from scipy.stats import binom
 
 from feedback.stats.intervals import LEVEL, UNKNOWN, Bools, Estimate, Floats, Ints
 
@@ -222,6 +221,8 @@ def ceiling(percent: float, votes: int = 1) -> float:
     if np.isnan(percent):
         return np.nan
     p = rater_accuracy(percent)
+    from scipy.stats import binom  # 50 MB that the other figures do without
+
     right = 1 - binom.cdf(votes // 2, votes, p)
     return float(right + (binom.pmf(votes // 2, votes, p) / 2 if votes % 2 == 0 else 0.0))
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm, t
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -32,7 +32,7 @@ def wilson(successes: ArrayLike, trials: ArrayLike, level: float = LEVEL) -> tup
     Both may be fractional (expected counts). Source: Wilson 1927; figures in Newcombe 1998, method 3.
     """
     x, n = np.asarray(successes, dtype=float), np.asarray(trials, dtype=float)
-    z = norm.ppf(0.5 + level / 2)
+    z = NormalDist().inv_cdf(0.5 + level / 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = x / n
         middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
@@ -72,6 +72,8 @@ def clustered_share(values: ArrayLike, clusters: ArrayLike, level: float = LEVEL
 
 def student(clusters: int, level: float = LEVEL) -> float:
     """Return the two-sided quantile for an error that was estimated from so many independent clusters."""
+    from scipy.stats import t  # 50 MB that most figures do without
+
     return float(t.ppf(0.5 + level / 2, clusters - 1)) if clusters > 1 else np.nan
 
 

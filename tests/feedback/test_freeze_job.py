@@ -7,17 +7,18 @@ import uuid
 import zipfile
 
 import pytest
+from django.utils import timezone
 
 from feedback.exports.jobs import kept_export
 from feedback.jobs import carry_out, start_and_carry_out, start_job
-from feedback.models import AuditEvent, Job, Response, Snapshot
-from feedback.selection import Selection
-from feedback.snapshot_reading import Reading
+from feedback.models import AuditEvent, Finding, Job, Response, Snapshot
 from feedback.snapshots import freeze_snapshot
 from tests.every_kind import judge_everything
 from tests.factories import make_judgment, make_queue, make_snapshot
 
 pytestmark = pytest.mark.django_db
+
+NOW = timezone.now()
 
 
 def freeze(project, curator, **params) -> Job:
@@ -73,28 +74,22 @@ def test_a_job_whose_end_was_lost_finds_the_snapshot_that_it_made(project, curat
     assert (job.state, job.result["snapshot"]) == ("succeeded", str(Snapshot.objects.get().pk))
 
 
-def test_a_text_that_is_redacted_while_it_is_read_is_read_again(project, curator, monkeypatch):
+def test_a_text_that_is_redacted_while_it_is_read_is_read_again(project, curator):
     """The text changes after the rows were read and before the snapshot is made: what is frozen is the new text."""
-    from django.utils import timezone
-
-    from feedback.models import Finding
-
     judgment = make_judgment(queue=make_queue(project))
+    response = judgment.task.texts[0]
     finding = Finding.objects.create(
-        project=project, kind=Finding.Kind.PERSONAL_DATA, response=judgment.task.texts[0], settlement="leave"
+        project=project, kind=Finding.Kind.PERSONAL_DATA, response=response, settlement="leave"
     )
-    tables = Reading.tables
     reads = []
 
-    def redacting(reading):
-        yield from tables(reading)
-        if not reads:
-            Response.objects.filter(pk=judgment.task.texts[0].pk).update(text="[redacted]")
-            Finding.objects.filter(pk=finding.pk).update(settlement="redact", settled_at=timezone.now())
-        reads.append(1)
+    def redact(_done: int, _total: int | None, words: str) -> None:
+        if words == "Writing rows":
+            reads.append(words)
+            Response.objects.filter(pk=response.pk).update(text="[redacted]")
+            Finding.objects.filter(pk=finding.pk, settlement="leave").update(settlement="redact", settled_at=NOW)
 
-    monkeypatch.setattr(Reading, "tables", redacting)
-    snapshot = freeze_snapshot(project=project, name="a", created_by=curator, selection=Selection(), now=timezone.now())
+    snapshot = freeze_snapshot(project=project, name="a", created_by=curator, progress=redact, now=NOW)
     content = b"".join(path.read_bytes() for path in (snapshot.directory / "data").rglob("*.parquet"))
     assert len(reads) == 2
     assert b"[redacted]" in content
