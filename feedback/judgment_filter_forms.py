@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Any
 
 from django import forms
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db.models import Exists, OuterRef
 from django.http import QueryDict
 from django.utils import timezone
@@ -23,6 +24,14 @@ from feedback.scores import contradicting, scorers
 from feedback.snapshot_members import MembersGone, holds, members
 
 ANY_FLAG = "any"
+
+
+def day_field(label: str) -> forms.DateField:
+    """Return a field for a day that any database can compare with."""
+    within = [MinValueValidator(date(1970, 1, 1)), MaxValueValidator(date(9998, 12, 31))]
+    return forms.DateField(
+        label=label, required=False, validators=within, widget=forms.DateInput(attrs={"type": "date"})
+    )
 
 
 class FilterRefused(Refusal):
@@ -57,8 +66,8 @@ class JudgmentFilter(forms.Form):
     )
     arm = forms.ChoiceField(label="Handed out", choices=[("", "Any"), *Arm.choices], required=False)
     language = forms.CharField(max_length=20, required=False)
-    since = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    until = forms.DateField(label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    since = day_field("From")
+    until = day_field("To")
     simulated = forms.ChoiceField(
         label="Made by",
         choices=[("", "Anyone"), ("no", "People"), ("yes", "Simulated annotators"), ("imported", "Imported")],

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from feedback.commenting import COMMENT_LENGTH_LIMIT
 from feedback.forms import offer
-from feedback.judgment_filter_forms import days
+from feedback.judgment_filter_forms import day_field, days
 from feedback.models import AuditEvent, Project, User
 from feedback.models.audit import AuditEventQuerySet
 from feedback.reviewing import REASON_LENGTH_LIMIT
@@ -81,8 +81,8 @@ class AuditFilter(forms.Form):
     )
     subject = forms.CharField(label="Kind of thing", max_length=40, required=False)
     subject_id = forms.CharField(label="Its id", max_length=64, required=False)
-    since = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
-    until = forms.DateField(label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    since = day_field("From")
+    until = day_field("To")
 
     def __init__(self, data: Any, *, project: Project) -> None:
         super().__init__(data, label_suffix="")

@@ -45,7 +45,7 @@ from feedback.commenting import answer_comment, comment_on, comments_for_annotat
 from feedback.disputes import AlreadyDismissed, let_stand
 from feedback.judgment_filter_forms import JudgmentFilter
 from feedback.judgment_search import count_up_to
-from feedback.models import Adjudication, AuditEvent, BulkAction, Comment, Judgment, Review, Task, User
+from feedback.models import AuditEvent, BulkAction, Comment, Judgment, Review, Task, User
 from feedback.refusals import Refusal
 from feedback.review_forms import AuditFilter
 from feedback.review_rates import set_review_rate
@@ -191,19 +191,15 @@ class Adjudications(APIView):
         return ApiResponse(AdjudicationSerializer(made).data, status=201)
 
 
-@extend_schema(
-    request=WhySerializer, responses={200: AdjudicationSerializer(allow_null=True), 409: CONFLICT, 422: REFUSED}
-)
+@extend_schema(request=WhySerializer, responses={200: AdjudicationSerializer, 204: None, 409: CONFLICT, 422: REFUSED})
 @api_view(["POST"])
 def adjudication_take_back(request: Request, task: UUID) -> ApiResponse:
-    """Let the task be as if nobody had adjudicated it; null when nobody had."""
+    """Let the task be as if nobody had adjudicated it; 204 when nobody had."""
     found = task_or_404(request, task, "feedback.review")
     reason = checked(WhySerializer, request)["reason"]
     with refusing():
-        made: Adjudication | None = take_back(
-            task=found, adjudicator=person_of(request), reason=reason, now=timezone.now()
-        )
-    return ApiResponse(None if made is None else AdjudicationSerializer(made).data)
+        made = take_back(task=found, adjudicator=person_of(request), reason=reason, now=timezone.now())
+    return ApiResponse(status=204) if made is None else ApiResponse(AdjudicationSerializer(made).data)
 
 
 @extend_schema(request=WhySerializer, responses={204: None, 409: CONFLICT})
