@@ -128,10 +128,11 @@ def store_looked_at(looked: Any, prompts: Sequence[Prompt]) -> None:
     store_findings(looked, prompts=prompts, again=True)
 
 
-def catch_up(project: Project) -> int:
+def catch_up(project: Project, told: Callable[[], None] | None = None) -> int:
     """Put into the index what came in since without an import (talks, an older release); return how many prompts.
 
-    Before an import, outside of any transaction; after the first time there is hardly anything to do.
+    Before an import, outside of any transaction; after the first time there is hardly anything to do. `told` is
+    called now and then, so that whoever waits knows that it goes on.
     """
     added = 0
     while True:
@@ -146,3 +147,5 @@ def catch_up(project: Project) -> int:
             Project.objects.select_for_update().get(pk=project.pk)
             store_looked_at(looked, batch)
         added += len(batch)
+        if told is not None:
+            told()

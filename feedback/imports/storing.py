@@ -14,6 +14,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from feedback.hygiene.scan_job import catch_up
 from feedback.hygiene.scanning import look_at, place_prompts_looked_at, store_findings
 from feedback.imports.cells import BadCell
 from feedback.imports.checking import batches
@@ -130,6 +131,7 @@ def store(run: JobRun) -> dict[str, Any]:
             rows = rows_of(file_import)
             if work.rows and next(islice(rows, work.rows - 1, work.rows), None) is None:
                 raise BadFile("the file has become shorter since it was checked")
+            catch_up(file_import.project, lambda: run.progress(work.rows))
             size = PROMPT_BATCH_ROWS if file_import.kind == FileImport.Kind.PROMPTS else BATCH_ROWS
             for batch in batches(rows, size):
                 work.batch(batch)
