@@ -22,7 +22,7 @@ from feedback.stats.intervals import wilson
 
 POINTS = 400
 """Of a longer series of answers to gold, so many are drawn."""
-PACE_LATEST = 2_000
+PACE_LATEST = 500
 """So many of a person's latest judgments tell their pace."""
 NOT_EVIDENCE = (
     "matrix",
@@ -152,6 +152,7 @@ def gold_series(marks: Sequence[Mark]) -> GoldSeries:
 
 def latest_seconds(*, project: Project, person: User) -> list[float]:
     """Return the active seconds of the person's latest judgments that have them."""
-    timed = Judgment.objects.current().in_project(project).filter(annotator=person, active_seconds__isnull=False)
-    latest = timed.order_by("-id").values_list("active_seconds", flat=True)[:PACE_LATEST]
-    return [seconds for seconds in latest if seconds is not None]
+    queues = list(project.queues.values_list("pk", flat=True))
+    latest = Judgment.objects.filter(annotator=person, queue__in=queues).order_by("-id").values_list("pk", flat=True)
+    timed = Judgment.objects.current().filter(pk__in=list(latest[:PACE_LATEST]), active_seconds__isnull=False)
+    return [seconds for seconds in timed.order_by().values_list("active_seconds", flat=True) if seconds is not None]
