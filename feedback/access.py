@@ -58,5 +58,5 @@ def roles_of(person: User | AnonymousUser, project: Project) -> frozenset[str]:
 def names_for(reader: User, project: Project) -> Callable[[User], str]:
     """Return how `reader` sees annotators: those who review them by name, others by pseudonym."""
     if may(reader, "feedback.review", project):
-        return lambda annotator: annotator.username
+        return lambda annotator: annotator.shown_name
     return project.pseudonym

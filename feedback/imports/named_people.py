@@ -9,6 +9,7 @@ from django.contrib.auth.hashers import make_password
 
 from feedback.imports.inserting import Insert
 from feedback.models import FileImport, ImportedPerson, Project, User
+from feedback.models.people import IMPORTED
 
 SHOWN_LENGTH = 80
 NOBODY = "dataset: "
@@ -18,8 +19,8 @@ NOBODY = "dataset: "
 def username_of(project: Project, name: str) -> str:
     """Return the username of an imported person. No other can have it: a colon is in no name that people choose."""
     if len(name) <= SHOWN_LENGTH:
-        return f"imported:{project.pk}:{name}"
-    return f"imported:{project.pk}#{name[:SHOWN_LENGTH]}:{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+        return f"{IMPORTED}:{project.pk}:{name}"
+    return f"{IMPORTED}:{project.pk}#{name[:SHOWN_LENGTH]}:{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def voice(label: str, number: int) -> str:

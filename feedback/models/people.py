@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import uuid
 from typing import TYPE_CHECKING
@@ -39,6 +40,11 @@ def new_salt() -> str:
     return secrets.token_hex(16)
 
 
+IMPORTED = "imported"
+"""How the username of a person begins who stands in an imported file: no name that people choose has a colon."""
+IMPORTED_NAME = re.compile(rf"{IMPORTED}:\d+(?::(?P<name>.+)|#(?P<start>.+):[0-9a-f]{{16}})", re.DOTALL)
+
+
 class User(AbstractUser):
     """A person who logs in, or a simulated annotator that is marked as one everywhere."""
 
@@ -49,6 +55,14 @@ class User(AbstractUser):
     @property
     def is_simulated(self) -> bool:
         return bool(self.simulation_rule)
+
+    @property
+    def shown_name(self) -> str:
+        """The name for those who may know it: of somebody who was imported, as their file names them, and that."""
+        whole = IMPORTED_NAME.fullmatch(self.username)
+        if whole is None:
+            return self.username
+        return f"{whole['name'] or whole['start'] + '…'} (imported)"
 
 
 class Role(models.TextChoices):

@@ -92,3 +92,10 @@ def test_a_pseudonym_is_stable_within_a_project_and_different_in_another(project
     user = make_user()
     assert project.pseudonym(user) == project.pseudonym(user)
     assert project.pseudonym(user) != make_project().pseudonym(user)
+
+
+def test_an_imported_person_is_shown_as_their_file_names_them(db):
+    assert make_user(username="imported:7:expert_28").shown_name == "expert_28 (imported)"
+    assert make_user(username="imported:7:a:b").shown_name == "a:b (imported)"
+    assert make_user(username=f"imported:7#{'a' * 80}:0123456789abcdef").shown_name == f"{'a' * 80}… (imported)"
+    assert make_user(username="ada").shown_name == "ada"
