@@ -35,7 +35,16 @@ from tests.factories import (
 from tests.quality.voting import make_people, vote
 from training.models import Run
 
-NO_PAGES = {"health", "import-errors", "api-schema", "snapshot-download", "run-metrics", "run-log", "audit-csv"}
+NO_PAGES = {
+    "health",
+    "import-errors",
+    "api-schema",
+    "snapshot-download",
+    "snapshot-export",
+    "run-metrics",
+    "run-log",
+    "audit-csv",
+}
 """Addresses that answer with something other than a page."""
 
 

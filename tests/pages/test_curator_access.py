@@ -91,6 +91,8 @@ PAGES = {
     "snapshot-freeze": CURATOR_ONLY,
     "snapshot": STAFF,
     "snapshot-download": STAFF,
+    "snapshot-compare": STAFF,
+    "snapshot-export": STAFF,
     "snapshot-withdraw": ADMINS,
     "consent": ANNOTATORS,
     "consent-text": CURATOR_ONLY,
@@ -144,6 +146,7 @@ def addresses(project) -> dict[str, str]:
     more = {name: [row.pk] for name, row in rows.items()} | {"queue-open-kind": ["rating"]}
     more |= {"finding": [make_finding(task.prompt).pk], "cluster": [task.prompt.cluster]}
     more["queue-version"] += ["rules", 1]
+    more["snapshot-export"] = [snapshot.pk, "preference", "jsonl"]
     return {name: reverse(name, args=[project.slug, *more.get(name, [])]) for name in PAGES}
 
 
@@ -215,6 +218,8 @@ WRITES = {
     "disputes-measure": STAFF,
     "review-rate-set": CURATOR_ONLY,
     "snapshot-freeze": CURATOR_ONLY,
+    "snapshot-exports": STAFF,
+    "snapshot-push": CURATOR_ONLY,
     "snapshot-withdraw": ADMINS,
     "consent-agree": ANNOTATORS,
     "consent-withdraw": ANNOTATORS,
@@ -265,7 +270,7 @@ def writes(project) -> dict[str, str]:
         "self-naming-settle": [response.pk],
         **dict.fromkeys(("job-cancel", "job-resume"), (make_job(project).pk,)),
         "judgment-review": [judgment.pk],
-        "snapshot-withdraw": [make_snapshot(project).pk],
+        **dict.fromkeys(("snapshot-withdraw", "snapshot-exports", "snapshot-push"), (make_snapshot(project).pk,)),
         "person-erase": [person.pk],
         "erasure-refuse": [ErasureRequest.objects.create(project=project, person=person).pk],
         **dict.fromkeys(("judgment-review", "judgment-fix", "judgment-comment"), (judgment.pk,)),
