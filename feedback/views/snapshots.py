@@ -126,7 +126,7 @@ def shortened(value: Any) -> str:
         value = value[-1]["content"]
     if isinstance(value, list):
         value = ", ".join(shortened(one) for one in value)
-    text = str(value)
+    text = f"{value:.3g}" if isinstance(value, float) else str(value)
     return text if len(text) <= PEEK_LENGTH else f"{text[:PEEK_LENGTH]}…"
 
 

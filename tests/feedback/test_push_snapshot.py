@@ -110,7 +110,7 @@ def test_a_pushed_snapshot_is_a_dataset_repository_with_its_card(project, curato
     job = push(snapshot, curator)
     assert job.state == "succeeded", job.error
     (made,) = hub.created
-    assert (made["type"], made["private"]) == ("dataset", True)
+    assert (made["type"], made["visibility"]) == ("dataset", "private")
     assert set(hub.files) == {"README.md", "data/preference/train.parquet", "data/preference/evaluation.parquet"}
     for name, content in hub.files.items():
         assert content == (snapshot.directory / name).read_bytes()
