@@ -29,6 +29,8 @@ INLINE_JUDGMENTS = 5_000
 """So many are measured in the request that asks; more are left to a clerk."""
 KEPT = 5
 """Reports of one question that are kept; older ones are dropped when a new one is written."""
+WHAT_IFS_KEPT = 100
+"""Of a project, whatever was left out; every choice is a question of its own."""
 JOBS_LOOKED_AT = 50
 
 FUNCTIONS: Mapping[str, str] = {
@@ -177,6 +179,9 @@ def carry_out_measure(run: JobRun) -> dict[str, Any]:
         report.save(force_insert=True)
         same = Report.objects.filter(project=project, kind=kind, key=key)
         same.filter(pk__in=[old.pk for old in same.only("pk")[KEPT:]]).delete()
+        if kind == Report.Kind.WHAT_IF:
+            asked = Report.objects.filter(project=project, kind=kind)
+            asked.filter(pk__in=[old.pk for old in asked.only("pk")[WHAT_IFS_KEPT:]]).delete()
     return {
         "report": str(report.pk),
         "judgments": report.judgments,

@@ -85,6 +85,14 @@ def test_old_reports_on_the_same_question_are_dropped(project, curator):
     assert report_for(project=project, kind="agreement") == Report.objects.order_by("-id").first()
 
 
+def test_old_what_ifs_are_dropped_whatever_they_left_out(project, curator, monkeypatch):
+    monkeypatch.setattr(reports, "WHAT_IFS_KEPT", 2)
+    for day in ("2026-03-01", "2026-03-02", "2026-03-03"):
+        measure(project=project, kind="what_if", params={"days": [day]}, created_by=curator)
+    kept = Report.objects.filter(project=project).order_by("id")
+    assert [report.params["days"] for report in kept] == [["2026-03-02"], ["2026-03-03"]]
+
+
 def test_a_failed_measurement_is_shown_until_a_later_one_succeeds(project, curator, monkeypatch):
     monkeypatch.setitem(reports.FUNCTIONS, "agreement", "feedback.quality.agreement.no_such_function")
     job = measure(project=project, kind="agreement", created_by=curator)
