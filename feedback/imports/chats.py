@@ -45,11 +45,15 @@ def as_chat(column: str, value: object) -> object:
     if isinstance(value, str):
         if column.lower() in ("messages", "conversations") or value.lstrip().startswith("[{"):
             value = parsed_chat(column, value)
-        elif value.startswith(("\n\nHuman:", "Human:")):
+        elif is_transcript(value):
             value = read_transcript(value)
     if isinstance(value, dict) and isinstance(value.get("messages"), list):
         value = value["messages"]
     return [renamed(message) for message in value] if isinstance(value, list) else value
+
+
+def is_transcript(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(("\n\nHuman:", "Human:"))
 
 
 def parsed_chat(column: str, text: str) -> object:

@@ -25,6 +25,7 @@ from feedback.imports.cells import (
 )
 from feedback.imports.chats import (
     PROMPT_LENGTH_LIMIT,
+    is_transcript,
     read_answer,
     read_pair,
     read_prompt,
@@ -317,7 +318,7 @@ class DraftReader:
     def vote_on_chats(self, row: FileRow, sides: list[ResponseDraft]) -> Draft:
         """Return a draft whose prompt is the start that both chats share."""
         (first, a), (second, b) = self.cell(row, "response_a"), self.cell(row, "response_b")
-        if not isinstance(a, list | str) or not isinstance(b, list | str):
+        if not all(isinstance(one, list) or is_transcript(one) for one in (a, b)):
             self.needed(row, "prompt")
         messages, sides[0].text, sides[1].text = read_pair(("prompt", first, second), None, a, b)
         return Draft(row, prompt=self.prompt_of(row, messages))
@@ -327,9 +328,11 @@ class DraftReader:
         name = self.name(row, f"response_{side}_id")
         model = self.text(row, f"model_{side}", LENGTH_LIMITS["model"])
         if value is None and not name and not model:
+            if row.values.get(column) == "":
+                return ResponseDraft("")  # a model can answer with nothing
             column = self.side_column(side)
             raise BadCell(column, "there is no response here: neither its text nor its id nor its model")
-        chat = isinstance(value, list) or (isinstance(value, str) and value.startswith("\n\nHuman:"))
+        chat = isinstance(value, list) or is_transcript(value)
         if value is None or (chat and self.cell(row, "prompt")[1] is None):
             return ResponseDraft(None if value is None else "", name, model)
         return ResponseDraft(read_answer(column, value), name, model)

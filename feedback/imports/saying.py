@@ -65,7 +65,8 @@ class Scale:
                 raise BadCell(number[0], f"{preference} is not between -{PREFERENCE_LIMIT} and {PREFERENCE_LIMIT}")
             return preference
         if winner[1] is None:
-            raise BadCell(winner[0] if winner[0] != "winner" else number[0], "nobody says which response is better")
+            column = winner[0] if "winner" in self.columns else number[0]
+            raise BadCell(column, "nobody says which response is better")
         sign = self.sign_of(values, *winner)
         return sign * (self.strength(*strength) if sign and strength[1] is not None else 1)
 
