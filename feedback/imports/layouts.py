@@ -59,7 +59,7 @@ def unfold(form: str, rows: Iterator[FileRow], *, judged: bool) -> Iterator[File
 def label_studio_rows(task: Mapping[str, Any], judged: bool) -> Iterator[dict[str, Any]]:
     data = task.get("data")
     data = dict(data) if isinstance(data, dict) else {}
-    if not judged:
+    if not judged or "annotations" not in task:
         yield data
         return
     given = task["annotations"]
