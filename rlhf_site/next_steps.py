@@ -10,8 +10,9 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from feedback.access import roles_of
-from feedback.counting import count_up_to, said_count
+from feedback.counting import COUNT_LIMIT, count_up_to, said_count
 from feedback.models import Assignment, Judgment, Project, Queue, Response, Role, Skip, Task, User
+from feedback.quality.problems import waiting_in
 from feedback.schemas import RESPONSES
 from feedback.snapshots import since_last_snapshot
 from rlhf_site.annotator_steps import annotator_steps
@@ -29,7 +30,7 @@ def next_steps(*, project: Project, person: User, now: datetime) -> list[Step]:
     if Role.ANNOTATOR in roles:
         steps += annotator_steps(project, person, now)
     if roles & {Role.CURATOR, Role.ADMIN} or person.is_superuser:
-        steps += curator_steps(project)
+        steps += curator_steps(project, person)
     if roles & {Role.ML_STAFF, Role.ADMIN} or person.is_superuser:
         steps += training_steps(project, now)
     if Role.ADMIN in roles and project.memberships.values("user").distinct().count() == 1:
@@ -40,7 +41,7 @@ def next_steps(*, project: Project, person: User, now: datetime) -> list[Step]:
     return steps or [Step(_("All done for now"), _("Nothing waits for you here. Come back later."))]
 
 
-def curator_steps(project: Project) -> Iterator[Step]:
+def curator_steps(project: Project, person: User) -> Iterator[Step]:
     def url(name: str, *rest: object) -> str:
         return reverse(name, args=[project.slug, *rest])
 
@@ -51,7 +52,7 @@ def curator_steps(project: Project) -> Iterator[Step]:
     queues = project.queues.exclude(state=Queue.State.CLOSED).annotate(has_tasks=Exists(tasks)).order_by("id")
     if not queues:
         yield Step("Open a queue", "Write the guidelines; annotators work from it.", url("queue-open"), "Open a queue")
-    yield from attention_steps(project)
+    yield from attention_steps(project, person)
     for queue in queues:
         if queue.state == Queue.State.OPEN and not queue.has_tasks:
             yield Step(
@@ -86,7 +87,7 @@ def judgment_steps(project: Project) -> Iterator[Step]:
             reverse("judgment", args=[project.slug, oldest.pk]),
             "Review",
         )
-    fresh = since_last_snapshot(project)
+    fresh = since_last_snapshot(project, COUNT_LIMIT + 1)
     if fresh:
         yield Step(
             f"{plural(fresh, 'judgment')} in no snapshot yet",
@@ -103,8 +104,10 @@ def judgment_steps(project: Project) -> Iterator[Step]:
         )
 
 
-def attention_steps(project: Project) -> Iterator[Step]:
-    """Yield what annotators and the reading of responses have brought up, and nobody has settled."""
+def attention_steps(project: Project, person: User) -> Iterator[Step]:
+    """Yield what people, scans and the reading of responses have brought up, and nobody has settled."""
+    for problem in waiting_in(project, person):
+        yield Step(problem.title, problem.detail, problem.url, problem.action)
     up = Skip.objects.up_for_review().filter(task__queue__project=project).values("task").distinct().count()
     if up:
         url = reverse("skips", args=[project.slug])

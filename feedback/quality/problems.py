@@ -10,7 +10,7 @@ from django.db.models import Count
 from django.urls import reverse
 
 from feedback.access import may, names_for
-from feedback.models import Dispute, Finding, Job, Project, Report, Response, Skip, Standing, User
+from feedback.models import Dispute, ErasureRequest, Finding, Job, Project, Report, Response, Skip, Standing, User
 from feedback.quality.people import people_report
 from feedback.quality.reports import report_for
 from feedback.quality.verdicts_in_words import figure_words, question_url
@@ -34,6 +34,12 @@ def problems_of(project: Project, reader: User) -> list[Problem]:
     """Return what is wrong or waits, the worst first; only what `reader` may open."""
     found = [problem for look in LOOKS for problem in look(project, reader)]
     return sorted(found, key=lambda problem: TONES.index(problem.tone))
+
+
+def waiting_in(project: Project, reader: User) -> Iterator[Problem]:
+    """Yield what waits for somebody to settle it, without reading a report."""
+    for look in WAITING:
+        yield from look(project, reader)
 
 
 def low_agreement(project: Project, reader: User) -> Iterator[Problem]:
@@ -171,14 +177,34 @@ def worn_gold(project: Project, reader: User) -> Iterator[Problem]:
             )
 
 
+def erasures_asked(project: Project, reader: User) -> Iterator[Problem]:
+    if not may(reader, "feedback.erase", project):
+        return
+    waiting = ErasureRequest.objects.filter(project=project, settled_at__isnull=True).count()
+    if waiting:
+        yield Problem(
+            "bad",
+            f"{waiting:,} {'person asks' if waiting == 1 else 'people ask'} to be erased",
+            "What they said and wrote, and what learned from it, stands on a receipt before anything is erased.",
+            reverse("erasures", args=[project.slug]),
+            "Decide",
+        )
+
+
+WAITING: tuple[Callable[[Project, User], Iterator[Problem]], ...] = (
+    erasures_asked,
+    answers_waiting,
+    disputes,
+    findings,
+)
+"""What waits for somebody, told from small tables alone."""
+
 LOOKS: tuple[Callable[[Project, User], Iterator[Problem]], ...] = (
     low_agreement,
     people_to_look_at,
-    answers_waiting,
+    *WAITING,
     worn_gold,
-    disputes,
     reward_conflicts,
-    findings,
     skipped,
     failed_jobs,
 )
