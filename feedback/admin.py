@@ -18,6 +18,7 @@ from feedback.models import (
     Comment,
     Consent,
     ConsentText,
+    Dispute,
     Draft,
     Erasure,
     ErasureRequest,
@@ -297,6 +298,11 @@ class GoldRetirementAdmin(ReadOnlyAdmin):
     list_display = ("gold_id", "reason", "retired_by", "created_at")
     list_filter = ("reason",)
     list_select_related = ("retired_by",)
+
+
+@admin.register(Dispute)
+class DisputeAdmin(ReadOnlyAdmin):
+    list_display = ["task", "queue", "dismissed_by", "created_at"]
 
 
 @admin.register(ReviewRate)

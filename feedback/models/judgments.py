@@ -291,7 +291,6 @@ class Review(AppendOnlyModel):
             models.CheckConstraint(
                 condition=Q(fixed__isnull=True) | Q(accepted=True), name="review_fix_is_an_acceptance"
             ),
-            models.CheckConstraint(condition=~Q(accepted=False, reason=""), name="review_rejection_has_a_reason"),
         ]
 
     def save(self, *args: Any, **kwargs: Any) -> None:

@@ -140,3 +140,10 @@ def test_a_curator_who_looked_before_another_one_decided_is_told():
     review_judgment(judgment=judgment, reviewer=first, accepted=True, seen=None)
     with pytest.raises(ReviewMovedOn, match=first.username):
         review_judgment(judgment=judgment, reviewer=second, accepted=False, reason="No.", seen=None)
+
+
+def test_the_words_of_a_rejection_can_be_erased():
+    judgment = make_judgment()
+    review_judgment(judgment=judgment, reviewer=make_user(), accepted=False, reason="You live in Kiel, so you err.")
+    Review.objects.update(reason="")
+    assert Judgment.objects.rejected().get() == judgment
