@@ -13,11 +13,11 @@ from django.db.models import Case, CharField, Exists, IntegerField, OuterRef, Q,
 from django.db.models.functions import Cast, StrIndex, Substr
 
 from feedback.contract import ROW_SPLITS
+from feedback.hygiene.unsettled import PERSONAL, REPEATS, judgments_with, stays_out, undecided
 from feedback.models import (
     Arm,
     Assignment,
     Consent,
-    Finding,
     Gold,
     HeldOutPerson,
     Judgment,
@@ -57,7 +57,9 @@ LEFT_OUT: Mapping[str, str] = {
     "repeat": "of repeated tasks",
     "discarded": "on tasks that a curator left out",
     "names_model": "on responses that name their model",
+    "text_left_out": "on texts that a curator left out",
     "personal_data": "with personal data that nobody has settled",
+    "near_duplicate": "on prompts that say nearly what another one says",
     "not_reviewed": "not accepted in review",
     "person": "of people left out of this selection",
     "day": "of days left out of this selection",
@@ -112,6 +114,8 @@ class Selection:
     """Only what was accepted in review."""
     allow_personal_data: bool = False
     """Take texts whose personal data nobody has settled, too."""
+    without_near_duplicates: bool = False
+    """Leave out prompts that say nearly what an older prompt says, or one of another split, undecided."""
     without_people: tuple[int, ...] = ()
     without_days: tuple[str, ...] = ()
     """ISO dates, in UTC."""
@@ -218,6 +222,8 @@ class Selection:
             del holds["not_reviewed"]
         if self.allow_personal_data:
             del holds["personal_data"]
+        if not self.without_near_duplicates:
+            del holds["near_duplicate"]
         reasons = [When(when, then=Value(why)) for why in LEFT_OUT if (when := holds.get(why)) is not None]
         return chosen.annotate(left_out=Case(*reasons, default=Value(""), output_field=CharField(max_length=20)))
 
@@ -247,11 +253,8 @@ def of_the_project(project: Project) -> dict[str, Any]:
         task__queue__project=project,
     )
     named = TaskResponse.objects.filter(response__naming_settlement="discard", task__queue__project=project)
-    unsettled = Finding.objects.filter(project=project, kind=Finding.Kind.PERSONAL_DATA, settlement="")
-    private = TaskResponse.objects.filter(response__in=unsettled.filter(response__isnull=False).values("response"))
     erased = TaskResponse.objects.filter(response__erased_by__isnull=False, task__queue__project=project)
     erased_prompts = Task.objects.filter(queue__project=project, prompt__erased_by__isnull=False)
-    private_prompts = Task.objects.filter(prompt__in=unsettled.filter(prompt__isnull=False).values("prompt"))
     return {
         "erased": Q(erased_by__isnull=False)
         | Q(task__in=erased.values("task"))
@@ -264,7 +267,9 @@ def of_the_project(project: Project) -> dict[str, Any]:
         "repeat": Q(task__in=Task.objects.filter(queue__project=project, repeat_of__isnull=False).values("pk")),
         "discarded": Q(task__in=discarded.values("task")),
         "names_model": Q(task__in=named.values("task")),
-        "personal_data": Q(task__in=private.values("task")) | Q(task__in=private_prompts.values("pk")),
+        "text_left_out": judgments_with(stays_out(project)),
+        "personal_data": judgments_with(undecided(project, PERSONAL)),
+        "near_duplicate": judgments_with(undecided(project, REPEATS)),
     }
 
 

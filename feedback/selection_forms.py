@@ -65,6 +65,11 @@ class SelectionForm(forms.Form):
         required=False,
         help_text="Left out unless you ask. The card says so if you do.",
     )
+    without_near_duplicates = forms.BooleanField(
+        label="Leave out prompts that say nearly what another one says",
+        required=False,
+        help_text="Of every cluster of near-duplicates the oldest stays in; what you left as it is stays, too.",
+    )
     since = forms.DateField(
         label="Judged from",
         required=False,
@@ -94,7 +99,8 @@ class SelectionForm(forms.Form):
     )
 
     RARE = (
-        *("min_votes", "min_posterior", "splits", "reviewed_only", "allow_personal_data", "since", "until"),
+        *("min_votes", "min_posterior", "splits", "reviewed_only", "allow_personal_data", "without_near_duplicates"),
+        *("since", "until"),
         *("languages", "sources", "tags", "arms", "without_people", "without_days", "without_guidelines"),
         "without_flags",
     )
@@ -141,7 +147,7 @@ class SelectionForm(forms.Form):
             values[name] = [word.strip() for word in (asked.get(name) or "").split(",") if word.strip()]
         for name in ("since", "until"):
             values[name] = asked[name].isoformat() if asked.get(name) else ""
-        for name in ("reviewed_only", "include_simulated", "allow_personal_data"):
+        for name in ("reviewed_only", "include_simulated", "allow_personal_data", "without_near_duplicates"):
             values[name] = bool(asked.get(name))
         for name in ("verdict", "weights", "min_strength", "min_votes", "min_posterior"):
             if asked.get(name):

@@ -43,6 +43,7 @@ class SelectionSerializer(serializers.Serializer):
     arms = serializers.ListField(child=serializers.ChoiceField(choices=list(Arm.values)), required=False)
     reviewed_only = serializers.BooleanField(required=False)
     allow_personal_data = serializers.BooleanField(required=False)
+    without_near_duplicates = serializers.BooleanField(required=False)
     without_people = serializers.ListField(child=serializers.IntegerField(), required=False, help_text="User ids.")
     without_days = words("ISO dates, in UTC.")
     without_guidelines = serializers.ListField(child=serializers.IntegerField(), required=False)

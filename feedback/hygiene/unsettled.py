@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from django.db.models import Q, QuerySet
 
-from feedback.models import Finding, Project, Prompt, TaskResponse, Turn
+from feedback.models import Finding, Project, Prompt, Task, TaskResponse, Turn
 
 PERSONAL = (Finding.Kind.PERSONAL_DATA,)
 REPEATS = (Finding.Kind.NEAR_DUPLICATE, Finding.Kind.LEAK)
@@ -16,6 +16,11 @@ REPEATS = (Finding.Kind.NEAR_DUPLICATE, Finding.Kind.LEAK)
 def waiting(project: Project, kinds: tuple[str, ...]) -> QuerySet[Finding]:
     """Return the findings that a choice to leave `kinds` out means: undecided ones, and those left out for good."""
     return Finding.objects.filter(project=project, kind__in=kinds, settlement__in=["", Finding.Settlement.LEAVE_OUT])
+
+
+def undecided(project: Project, kinds: tuple[str, ...]) -> QuerySet[Finding]:
+    """Return the findings of these kinds that nobody has settled."""
+    return Finding.objects.filter(project=project, kind__in=kinds, settlement="")
 
 
 def stays_out(project: Project) -> QuerySet[Finding]:
@@ -27,10 +32,11 @@ def judgments_with(findings: QuerySet[Finding]) -> Q:
     """Return the condition on judgments: the prompt, a response, a turn, or what the person wrote has one of these."""
     responses = findings.filter(response__isnull=False).values("response")
     prompts = findings.filter(prompt__isnull=False).values("prompt")
+    asked = Task.objects.filter(prompt__in=prompts)
     shown = TaskResponse.objects.filter(response__in=responses)
     said = Turn.objects.filter(Q(prompt__in=prompts) | Q(first__in=responses) | Q(second__in=responses))
     return (
-        Q(task__prompt__in=prompts)
+        Q(task__in=asked.values("pk"))
         | Q(task__in=shown.values("task"))
         | Q(task__in=said.values("task"))
         | Q(pk__in=findings.filter(judgment__isnull=False).values("judgment"))

@@ -112,6 +112,27 @@ def test_personal_data_that_nobody_settled_keeps_a_text_out_unless_allowed(proje
     assert reasons(project, allow_personal_data=True) == {"": 3}
 
 
+def test_what_an_annotator_wrote_and_texts_left_out_for_good_count_too(project):
+    written, left_out, _plain = judge(project), judge(project), judge(project)
+    kind = Finding.Kind.PERSONAL_DATA
+    Finding.objects.create(project=project, kind=kind, judgment=written)
+    Finding.objects.create(project=project, kind=kind, prompt=left_out.task.prompt, settlement="leave_out")
+    assert reasons(project, allow_personal_data=True) == {"text_left_out": 1, "": 2}
+    assert reasons(project) == {"text_left_out": 1, "personal_data": 1, "": 1}
+
+
+def test_near_duplicates_stay_out_on_request(project):
+    repeated, leaking, settled, _first = (judge(project) for _ in range(4))
+    for judgment, kind, settlement in (
+        (repeated, Finding.Kind.NEAR_DUPLICATE, ""),
+        (leaking, Finding.Kind.LEAK, ""),
+        (settled, Finding.Kind.NEAR_DUPLICATE, "leave"),
+    ):
+        Finding.objects.create(project=project, kind=kind, prompt=judgment.task.prompt, settlement=settlement)
+    assert reasons(project) == {"": 4}
+    assert reasons(project, without_near_duplicates=True) == {"near_duplicate": 2, "": 2}
+
+
 def test_splits_leave_out_the_others_and_a_held_out_person_is_a_split_of_their_own(project, curator):
     train, _evaluation, apart = judge(project), judge(project, split="evaluation"), judge(project)
     HeldOutPerson.objects.create(project=project, person=apart.annotator, created_by=curator)
