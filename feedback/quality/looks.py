@@ -78,9 +78,13 @@ def misses_gold(figures: Figures) -> Iterator[Look]:
 
 
 def drifts(figures: Figures) -> Iterator[Look]:
-    if figures["drift"] is not None and figures["drift"] >= DRIFTED:
+    drift = figures["drift"]
+    if drift is not None and drift >= DRIFTED:
         yield Look(
-            "drift", 3, "Got worse", "Was right about as often as most, and of late is not. Look at what changed."
+            "drift",
+            3,
+            "Misses known answers of late",
+            f"Missed more than somebody who is right on 85 % would, with odds of {odds(drift)} to 1. Look at what changed.",
         )
 
 
