@@ -84,7 +84,7 @@ def drifts(figures: Figures) -> Iterator[Look]:
             "drift",
             3,
             "Misses known answers of late",
-            f"Missed more than somebody who is right on 85 % would, with odds of {odds(drift)} to 1. Look at what changed.",
+            f"Missed more than somebody right on 85 % would; odds of {odds(drift)} to 1. Look at what changed.",
         )
 
 
