@@ -37,6 +37,8 @@ EXAMPLES = {
     "username": "somebody",
     "number": "7",
     "cluster": "0" * 64,
+    "format": "preference",
+    "form": "jsonl",
 }
 
 
