@@ -255,6 +255,11 @@ SPECTACULAR_SETTINGS = {
         "JobStateEnum": "feedback.models.Job.State",
         "ReportKindEnum": "feedback.models.Report.Kind",
         "SkipKindEnum": "feedback.models.Skip.Kind",
+        "SkipReasonEnum": "feedback.models.Skip.Reason",
+        "FindingSettlementEnum": "feedback.models.Finding.Settlement",
+        "ImportFormEnum": [(form, form) for form in ("label_studio", "argilla", "argilla_table")],
+        "FileImportKindEnum": "feedback.models.FileImport.Kind",
+        "GoldRetirementReasonEnum": "feedback.models.GoldRetirement.Reason",
         **{
             name: f"drf_standardized_errors.openapi_serializers.{name}.choices"
             for name in (

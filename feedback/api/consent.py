@@ -52,7 +52,7 @@ class ConsentTextInputSerializer(serializers.Serializer):
     text = serializers.CharField(allow_blank=True, help_text="Markdown; empty ends the question.")
 
 
-class NoteInputSerializer(serializers.Serializer):
+class ErasureNoteInputSerializer(serializers.Serializer):
     note = serializers.CharField(required=False, default="", allow_blank=True)
 
 
@@ -154,11 +154,11 @@ class ErasureRequests(generics.ListAPIView):
         within = project_or_404(self.request.user, self.kwargs["project"], "feedback.erase")
         return ErasureRequest.objects.filter(project=within, settled_at__isnull=True).select_related("person")
 
-    @extend_schema(request=NoteInputSerializer, responses={201: ErasureRequestSerializer, 422: REFUSED})
+    @extend_schema(request=ErasureNoteInputSerializer, responses={201: ErasureRequestSerializer, 422: REFUSED})
     def post(self, request: Request, project: str) -> ApiResponse:
         """Ask that your labels and texts be erased; an admin answers."""
         within = project_or_404(request.user, project, "feedback.label")
-        note = checked(NoteInputSerializer, request)["note"]
+        note = checked(ErasureNoteInputSerializer, request)["note"]
         try:
             asked = request_erasure(project=within, person=person_of(request), note=note, now=timezone.now())
         except ErasureRefused as refusal:
