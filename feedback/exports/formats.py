@@ -192,7 +192,7 @@ def tables_of(snapshot: Snapshot, name: str, split: str) -> Iterator[pyarrow.Tab
         if not path.is_file():
             continue
         with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(ROWS_AT_ONCE):
+            for batch in file.iter_batches(ROWS_AT_ONCE, use_threads=False):  # threads would hold more rows at once
                 converted = wanted.convert(pyarrow.Table.from_batches([batch]), table, seen)
                 if converted is not None:
                     yield converted

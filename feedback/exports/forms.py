@@ -56,7 +56,7 @@ class Pipe:
         self.closed = False
 
     def write(self, piece: Any) -> int:
-        kept = bytes(piece)
+        kept = piece if isinstance(piece, bytes) else bytes(piece)
         self.pieces.append(kept)
         self.written += len(kept)
         return len(kept)
@@ -81,7 +81,7 @@ class Pipe:
 
     def taken(self) -> bytes:
         pieces, self.pieces = self.pieces, []
-        return b"".join(pieces)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def forms_of(name: str) -> list[str]:

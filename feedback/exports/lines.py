@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from itertools import islice
+from json.encoder import encode_basestring
 
 import pyarrow
 import pyarrow.types as kinds
@@ -12,9 +13,7 @@ import pyarrow.types as kinds
 from feedback.exports.formats import whole
 from feedback.snapshot_files import CHAT
 
-
-def as_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+as_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def plain_lines(table: pyarrow.Table) -> bytes:
@@ -48,24 +47,39 @@ def fragments(column: pyarrow.ChunkedArray) -> Sequence[str]:
         return chats(array)
     if kinds.is_string(array.type):
         return strings(array)
+    if kinds.is_list(array.type) and kinds.is_string(array.type.value_type):
+        flat = iter(strings(array.flatten()))
+        counts = array.value_lengths().to_pylist()
+        return ["null" if count is None else "[" + ", ".join(islice(flat, count)) + "]" for count in counts]
     if kinds.is_list(array.type):
         return ["[]" if not value else as_json(value) for value in array.to_pylist()]
-    return [as_json(value) for value in array.to_pylist()]
+    coded = array.dictionary_encode()  # numbers and truth: few of them, again and again
+    words = [as_json(value) for value in coded.dictionary.to_pylist()]
+    return ["null" if index is None else words[index] for index in coded.indices.to_pylist()]
 
 
 def strings(array: pyarrow.Array) -> list[str]:
     coded = array.dictionary_encode()
-    words = [as_json(word) for word in coded.dictionary.to_pylist()]
+    words = [encode_basestring(word) for word in coded.dictionary.to_pylist()]
     return ["null" if index is None else words[index] for index in coded.indices.to_pylist()]
 
 
 def chats(array: pyarrow.Array) -> list[str]:
+    """Return chats as JSON; a chat that several rows share is one string."""
     messages = array.flatten()
-    roles = strings(messages.field("role"))
-    contents = strings(messages.field("content"))
-    said = [f'{{"role": {role}, "content": {content}}}' for role, content in zip(roles, contents, strict=True)]
+    roles, contents = (messages.field(name).dictionary_encode() for name in ("role", "content"))
+    role_words, content_words = (
+        [encode_basestring(one) for one in coded.dictionary.to_pylist()] for coded in (roles, contents)
+    )
+    said = list(zip(roles.indices.to_pylist(), contents.indices.to_pylist(), strict=True))
+    known: dict[tuple[tuple[int, int], ...], str] = {}
     found, begin = [], 0
     for length in array.value_lengths().to_pylist():
-        found.append("[" + ", ".join(said[begin : begin + length]) + "]")
+        key = tuple(said[begin : begin + length])
+        text = known.get(key)
+        if text is None:
+            parts = [f'{{"role": {role_words[role]}, "content": {content_words[content]}}}' for role, content in key]
+            text = known[key] = "[" + ", ".join(parts) + "]"
+        found.append(text)
         begin += length
     return found
