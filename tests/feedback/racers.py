@@ -297,6 +297,22 @@ def load_prompts(project: str, path: str) -> int:
     return found.counts["stored"].get("prompts", 0)
 
 
+def load_votes(project: str, path: str, queue: str) -> dict[str, int]:
+    from feedback.imports.whole import import_file
+    from feedback.models import Project
+
+    within = Project.objects.get(slug=project)
+    chosen = within.queues.get(pk=queue)
+    return import_file(project=within, path=Path(path), kind="votes", queue=chosen).counts["stored"]
+
+
+def empty_queue(project: str) -> str:
+    from feedback.models import Project
+    from tests.factories import make_queue
+
+    return str(make_queue(Project.objects.get(slug=project)).pk)
+
+
 def count(model: str, **where: Any) -> int:
     from feedback import models
 
@@ -386,7 +402,7 @@ ACTIONS: dict[str, Callable[..., Any]] = {
             expire,
             more_annotators,
         ),
-        *(submit, revise, labelled_project, freeze, load_prompts, count),
+        *(submit, revise, labelled_project, freeze, load_prompts, load_votes, empty_queue, count),
         *(hold_talk, talking, answer_turn),
         *(to_review, review, undo, settle, start_bulk_action, undo_bulk_action),
     )

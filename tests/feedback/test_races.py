@@ -124,3 +124,25 @@ def test_the_same_file_imported_twice_at_once_adds_each_prompt_once(crew, tmp_pa
     added = crew.race([{"action": "load_prompts", "project": project, "path": str(path)}] * CREW)
     assert sorted(added) == [0] * (CREW - 1) + [50]
     assert crew.ask("count", model="Prompt", project__slug=project) == before + 50
+
+
+def test_a_file_of_votes_that_eight_import_at_once_is_stored_once(crew, tmp_path):
+    project = crew.ask("labelled_project")
+    queue = crew.ask("empty_queue", project=project)
+    path = tmp_path / "votes.jsonl"
+    rows = [
+        {
+            "prompt": f"Which of the two, number {number % 10}?", "response_a": "This.", "response_b": "That.",
+            "winner": "ab"[number % 2], "annotator": f"w{number}", "created_at": "2026-01-01T10:00:00Z",
+        }
+        for number in range(60)
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    order = {"action": "load_votes", "project": project, "path": str(path), "queue": queue}
+    stored = crew.race([order] * CREW)
+    assert sum(one.get("judgments", 0) for one in stored) == 60, stored
+    assert sum(one.get("there", 0) for one in stored) == 60 * (CREW - 1)
+    assert crew.ask("count", model="Judgment", queue=queue) == 60
+    assert crew.ask("count", model="Task", queue=queue) == 10
+    assert crew.ask("count", model="Assignment", queue=queue, state="done") == 60
+    assert crew.ask("count", model="ImportedPerson", project__slug=project) == 60
