@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from feedback.models import Project, Role, User
 from feedback.reviewing import review_judgment
+from feedback.selection import Selection
 from tests.factories import (
     make_judgment,
     make_member,
@@ -58,7 +59,7 @@ def grow(project: Project, person: User) -> None:
         task=make_task(queue, prompt=make_prompt(project)), annotator=annotator, rationale="Clear."
     )
     review_judgment(judgment=judgment, reviewer=person, accepted=True)
-    snapshot = make_snapshot(project, queues=[queue], created_by=make_user())
+    snapshot = make_snapshot(project, selection=Selection(queues=(str(queue.pk),)), created_by=make_user())
     make_policy_checkpoint(project, snapshot=snapshot)
     run = make_run(project, "dpo", snapshot=snapshot, state="running", progress={"done": 3, "total": 9})
     RunMetric.objects.bulk_create(RunMetric(run=run, step=step, values={"time": float(step)}) for step in (1, 2, 3))
