@@ -6,6 +6,7 @@ twice, or a file that is imported twice, changes nothing.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
@@ -17,7 +18,6 @@ from django.utils import timezone
 from feedback.hygiene.scan_job import catch_up
 from feedback.hygiene.scanning import look_at, place_prompts_looked_at, store_findings
 from feedback.imports.cells import BadCell
-from feedback.imports.checking import batches
 from feedback.imports.drafts import Draft, DraftReader
 from feedback.imports.errors import ErrorFile
 from feedback.imports.fields import QUEUE_KIND
@@ -31,7 +31,9 @@ from feedback.models import FileImport, Project, Queue
 
 BATCH_ROWS = 400
 PROMPT_BATCH_ROWS = 1_000
-"""Rows of one transaction: about a tenth of a second, in which SQLite lets nobody else write."""
+"""Rows of one transaction to begin with, which is the most: on an idle machine about a tenth of a second."""
+WRITE_SECONDS = 0.25
+"""A transaction that took longer halves the next one: on SQLite nobody else can write meanwhile."""
 TRIES = 5
 """Of a batch that met somebody else's rows while it was written."""
 
@@ -44,6 +46,9 @@ class Store:
         self.plan = plan_of(file_import)
         self.reader = DraftReader(self.plan)
         self.rows: int = run.cursor.get("rows", 0)
+        self.most = PROMPT_BATCH_ROWS if file_import.kind == FileImport.Kind.PROMPTS else BATCH_ROWS
+        self.size = self.most
+        """Rows of the next transaction."""
         self.counts: Counter[str] = Counter(run.cursor.get("counts", {}))
         self.label = self.plan.defaults.get("source") or file_import.filename
 
@@ -92,6 +97,7 @@ class Store:
         try:
             with self.run.step(cursor=cursor, done=self.rows + rows):
                 Project.objects.select_for_update().get(pk=self.file_import.project_id)
+                began = time.monotonic()
                 place_prompts_looked_at(looked, placing.prompts)
                 placing.store()
                 if voting is not None:
@@ -101,6 +107,8 @@ class Store:
             self.errors.go_back(*before)
             raise
         self.rows, self.counts = self.rows + rows, counts
+        took = time.monotonic() - began
+        self.size = max(1, self.size // 2) if took > WRITE_SECONDS else min(self.most, self.size + self.size // 4 + 1)
 
     def voting(self) -> Voting | None:
         if self.queue is None:
@@ -132,8 +140,7 @@ def store(run: JobRun) -> dict[str, Any]:
             if work.rows and next(islice(rows, work.rows - 1, work.rows), None) is None:
                 raise BadFile("the file has become shorter since it was checked")
             catch_up(file_import.project, lambda: run.progress(work.rows))
-            size = PROMPT_BATCH_ROWS if file_import.kind == FileImport.Kind.PROMPTS else BATCH_ROWS
-            for batch in batches(rows, size):
+            while batch := list(islice(rows, work.size)):
                 work.batch(batch)
                 run.progress(work.rows, words=in_words(work.counts))
         except BadFile as error:
