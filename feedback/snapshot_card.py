@@ -111,7 +111,9 @@ def chosen(manifest: Mapping[str, Any]) -> str:
     for name, value in selection.items():
         if name not in ("verdict", "weights", "include_simulated"):
             lines += [f"- {name.replace('_', ' ').capitalize()}: {said(value)}."]
-    left_out = [(words, f"{counts['left_out'][why]:,}") for why, words in LEFT_OUT.items() if counts["left_out"][why]]
+    # A snapshot that was frozen before a reason was there does not count it.
+    known = {why: counts["left_out"].get(why, 0) for why in LEFT_OUT}
+    left_out = [(LEFT_OUT[why], f"{count:,}") for why, count in known.items() if count]
     if left_out:
         lines += ["", table_of(("left out: judgments", "how many"), left_out)]
     return "\n".join(lines)

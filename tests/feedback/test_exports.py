@@ -164,3 +164,8 @@ def test_a_damaged_snapshot_is_not_exported(snapshot):
     (snapshot.directory / "README.md").write_text("changed")
     with pytest.raises(SnapshotDamaged):
         whole(snapshot, "preference", "jsonl")
+
+
+def test_a_snapshot_from_before_a_reason_was_known_is_exported(snapshot):
+    del snapshot.manifest["counts"]["left_out"]["weak"]
+    assert whole(snapshot, "preference", "jsonl")
