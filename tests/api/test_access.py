@@ -171,7 +171,7 @@ ENDPOINTS = [
     ("get", "snapshots/{snapshot}/download/", STAFF),
     ("get", "snapshots/{snapshot}/exports/", STAFF),
     ("post", "snapshots/{snapshot}/exports/", STAFF),
-    ("get", "snapshots/{snapshot}/exports/preference/jsonl/", STAFF),
+    ("get", "snapshots/{snapshot}/exports/{format}/{form}/", STAFF),
     ("post", "snapshots/{snapshot}/push/", CURATORS),
     ("get", "snapshots/{snapshot}/compare/{snapshot}/", STAFF),
 ]
@@ -217,6 +217,8 @@ def places(project, annotator, curator):
         "task": Task.objects.filter(queue=queue, judgments=None, gold=None).get().pk,
         "judgment": judgment.pk,
         "snapshot": snapshot.pk,
+        "format": "preference",
+        "form": "jsonl",
         "job": make_job(project).pk,
         "imported": check_import(file_import=make_import(project), by=None).pk,
         "report": Report.objects.create(project=project, kind="agreement", key="0", judgments=0, seconds=0).pk,
@@ -267,7 +269,7 @@ def test_what_is_not_there_is_not_found(method, path, allowed, project):
     nowhere = {name: uuid.uuid4() for name in rows}
     nowhere |= {"project": "nowhere", "username": "nobody"}
     nowhere |= dict.fromkeys(("expertise", "skip", "asked", "standing", "gold"), 999_999_999)
-    nowhere |= {"finding": 999_999_999, "cluster": "nowhere"}
+    nowhere |= {"finding": 999_999_999, "cluster": "nowhere", "format": "preference", "form": "jsonl"}
     nowhere |= dict.fromkeys(("expertise", "skip", "asked", "standing", "gold", "review"), 999_999_999)
     assert ask(make_member(project, role), method, path, nowhere).status_code == 404
 
