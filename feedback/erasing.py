@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 from django.db.models.functions import Now
 from django.urls import reverse
 from django.utils import timezone
@@ -101,8 +101,8 @@ def holdings(*, project: Project, person: User) -> list[Holding]:
     The same before and after an erasure, and after the snapshot was withdrawn.
     """
     own = ids_of(Judgment.objects.filter(annotator=person, queue__project=project))
-    wrote = Exists(TaskResponse.objects.filter(task=OuterRef("task"), response__person=person))
-    others = ids_of(Judgment.objects.filter(wrote, queue__project=project).exclude(annotator=person))
+    wrote = TaskResponse.objects.filter(response__person=person, response__prompt__project=project).values("task")
+    others = ids_of(Judgment.objects.filter(task__in=wrote, queue__project=project).exclude(annotator=person))
     of_own = dict(snapshots_holding_any(project=project, ids=own))
     of_others = dict(snapshots_holding_any(project=project, ids=others))
     found = {*of_own, *of_others}

@@ -21,7 +21,7 @@ from feedback.models.judgments import SEARCH_LIMIT, JudgmentQuerySet
 from feedback.refusals import Refusal
 from feedback.schemas import TaskKind
 from feedback.scores import contradicting, scorers
-from feedback.snapshot_members import MembersGone, holds, members
+from feedback.snapshot_members import MembersGone, held_among
 
 ANY_FLAG = "any"
 
@@ -225,10 +225,10 @@ def sifts_for(asked: Mapping[str, Any], queues: Sequence[Queue]) -> list[Sift]:
 
 def in_snapshot(judgments: Sequence[Judgment], *, snapshot: Snapshot) -> list[Judgment]:
     try:
-        kept = members(snapshot)
+        kept = set(held_among(snapshot, [judgment.pk for judgment in judgments]))
     except MembersGone:
         return []
-    return [judgment for judgment in judgments if holds(kept, judgment.pk)]
+    return [judgment for judgment in judgments if judgment.pk in kept]
 
 
 def days(since: Any, until: Any) -> tuple[datetime | None, datetime | None]:

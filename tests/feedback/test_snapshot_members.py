@@ -1,18 +1,24 @@
 from __future__ import annotations
 
+import random
 import uuid
 
+import numpy as np
 import pytest
 
 from feedback.models import Judgment
 from feedback.snapshot_members import (
+    ID,
     MembersGone,
+    are_held,
+    as_bytes,
     held_among,
     in_snapshot,
     judgments_of,
     member_ids,
     snapshots_holding,
     snapshots_holding_any,
+    write_members,
 )
 from tests.factories import make_judgment, make_project, make_queue, make_snapshot
 
@@ -51,3 +57,18 @@ def test_members_that_are_gone_are_said_to_be_gone(project):
         member_ids(snapshot)
     assert snapshots_holding(Judgment.objects.first()) == []
     assert not judgments_of(snapshot).exists()
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 500])
+def test_many_ids_are_found_as_one_by_one(project, tmp_path, size):
+    """Ids that follow each other closely, some with zeros at either end, as their bytes sort."""
+    draw = random.Random(size)
+    known = {uuid.UUID(int=draw.choice([draw.getrandbits(9), draw.getrandbits(120) << 8, draw.getrandbits(128)]))
+             for _ in range(size)}  # fmt: skip
+    write_members(tmp_path, as_bytes(list(known)).view(ID))
+    kept = np.fromfile(tmp_path / "judgments.ids", ID)
+    assert [one.tobytes() for one in kept] == sorted(one.bytes for one in known)
+    asked = [uuid.UUID(int=number) for number in range(600)] + draw.sample(sorted(known), size // 2)
+    asked += [uuid.UUID(int=draw.getrandbits(120) << 8), uuid.UUID(int=2**128 - 1)]
+    assert are_held(kept, as_bytes(asked)).tolist() == [one in known for one in asked]
+    assert are_held(kept, as_bytes([])).tolist() == []
