@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import reduce
 from typing import Any
@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 
 from feedback.audit import event_of, record_all
 from feedback.hygiene.personal import PLACEHOLDERS
-from feedback.hygiene.scanning import texts_of_judgment, texts_of_prompt
+from feedback.hygiene.scanning import spans_in, texts_of_judgment, texts_of_prompt
 from feedback.models import (
     Adjudication,
     Draft,
@@ -78,8 +78,7 @@ def settle_findings(
                     "settlement", f"{settlement!r} does not fit {finding.get_kind_display().lower()}; use {fitting}"
                 )
         if settlement == Finding.Settlement.REDACT:
-            for finding in waiting:
-                redact(finding)
+            waiting = redact_all(waiting)
         for finding in waiting:
             finding.settlement, finding.settled_by, finding.settled_at = settlement, settled_by, now
         Finding.objects.bulk_update(waiting, ["settlement", "settled_by", "settled_at", "detail"])
@@ -121,8 +120,25 @@ def of_what(finding: Finding) -> dict[str, uuid.UUID]:
 # Redacting -------------------------------------------------------------------------------------------------
 
 
-def redact(finding: Finding) -> None:
-    """Put placeholders in place of what the finding marks, there and wherever the same words stand around it."""
+def redact_all(findings: Sequence[Finding]) -> list[Finding]:
+    """Redact one after the other, each as the ones before it left its text.
+
+    Return them, and findings around them that have nothing left to mark.
+    """
+    done: dict[int, Finding] = {}
+    for pk in [finding.pk for finding in findings]:
+        if pk not in done:
+            finding = Finding.objects.select_related("prompt", "response__prompt", "judgment__task__prompt").get(pk=pk)
+            done[pk] = finding
+            done |= {other.pk: other for other in redact(finding) if other.pk not in done}
+    return list(done.values())
+
+
+def redact(finding: Finding) -> list[Finding]:
+    """Put placeholders in place of what the finding marks, there and wherever the same words stand around it.
+
+    Return the other findings that have nothing left to mark.
+    """
     texts = texts_of(finding)
     words = {
         texts[span["place"]][span["start"] : span["end"]]: PLACEHOLDERS[span["kind"]]
@@ -131,9 +147,14 @@ def redact(finding: Finding) -> None:
     }
     replace_spans(finding, texts)
     words = {word: placeholder for word, placeholder in words.items() if len(word) >= LEAST_REPEATED}
-    if words:
-        replace_around(prompt_of(finding), words)
-    finding.detail = {"kinds": sorted({span["kind"] for span in finding.detail["spans"]})}
+    kinds = kinds_of(finding)
+    emptied = replace_around(prompt_of(finding), words, but=finding) if words else []
+    finding.detail = {"kinds": kinds}
+    return emptied
+
+
+def kinds_of(finding: Finding) -> list[str]:
+    return sorted({span["kind"] for span in finding.detail["spans"]})
 
 
 def texts_of(finding: Finding) -> dict[str, str]:
@@ -194,8 +215,11 @@ def with_texts(value: Any, place: str, texts: Mapping[str, str]) -> Any:
     return value
 
 
-def replace_around(prompt: Prompt, words: Mapping[str, str]) -> None:
-    """Replace `words` in everything that belongs to the prompt: its talks, responses, and what people said of them."""
+def replace_around(prompt: Prompt, words: Mapping[str, str], *, but: Finding) -> list[Finding]:
+    """Replace `words` in everything that belongs to the prompt: its talks, responses, and what people said of them.
+
+    Findings in what is changed so, `but` one, mark anew what is left; return those that have nothing left to mark.
+    """
     talks = Turn.objects.filter(task__prompt=prompt)
     prompts = Q(pk=prompt.pk) | Q(pk__in=talks.values("prompt"))
     around: list[tuple[QuerySet[Any], tuple[str, ...]]] = [
@@ -207,16 +231,36 @@ def replace_around(prompt: Prompt, words: Mapping[str, str]) -> None:
         (Review.objects.filter(judgment__task__prompt=prompt), ("fixed",)),
         (Adjudication.objects.filter(task__prompt=prompt), ("answer",)),
     ]
-    for rows, fields in around:
-        for row in rows:
-            replace_in(row, fields, words)
+    changed = [row for rows, fields in around for row in rows if replace_in(row, fields, words)]
+    return [emptied for row in changed for emptied in mark_anew(row) if emptied.pk != but.pk]
 
 
-def replace_in(row: models.Model, fields: tuple[str, ...], words: Mapping[str, str]) -> None:
+def replace_in(row: models.Model, fields: tuple[str, ...], words: Mapping[str, str]) -> bool:
     before = {name: getattr(row, name) for name in fields}
     after = {name: without_words(value, words) for name, value in before.items()}
-    if before != after:
-        type(row)._default_manager.filter(pk=row.pk).update(**after)
+    if before == after:
+        return False
+    for name, value in after.items():
+        setattr(row, name, value)
+    type(row)._default_manager.filter(pk=row.pk).update(**after)
+    return True
+
+
+def mark_anew(row: models.Model) -> Iterator[Finding]:
+    """Mark what is left in a text that was changed around a waiting finding, whose marks fit it no more.
+
+    Yield the finding if there is nothing left to mark.
+    """
+    what = type(row).__name__.lower()
+    if what not in ("prompt", "response", "judgment"):
+        return
+    waiting = Finding.objects.unsettled().filter(kind=Finding.Kind.PERSONAL_DATA, **{what: row})
+    for finding in waiting.select_related(what):
+        if spans := spans_in(texts_of(finding)):
+            Finding.objects.filter(pk=finding.pk).update(detail={"spans": spans})
+        else:
+            finding.detail = {"kinds": kinds_of(finding)}
+            yield finding
 
 
 def without_words(value: Any, words: Mapping[str, str]) -> Any:

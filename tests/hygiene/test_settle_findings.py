@@ -92,6 +92,25 @@ def test_the_same_words_go_wherever_they_stand_around_the_prompt(project, curato
     assert all("[e-mail]" in text and ADDRESS not in text for text in kept)
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_text_that_was_redacted_from_around_is_redacted_right_itself(project, curator, at_once):
+    prompt = make_prompt(project, f"Write to {ADDRESS}.")
+    first, second = (
+        make_response(prompt, f"Dear {ADDRESS}, call +49 30 1234567."),
+        make_response(prompt, f"Hi {ADDRESS}!"),
+    )
+    what = {"prompts": [prompt], "responses": [first, second]}
+    store_findings(look_at(project=project, **what), **what)
+    of_prompt, of_first, of_second = Finding.objects.order_by("pk")
+    for findings in [[of_prompt, of_first, of_second]] if at_once else [[of_prompt], [of_first]]:
+        settle(project, curator, "redact", *findings)
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.text, second.text) == ("Dear [e-mail], call [phone].", "Hi [e-mail]!")
+    assert not Finding.objects.unsettled().exists()
+    assert AuditEvent.objects.filter(action="finding.redact", subject_id=str(of_second.pk)).count() == 1
+
+
 def test_nothing_keeps_the_original(project, curator):
     prompt = make_prompt(project, f"Write to {ADDRESS}.")
     settle(project, curator, "redact", found_in(project, prompts=[prompt]))
