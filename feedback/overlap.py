@@ -15,12 +15,17 @@ policy says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from django.db import models
+from django.db.models import Exists, OuterRef
 
 from feedback.answers import Answer
 from feedback.filling import add_slots
 from feedback.gold import pair_orders, sign
 from feedback.locks import lock_task
 from feedback.models import Assignment, Dispute, Gold, Judgment, Queue, Skip, Task
+from feedback.prepared import prepared
 from feedback.schemas import Schema, TaskKind
 
 FEWEST_TO_DIFFER = 2
@@ -37,15 +42,14 @@ def ask_one_more(*, task: Task, queue: Queue, schema: Schema) -> Assignment | No
     """
     if not may_differ(task=task, queue=queue):
         return None
-    if Task.objects.filter(pk=task.pk, withdrawn_at__isnull=False).exists():
-        return None
     assert queue.policy is not None, "an open queue has its policy"
-    states = list(Assignment.objects.filter(task=task, slot__isnull=False).values_list("state", flat=True))
-    if len(states) < FEWEST_TO_DIFFER and queue.policy.overlap_cap is None:
-        return None
+    # Most submissions end here: this is all that they pay for those that fill a task's last slot.
+    states = states_of_slots.all(task=task.pk)
     if any(state != Assignment.State.DONE for state in states):
         return None  # a slot that was taken out counts too: a curator wants no more of this task
-    if Gold.objects.filter(task=task).exists() or Skip.objects.keeping_out().filter(task=task).exists():
+    if len(states) < FEWEST_TO_DIFFER and queue.policy.overlap_cap is None:
+        return None
+    if not is_compared.all(task=task.pk):
         return None
     judgments = Judgment.objects.current().filter(task=task, assignment__slot__isnull=False).order_by()
     if settled(schema, [judgment.answer for judgment in judgments]):
@@ -57,11 +61,24 @@ def ask_one_more(*, task: Task, queue: Queue, schema: Schema) -> Assignment | No
     return slot
 
 
+@prepared
+def states_of_slots(*, task: Any) -> models.QuerySet[Assignment, Any]:
+    return Assignment.objects.filter(task=task, slot__isnull=False).values_list("state", flat=True)
+
+
+@prepared
+def is_compared(*, task: Any) -> models.QuerySet[Task, Any]:
+    """The task, unless it was withdrawn, its good answer is known, or a skip keeps everybody off it."""
+    gold = Gold.objects.filter(task=OuterRef("pk"))
+    kept_out = Skip.objects.keeping_out().filter(task=OuterRef("pk"))
+    return Task.objects.filter(~Exists(gold), ~Exists(kept_out), pk=task, withdrawn_at__isnull=True).values_list("pk")
+
+
 def propose(*, task: Task, queue: Queue) -> None:
     """Propose a task for adjudication, once."""
     assert queue.policy is not None, "an open queue has its policy"
     if queue.policy.propose_disputes:
-        Dispute.objects.get_or_create(task=task, defaults={"queue": queue})
+        Dispute.objects.bulk_create([Dispute(task=task, queue=queue)], ignore_conflicts=True)
 
 
 def lock_if_growing(*, task: Task, queue: Queue) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from feedback.answers import Answer
@@ -10,6 +12,7 @@ from feedback.filling import enqueue_task, slots_wanted
 from feedback.overlap import disagree, settled
 from feedback.schemas import check_schema, default_schema
 from tests.factories import (
+    make_assignment,
     make_gold,
     make_judgment,
     make_member,
@@ -41,6 +44,27 @@ def judge(task, *preferences: int) -> list:
 
 def slots(task) -> list[str]:
     return list(task.assignments.order_by("slot").values_list("state", flat=True))
+
+
+@pytest.mark.parametrize("rules", [{}, {"overlap_cap": 3}])
+def test_a_submission_pays_for_the_comparison_only_when_it_fills_the_last_slot(project, rules):
+    """Before that it reads the states of the slots, under the lock of the task where the database locks rows."""
+
+    def statements(slot) -> int:
+        with CaptureQueriesContext(connection) as asked:
+            make_judgment(slot)
+        return len(asked)
+
+    alone, plain = (make_queue(project, overlap=overlap, propose_disputes=False) for overlap in (1, 2))
+    compared = make_queue(project, overlap=2, **rules)
+    make_judgment(queue=alone)  # compiles what every submission needs
+    least = statements(make_assignment(make_task(alone)))
+    for queue, first, agreeing in ((plain, 0, 0), (compared, 1, 3)):
+        task = make_task(queue)
+        slots = [make_assignment(task) for _ in range(2)]
+        locks = int(first > 0 and connection.features.has_select_for_update)
+        assert statements(slots[0]) == least + first + locks
+        assert statements(slots[1]) == least + agreeing + locks
 
 
 def test_people_who_agree_are_enough(task):
