@@ -29,6 +29,7 @@ from feedback.models import (
 )
 from feedback.models.judgments import JudgmentQuerySet
 from feedback.refusals import Refusal
+from feedback.responses import storable
 from feedback.schemas import TaskKind
 
 LATEST, MAJORITY, DAWID_SKENE, ADJUDICATED = "latest", "majority", "dawid_skene", "adjudicated"
@@ -320,6 +321,8 @@ def of_type(name: str, default: Any, value: Any) -> Any:
         wanted = int if name in NUMBERS else str
         if not isinstance(value, list) or any(not isinstance(one, wanted) or isinstance(one, bool) for one in value):
             raise SelectionRefused(name, f"give a list of {'numbers' if wanted is int else 'texts'}")
+        if wanted is str and any(storable(one) != one for one in value):
+            raise SelectionRefused(name, "a text holds NUL or half a character, which nothing here does")
         return tuple(dict.fromkeys(value))
     kinds = (int, float) if isinstance(default, float) else type(default)
     if not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(default, bool)):

@@ -27,6 +27,7 @@ from feedback.api.hygiene_serializers import (
     SplitsSerializer,
 )
 from feedback.api.jobs import JobSerializer
+from feedback.api.people import user_or_404
 from feedback.api.refusals import REFUSED, Refused
 from feedback.api.requests import checked, person_of
 from feedback.holding_out import HoldOutRefused, hold_out, let_in
@@ -45,6 +46,8 @@ class FindingList(generics.ListAPIView):
         project = project_or_404(self.request.user, self.kwargs["project"], "feedback.manage_prompts")
         found = Finding.objects.filter(project=project).select_related("settled_by").order_by("-pk")
         if kind := self.request.query_params.get("kind"):
+            if kind not in Finding.Kind.values:
+                raise Refused("kind", f"{kind!r} is not one of {', '.join(Finding.Kind.values)}")
             found = found.filter(kind=kind)
         return found.unsettled() if self.request.query_params.get("up") in ("1", "true") else found
 
@@ -187,6 +190,6 @@ class HeldOutPeople(generics.ListAPIView):
 def held_out_person(request: Request, project: str, username: str) -> ApiResponse:
     """Let later snapshots train on the person's labels again."""
     within = project_or_404(request.user, project, "feedback.manage_annotators")
-    held = get_object_or_404(within.held_out.select_related("person"), person__username=username)
-    let_in(project=within, person=held.person, let_in_by=person_of(request), now=timezone.now())
+    person = user_or_404(User.objects.filter(pk__in=within.held_out.values("person")), username)
+    let_in(project=within, person=person, let_in_by=person_of(request), now=timezone.now())
     return ApiResponse(status=204)

@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 
 from feedback.access import check, names_for, project_or_404
 from feedback.adjudicating import AdjudicationMovedOn, adjudicate, take_back
+from feedback.api.people import user_or_404
 from feedback.api.refusals import CONFLICT, REFUSED, Conflict, Refused
 from feedback.api.requests import checked, person_of
 from feedback.api.review_serializers import (
@@ -275,7 +276,7 @@ def bulk_undo(request: Request, bulk: UUID) -> ApiResponse:
 def review_rate(request: Request, project: str, username: str) -> ApiResponse:
     """Say which share of one person's judgments is drawn for review."""
     within = project_or_404(request.user, project, "feedback.review")
-    person = get_object_or_404(User.objects.filter(memberships__project=within).distinct(), username=username)
+    person = user_or_404(User.objects.filter(memberships__project=within).distinct(), username)
     percent = checked(RateInputSerializer, request)["percent"]
     with refusing():
         set_review_rate(project=within, person=person, percent=percent, set_by=person_of(request), now=timezone.now())

@@ -19,6 +19,7 @@ from feedback.imports.reading import BadFile
 from feedback.models import FileImport, Job, Queue, User
 from feedback.models.queues import OVERLAP_LIMIT
 from feedback.refusals import Refusal
+from feedback.responses import storable
 
 COLUMNS_LIMIT = 200
 OPTIONS = (*ABOUT, "words", "order_known", "largest_margin", "also_ask")
@@ -46,7 +47,9 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             names[str(name)] = None
             if isinstance(value, dict):
                 names.update(dict.fromkeys(f"{name}.{inner}" for inner in value if isinstance(inner, str)))
-    return [name for name in names if name][:COLUMNS_LIMIT]
+    return [
+        name for name in names if name and storable(name) == name
+    ]  # what no database keeps cannot be mapped[:COLUMNS_LIMIT]
 
 
 def describe(*, file_import: FileImport, by: User, **changes: Any) -> FileImport:
@@ -126,6 +129,8 @@ def checked_mapping(mapping: object) -> dict[str, list[str]]:
         names = [columns] if isinstance(columns, str) else columns
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
             raise ImportUnfit("mapping", f"{field}: a column, or a list of columns, is expected")
+        if any(storable(name) != name for name in (str(field), *names)):
+            raise ImportUnfit("mapping", f"{field!r}: no column can be used whose name holds NUL or half a character")
         if named := list(dict.fromkeys(name for name in names if name))[:COLUMNS_LIMIT]:
             checked[str(field)] = named
     return checked

@@ -134,7 +134,10 @@ def check_params(kind: str, params: Mapping[str, Any]) -> dict[str, Any]:
     if kind == Report.Kind.WHAT_IF:
         return check_leaving_out(params)
     if kind == Report.Kind.PEOPLE and set(params) == {"queue"}:
-        return {"queue": str(params["queue"])}
+        try:
+            return {"queue": str(UUID(str(params["queue"])))}
+        except ValueError as error:
+            raise ReportRefused("params", f"{params['queue']!r} is not the id of a queue") from error
     if params:
         raise ReportRefused("params", f"a report on {kind} takes none, and this has {', '.join(sorted(params))}")
     return {}

@@ -83,3 +83,10 @@ def test_people_are_held_out_and_let_in(project, annotator, api):
     assert api.call("delete", f"{path}{annotator.username}/").status_code == 204
     assert api.call("delete", f"{path}{annotator.username}/").status_code == 404
     assert error_of(api.post(path, {"username": "nobody"}))["attr"] == "username"
+
+
+def test_nul_in_an_address_is_nobody_and_no_kind(project, curator):
+    api = ApiClient(curator)
+    assert api.call("delete", f"projects/{project.slug}/held-out/a%00b/").status_code == 404
+    assert api.put(f"projects/{project.slug}/people/a%00b/review-rate/", {"percent": 3}).status_code == 404
+    assert api.get(f"projects/{project.slug}/findings/", kind="\x00").status_code == 422

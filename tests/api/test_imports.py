@@ -110,3 +110,12 @@ def test_what_is_over_cannot_be_changed(api, project):
     for call in ("check", "store", "drop"):
         assert api.post(f"imports/{found.pk}/{call}/").status_code == 409
     assert api.patch(f"imports/{found.pk}/", {"kind": "prompts"}).status_code in (409, 422)
+
+
+@pytest.mark.parametrize("bad", ["a\x00b", "a\ud800b"])
+def test_names_of_columns_that_no_database_keeps_are_passed_over_and_refused_in_a_mapping(api, project, bad):
+    answer = api.upload(f"projects/{project.slug}/imports/", file_of({bad: "x", "prompt": "Why?"}))
+    assert (answer.status_code, answer.json()["columns"]) == (201, ["prompt"])
+    for mapping in ({"prompt": bad}, {bad: "prompt"}):
+        refused = api.patch(f"imports/{answer.json()['id']}/", {"mapping": mapping})
+        assert (refused.status_code, error_of(refused)["attr"]) == (422, "mapping")

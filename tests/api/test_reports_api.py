@@ -98,3 +98,15 @@ def test_another_projects_report_is_not_found(project, outsider, queue, curator)
     ApiClient(curator).post(f"projects/{project.slug}/reports/", {"kind": "agreement"})
     assert ApiClient(outsider).get(f"reports/{Report.objects.get().pk}/").status_code == 404
     assert ApiClient(curator).get(f"reports/{uuid.uuid4()}/").status_code == 404
+
+
+@pytest.mark.parametrize("params", [{"queue": "\x00"}, {"queue": ["x"]}, {"queue": None}])
+def test_what_is_no_queue_is_refused_before_anything_is_measured(project, curator, params):
+    answer = ApiClient(curator).post(f"projects/{project.slug}/reports/", {"kind": "people", "params": params})
+    assert (answer.status_code, error_of(answer)["attr"]) == (422, "params")
+
+
+def test_a_text_that_no_database_keeps_is_refused(project, curator):
+    asked = {"kind": "what_if", "params": {"flags": ["un\x00safe"]}}
+    answer = ApiClient(curator).post(f"projects/{project.slug}/reports/", asked)
+    assert (answer.status_code, error_of(answer)["attr"]) == (422, "without_flags")

@@ -17,6 +17,7 @@ from rest_framework.response import Response as ApiResponse
 from rest_framework.views import APIView
 
 from feedback.access import check, project_or_404
+from feedback.api.people import user_or_404
 from feedback.api.refusals import CONFLICT, REFUSED, Conflict, Refused
 from feedback.api.requests import as_uuid, checked, person_of
 from feedback.erasing import holdings
@@ -181,7 +182,7 @@ class PersonLearned(APIView):
     def get(self, request: Request, project: str, username: str) -> ApiResponse:
         """Runs and checkpoints that learned from a person's labels or texts, before and after an erasure."""
         within = project_or_404(request.user, project, "feedback.erase")
-        person = get_object_or_404(User, username=username)
+        person = user_or_404(User.objects.all(), username)
         held = holdings(project=within, person=person)
         if not held and not within.memberships.filter(user=person).exists():
             raise Http404("nobody of this project")
