@@ -47,9 +47,8 @@ def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             names[str(name)] = None
             if isinstance(value, dict):
                 names.update(dict.fromkeys(f"{name}.{inner}" for inner in value if isinstance(inner, str)))
-    return [
-        name for name in names if name and storable(name) == name
-    ]  # what no database keeps cannot be mapped[:COLUMNS_LIMIT]
+    kept = [name for name in names if name and storable(name) == name]  # what no database keeps cannot be mapped
+    return kept[:COLUMNS_LIMIT]
 
 
 def describe(*, file_import: FileImport, by: User, **changes: Any) -> FileImport:
