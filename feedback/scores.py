@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F, FloatField, OuterRef, Q, Subquery
+from django.db.models import F, FloatField, OuterRef, Subquery
+from django.db.models.functions import Sign
 
 from feedback.models import Project, Response, Score, TaskResponse
 from feedback.models.judgments import JudgmentQuerySet
@@ -88,11 +89,10 @@ def with_gap(judgments: JudgmentQuerySet, scorer: uuid.UUID) -> JudgmentQuerySet
     """Annotate each judgment of a comparison with `reward_gap`; None where a response has no score of `scorer`."""
 
     def value(place: int) -> Subquery:
-        links = TaskResponse.objects.filter(task=OuterRef("task"), place=place)
-        return Subquery(
-            links.filter(response__scores__scorer_id=scorer).values("response__scores__value")[:1],
-            output_field=FloatField(),
-        )
+        # A subquery in a subquery: joined, the database might read all scores of the scorer for each judgment.
+        scores = Score.objects.filter(response=OuterRef("response"), scorer_id=scorer).values("value")
+        links = TaskResponse.objects.filter(task=OuterRef("task"), place=place).order_by()
+        return Subquery(links.values_list(Subquery(scores)), output_field=FloatField())
 
     return judgments.annotate(reward_gap=value(1) - value(0))
 
@@ -102,9 +102,11 @@ def contradicting(judgments: JudgmentQuerySet, scorer: uuid.UUID, least: float =
 
     The widest gap comes first.
     """
-    against = Q(preference__gt=0, reward_gap__lt=-least) | Q(preference__lt=0, reward_gap__gt=least)
-    apart = with_gap(judgments, scorer).filter(against)
-    return apart.annotate(reward_conflict=F("reward_gap") * F("reward_gap")).order_by("-reward_conflict", "-id")
+    # The gap stands in the condition once: the database would look it up again for each time.
+    against = with_gap(judgments.exclude(preference=0), scorer).annotate(
+        reward_conflict=-F("reward_gap") * Sign("preference")
+    )
+    return against.filter(reward_conflict__gt=least).order_by("-reward_conflict", "-id")
 
 
 def read_gaps(*, project: Project, scorer: uuid.UUID) -> Iterator[tuple[uuid.UUID, float]]:

@@ -46,6 +46,10 @@ pid = pid_asked_by(cursor_of(connection))
 close_old_connections()  # the next request begins
 end(pid)
 assert pid_asked_by(cursor_of(connection)) != pid
+with connection.cursor() as cursor:
+    cursor.execute("ROLLBACK")
+    cursor.execute("SHOW jit")
+    assert cursor.fetchone() == ("off",)
 print("as it should be")
 """
 
