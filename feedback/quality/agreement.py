@@ -66,9 +66,10 @@ def agreement_of(columns: Columns, rows: Bools, tell: Tell, project: Project) ->
         "left_out": {
             "gold": int((rows & columns.gold).sum()),
             "repeat": int((rows & columns.repeat & ~columns.gold).sum()),
+            "nobody": int((rows & columns.by_nobody & ~columns.gold & ~columns.repeat & ~columns.rejected).sum()),
             "rejected": int((rows & columns.rejected & ~columns.gold & ~columns.repeat).sum()),
         },
-        "people": len(np.unique(columns.annotator[rows])),
+        "people": len(np.unique(columns.annotator[rows & ~columns.by_nobody])),
         "questions": sorted(found, key=lambda one: (len(one["queues"]) < 2, -one["ratings"])),
     }
 

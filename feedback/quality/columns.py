@@ -89,6 +89,8 @@ class Columns:
     # What the indices mean
     people: tuple[int, ...]
     """Primary keys of users."""
+    for_many: Bools
+    """[people]: not one person, but a dataset that names nobody."""
     queues: tuple[Queue, ...]
     guidelines: tuple[Guideline, ...]
     """Without their text."""
@@ -107,6 +109,16 @@ class Columns:
     @cached_property
     def gold(self) -> Bools:
         return self.task_gold[self.task]
+
+    @cached_property
+    def by_nobody(self) -> Bools:
+        """By a dataset that names nobody: votes, but no one person's."""
+        return self.for_many[self.annotator]
+
+    @cached_property
+    def cluster(self) -> Ints:
+        """Whose votes may all err alike: the person; of a dataset that names nobody, only those on one task."""
+        return np.where(self.by_nobody, len(self.people) + self.task.astype(np.int64), self.annotator)
 
     @cached_property
     def repeat(self) -> Bools:
@@ -193,6 +205,7 @@ def read_columns(
         flag_code=flag_code,
         flags=flags,
         people=tuple(people.tolist()),
+        for_many=np.isin(people, [one.user_id for one in project.imported_people.filter(stands_for_many=True)]),
         queues=tuple(known_queues),
         guidelines=tuple(guidelines[pk] for pk in guideline_pks.tolist()),
         **task_columns(project, task_ids),

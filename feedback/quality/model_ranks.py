@@ -12,7 +12,7 @@ import numpy as np
 
 from feedback.models import Project
 from feedback.quality.columns import Bools, Columns, Floats, Ints, read_columns
-from feedback.quality.questions import contents, countable
+from feedback.quality.questions import contents, votes_among
 from feedback.quality.reports import Measured, Tell
 from feedback.quality.writers import FEATURES, Writers, read_writers
 from feedback.schemas import TaskKind
@@ -35,6 +35,8 @@ class Votes:
     wins: Floats
     """How much the first was preferred: 0, 0.5 or 1."""
     annotator: Ints
+    cluster: Ints
+    """As in Columns."""
     covariates: Floats
     """[votes x (1 + FEATURES)]: who was shown first, then the differences of style."""
 
@@ -43,7 +45,7 @@ def measure_models(*, project: Project, params: Mapping[str, Any], tell: Tell) -
     """Compute the models' ranks from the judgments of people."""
     tell(0, 4, "Reading the judgments")
     columns = read_columns(project=project)
-    rows = countable(columns) & ~columns.simulated
+    rows = votes_among(columns) & ~columns.simulated
     tell(1, 4, "Reading who wrote what")
     writers = read_writers(columns, project)
     votes, unnamed = votes_of(columns, rows, writers)
@@ -51,7 +53,7 @@ def measure_models(*, project: Project, params: Mapping[str, Any], tell: Tell) -
     content: Json = {
         "votes": len(votes.first),
         "unnamed": unnamed,
-        "people": len(np.unique(votes.annotator)),
+        "people": len(np.unique(votes.cluster[votes.cluster < len(columns.people)])),
         "ties": round(float((votes.wins == 0.5).mean()), 5) if len(votes.first) else None,
         "comparisons": ranks_of(votes, writers, columns.people) if len(votes.first) else None,
     }
@@ -72,6 +74,7 @@ def votes_of(columns: Columns, rows: Bools, writers: Writers) -> tuple[Votes, in
     features = np.concatenate([writers.features[task, :2], talks.features[chosen]])
     preference = np.concatenate([columns.preference[row], talks.preference[chosen]])
     annotator = np.concatenate([columns.annotator[row], talks.annotator[chosen]])
+    cluster = np.concatenate([columns.cluster[row], talks.annotator[chosen]])
     order = np.concatenate([order, np.ones(len(chosen))])
     named = (writer >= 0).all(axis=1)
     kept = named & (writer[:, 0] != writer[:, 1])
@@ -81,6 +84,7 @@ def votes_of(columns: Columns, rows: Bools, writers: Writers) -> tuple[Votes, in
         writer[kept, 1],
         (1 - np.sign(preference[kept]).astype(float)) / 2,
         annotator[kept],
+        cluster[kept],
         np.column_stack([order[kept], style]),
     )
     return votes, int((~named).sum())
@@ -99,9 +103,9 @@ def judged_talks(columns: Columns, rows: Bools) -> Ints:
 def ranks_of(votes: Votes, writers: Writers, people: Sequence[int]) -> Json:
     count = len(writers.names)
     pairs = (votes.first, votes.second, votes.wins)
-    raw = bradley_terry(*pairs, players=count, clusters=votes.annotator)
-    with_ties = davidson(*pairs, players=count, clusters=votes.annotator)
-    controlled = bradley_terry(*pairs, players=count, clusters=votes.annotator, covariates=votes.covariates)
+    raw = bradley_terry(*pairs, players=count, clusters=votes.cluster)
+    with_ties = davidson(*pairs, players=count, clusters=votes.cluster)
+    controlled = bradley_terry(*pairs, players=count, clusters=votes.cluster, covariates=votes.covariates)
     met = np.flatnonzero(np.bincount(votes.first, minlength=count) + np.bincount(votes.second, minlength=count))
     order = met[np.argsort(-np.nan_to_num(raw.strength[met], nan=-np.inf), kind="stable")]
     flip = fewest_votes(*pairs, players=count)
@@ -202,7 +206,7 @@ def rankings_of(columns: Columns, rows: Bools, writers: Writers) -> Json | None:
         return None
     try:
         fitted = plackett_luce(
-            ranking, player, rank, player_count=len(writers.names), clusters=columns.annotator[np.array(ranking)]
+            ranking, player, rank, player_count=len(writers.names), clusters=columns.cluster[np.array(ranking)]
         )
     except RankingTooLong as reason:
         return {"rankings": len(set(ranking)), "refused": str(reason), "models": []}

@@ -46,10 +46,11 @@ def measure_people(*, project: Project, params: Mapping[str, Any], tell: Tell) -
     marks = read_marks(Judgment.objects.current(), known)
     tell(4, 5, "Weighing everybody's answers")
     figures = all_figures(columns, texts, marks)
+    simulated, single = simulated_people(columns), np.flatnonzero(~columns.for_many).tolist()
     content = {
-        "person": list(columns.people),
-        "simulated": simulated_people(columns).tolist(),
-        "figures": {name: plain(column) for name, column in figures.items()},
+        "person": [columns.people[at] for at in single],
+        "simulated": [bool(simulated[at]) for at in single],
+        "figures": {name: plain(of_those(column, single)) for name, column in figures.items()},
         "gold": stands,
         "unanimous": unanimous_tasks(columns),
     }
@@ -91,6 +92,11 @@ def unanimous_tasks(columns: Columns) -> dict[str, list[str]]:
         str(queue.pk): [as_uuid(columns.tasks[at]).hex for at in found[queue_of[found] == number][:UNANIMOUS_KEPT]]
         for number, queue in enumerate(columns.queues)
     }
+
+
+def of_those(column: Any, places: list[int]) -> Any:
+    """Return the column of only some people."""
+    return [column[at] for at in places] if isinstance(column, list) else column[places]
 
 
 def plain(column: Any) -> list[Any]:

@@ -59,8 +59,13 @@ class Question:
 
 
 def countable(columns: Columns) -> Bools:
-    """Tell which judgments say how far people agree: not those on gold, which were chosen to be known, of repeats
-    and tests, which are about one person, and those that a review rejects."""
+    """Tell which judgments say how far people agree: votes of people that are told apart."""
+    return votes_among(columns) & ~columns.by_nobody
+
+
+def votes_among(columns: Columns) -> Bools:
+    """Tell which judgments are votes: not those on gold, which were chosen to be known, of repeats and tests, which
+    are about one person, and those that a review rejects."""
     tests = np.array([queue.is_qualification for queue in columns.queues], dtype=bool)
     return ~(columns.gold | columns.repeat | columns.rejected | tests[columns.queue])
 

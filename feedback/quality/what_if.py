@@ -13,7 +13,7 @@ from feedback.quality.columns import Bools, Columns, as_uuid, read_columns
 from feedback.quality.dataset_change import dataset_change
 from feedback.quality.leaving_out import selection_of
 from feedback.quality.model_ranks import Votes, estimate, votes_of
-from feedback.quality.questions import countable, questions
+from feedback.quality.questions import questions, votes_among
 from feedback.quality.reports import Measured, Tell
 from feedback.quality.writers import Writers, read_writers
 from feedback.schemas import TaskKind
@@ -39,7 +39,7 @@ def measure_what_if(*, project: Project, params: Mapping[str, Any], tell: Tell) 
     columns = read_columns(project=project)
     people = ~columns.simulated
     dropped = left_out_of(columns, selection)
-    before = people & countable(columns)
+    before = people & votes_among(columns)
     after = before & ~dropped
     content: Json = {
         "dropped": int((dropped & people).sum()),
@@ -48,7 +48,7 @@ def measure_what_if(*, project: Project, params: Mapping[str, Any], tell: Tell) 
         "people": len(np.unique(columns.annotator[dropped & people])),
     }
     tell(1, 5, "Agreement")
-    content["agreement"] = agreement_change(columns, before, after)
+    content["agreement"] = agreement_change(columns, before & ~columns.by_nobody, after & ~columns.by_nobody)
     tell(2, 5, "Verdicts")
     content["verdicts"] = verdict_change(columns, before, after)
     tell(3, 5, "Models")
@@ -167,7 +167,7 @@ def model_change(columns: Columns, before: Bools, after: Bools, writers: Writers
 
 
 def fitted(votes: Votes, writers: Writers) -> Strengths:
-    return bradley_terry(votes.first, votes.second, votes.wins, players=len(writers.names), clusters=votes.annotator)
+    return bradley_terry(votes.first, votes.second, votes.wins, players=len(writers.names), clusters=votes.cluster)
 
 
 def places_of(strengths: Strengths) -> dict[int, int]:

@@ -7,7 +7,9 @@ import uuid
 import pytest
 
 from feedback.answering import WrittenAnswer, answer_turn, claim_turn, turn_lease
+from feedback.models import ImportedPerson, Judgment
 from feedback.quality.model_ranks import measure_models
+from feedback.quality.reports import measure, report_for
 from feedback.reviewing import review_judgment
 from tests.factories import make_judgment, make_member, make_prompt, make_queue, make_response, make_task
 from tests.feedback.talks import choose_it, hold, make_talk_queue, say_it
@@ -163,3 +165,27 @@ def test_a_project_without_models_says_so(project):
     assert measured(project) == {
         "votes": 0, "unnamed": 0, "people": 0, "ties": None, "comparisons": None, "rankings": None,
     }  # fmt: skip
+
+
+def test_a_dataset_that_names_nobody_votes_but_is_no_person(project, queue, curator):
+    """Its votes are not one person's: its intervals are as those of as many people, and no figure is about it."""
+    people = make_people(queue, 4)
+    for person, preference in zip(people, [-1, -1, -1, 1], strict=True):
+        vote(queue, [person], [preference], models=("ash", "birch"))
+    measure(project=project, kind="models", created_by=curator)
+    by_people = report_for(project=project, kind="models").content
+    dataset, again = make_people(queue, 2)
+    Judgment.objects.update(annotator=dataset)
+    for number, one in enumerate((dataset, again)):
+        ImportedPerson.objects.create(project=project, external_id=f"{number}", user=one, stands_for_many=True)
+    measure(project=project, kind="models", created_by=curator)
+    by_nobody = report_for(project=project, kind="models").content
+    assert by_nobody["comparisons"]["models"] == by_people["comparisons"]["models"]
+    assert (by_people["people"], by_nobody["people"]) == (4, 0)
+    vote(queue, [dataset, again, *people[:2]], [2, -2, 1, 1])
+    measure(project=project, kind="agreement", created_by=curator)
+    agreement = report_for(project=project, kind="agreement").content["people"]
+    assert (agreement["people"], agreement["left_out"]["nobody"]) == (2, 6)
+    assert agreement["questions"][0]["figures"]["decisive"]["percent"][0] == 1
+    measure(project=project, kind="people", created_by=curator)
+    assert sorted(report_for(project=project, kind="people").content["person"]) == sorted(p.pk for p in people[:2])
