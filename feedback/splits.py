@@ -8,7 +8,6 @@ when the percentages change, which is for new clusters only.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 import unicodedata
@@ -30,6 +29,7 @@ SAMPLED = (TRAIN, EVALUATION)
 """What is sampled, looked at and measured on the way. The hold-out split waits for the last test."""
 
 NOT_WORDS = re.compile(r"[\W_]+")
+ASCII_WORDS = {code: chr(code).lower() if chr(code).isalnum() else " " for code in range(128)}
 
 
 class SplitRefused(Refusal):
@@ -38,8 +38,9 @@ class SplitRefused(Refusal):
 
 def normal_text(text: str) -> str:
     """Return what is left when only letters and digits count, and not their case."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
+    if text.isascii():  # the same as below, four times as fast
+        return " ".join(text.translate(ASCII_WORDS).split())
+    text = unicodedata.normalize("NFKC", text)
     return NOT_WORDS.sub(" ", text.casefold()).strip()
 
 
@@ -51,7 +52,7 @@ def cluster_of(messages: Sequence[Message]) -> str:
 
 def split_of(project: Project, cluster: str) -> str:
     """Draw the split of a new cluster: the same project, shares and cluster always give the same one."""
-    mark = hmac.new(project.salt.encode(), cluster.encode(), hashlib.sha256).digest()
+    mark = hmac.digest(project.salt.encode(), cluster.encode(), "sha256")
     percent = int.from_bytes(mark[:8], "big") / 2**64 * 100
     if percent < project.evaluation_percent:
         return EVALUATION

@@ -105,6 +105,8 @@ def place_prompts(
             else:
                 prompt.cluster, prompt.split = own, split_of(project, own)
             known.setdefault(prompt.cluster, prompt.split)
+        if not near:
+            continue
         for other in near:
             if other.split == prompt.split:
                 clusters.join(prompt.cluster, other.cluster)
@@ -169,8 +171,11 @@ def surely_near(
     for part in in_parts(unsure - texts.keys()):
         stored = project.prompts.filter(pk__in=part).values_list("pk", "messages")
         texts.update({pk: text_of(messages) for pk, messages in stored})
-    sure = []
+    sure: list[list[tuple[uuid.UUID, float]]] = []
     for prompt, found in zip(prompts, neighbours, strict=True):
+        if not found:
+            sure.append([])
+            continue
         own = text_of(prompt.messages) if any(share < least + UNSURE for _, share in found) else ""
         exact = [
             (pk, share if share >= least + UNSURE else likeness(own, texts[pk]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -65,6 +65,7 @@ def language_of(text: str) -> str:
     return str(label).removeprefix("__label__") if confidence >= LEAST_CONFIDENCE else ""
 
 
+@lru_cache(maxsize=1_000)
 def code_of(said: str) -> str:
     """Return the model's code of a language that a file or a person names ("pt-BR", "English"); empty where unknown."""
     name = said.strip().lower()
@@ -75,7 +76,9 @@ def code_of(said: str) -> str:
 
 def contradicts(said: str, found: str) -> bool:
     """Tell whether a text found to be in `found` is not in the language said; False where either is unknown."""
+    if not said or not found:
+        return False
     code = code_of(said)
-    if not code or not found or code == found:
+    if not code or code == found:
         return False
     return not any(code in mixed and found in mixed for mixed in HARD_TO_TELL)

@@ -119,9 +119,10 @@ class NearIndex:
         """Return (row << 32 | place) for the first keys of every band in `wanted`, which is sorted."""
         keys = np.memmap(self.keys_path(*piece), dtype=np.uint64, mode="r")
         low = np.searchsorted(keys, wanted)
-        high = np.searchsorted(keys, wanted | PLACE_MASK, side="right")
-        some = high > low
-        low, lengths, rows = low[some], np.minimum(high[some] - low[some], MOST_OF_A_BUCKET), rows[some]
+        last = wanted | PLACE_MASK
+        some = (low < len(keys)) & (keys[np.minimum(low, len(keys) - 1)] <= last)  # hardly any
+        low, rows = low[some], rows[some]
+        lengths = np.minimum(np.searchsorted(keys, last[some], side="right") - low, MOST_OF_A_BUCKET)
         nth = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         return np.repeat(rows, lengths) << np.uint64(32) | keys[np.repeat(low, lengths) + nth] & PLACE_MASK
 

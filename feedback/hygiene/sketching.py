@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from itertools import chain
 from typing import TypeAlias
 
 import numpy as np
@@ -36,6 +37,7 @@ SEED = 20_240_229
 
 DIGITS = re.compile(r"\d+")
 MIX = np.uint64(0x9E3779B97F4A7C15)
+SHIFT = np.uint64(29)
 
 
 def text_of(messages: Sequence[Message]) -> str:
@@ -50,7 +52,8 @@ def sketch(texts: Sequence[str]) -> Sketches:
         return np.empty((0, PLACES), dtype=np.uint16)
     hashes, offsets = runs(texts)
     digests = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, PLACES, SEED)
-    return np.array(digests.to_rows(), dtype=np.uint32).astype(np.uint16)
+    numbers = np.fromiter(chain.from_iterable(digests.to_rows()), dtype=np.uint32, count=len(texts) * PLACES)
+    return numbers.astype(np.uint16).reshape(-1, PLACES)
 
 
 def runs(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
@@ -63,9 +66,11 @@ def runs(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     lengths = np.fromiter(map(len, padded), dtype=np.int64, count=len(padded))
     salts = np.fromiter(map(salt_of, padded), dtype=np.uint64, count=len(padded))
     hashes = np.repeat(salts, lengths)[: len(codes) - RUN + 1]
+    shifted = np.empty_like(hashes)
     for place in range(RUN):
-        hashes = (hashes ^ codes[place : len(codes) - RUN + 1 + place]) * MIX
-        hashes ^= hashes >> np.uint64(29)
+        hashes ^= codes[place : len(codes) - RUN + 1 + place]
+        hashes *= MIX
+        hashes ^= np.right_shift(hashes, SHIFT, out=shifted)
     ends = np.cumsum(lengths)
     inside = np.ones(len(codes), dtype=bool)
     for back in range(1, RUN):
@@ -76,9 +81,9 @@ def runs(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
 
 def salt_of(text: str) -> int:
     """Return what tells the runs of a short text apart from those of one with other numbers."""
-    if len(text) > NUMBERS_MATTER or not DIGITS.search(text):
+    if len(text) > NUMBERS_MATTER or not (numbers := DIGITS.findall(text)):
         return 0
-    return int.from_bytes(hashlib.blake2b(" ".join(DIGITS.findall(text)).encode(), digest_size=8).digest(), "big")
+    return int.from_bytes(hashlib.blake2b(" ".join(numbers).encode(), digest_size=8).digest(), "big")
 
 
 def likeness(one: str, other: str) -> float:
