@@ -10,6 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from feedback.imports.cells import BadCell
+from feedback.imports.collecting import seldom_collecting
 from feedback.imports.drafts import Draft, DraftReader
 from feedback.imports.errors import ErrorFile
 from feedback.imports.fields import QUEUE_KIND, missing_fields
@@ -99,6 +100,7 @@ class Check:
         self.refuse(None, BadCell(column, message))
 
 
+@seldom_collecting()
 def check(run: JobRun) -> dict[str, Any]:
     """Carry out a job of the kind IMPORT_CHECK."""
     file_import = FileImport.objects.select_related("project", "queue").get(pk=run.params["file_import"])

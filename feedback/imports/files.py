@@ -75,10 +75,19 @@ def rows_of(file_import: FileImport) -> Iterator[FileRow]:
     """Yield the rows of an import's file, unfolded. Raises BadFile."""
     raw = raw_rows(file_import)
     judged = file_import.kind in QUEUE_KIND
+    most = settings.IMPORT_MAX_ROWS
     for read, row in enumerate(unfold(file_import.form, raw, judged=judged), start=1):
-        if read > settings.IMPORT_MAX_ROWS:
-            raise BadFile(f"there are more than {settings.IMPORT_MAX_ROWS:,} rows (setting IMPORT_MAX_ROWS)")
+        if read > most:
+            raise BadFile(f"there are more than {most:,} rows (setting IMPORT_MAX_ROWS)")
         yield row
+
+
+def rows_behind(file_import: FileImport, count: int) -> Iterator[FileRow]:
+    """Yield the rows behind the first `count`. Raises BadFile, also where there are fewer."""
+    rows = rows_of(file_import)
+    if count and next(islice(rows, count - 1, count), None) is None:
+        raise BadFile("the file has become shorter since it was checked")
+    return rows
 
 
 def first_rows(file_import: FileImport, count: int = SAMPLED_ROWS) -> list[FileRow]:

@@ -18,10 +18,11 @@ from django.utils import timezone
 from feedback.hygiene.scan_job import catch_up
 from feedback.hygiene.scanning import look_at, place_prompts_looked_at, store_findings
 from feedback.imports.cells import BadCell
+from feedback.imports.collecting import seldom_collecting
 from feedback.imports.drafts import Draft, DraftReader
 from feedback.imports.errors import ErrorFile
 from feedback.imports.fields import QUEUE_KIND
-from feedback.imports.files import drop_source, errors_of, plan_of, rows_of
+from feedback.imports.files import drop_source, errors_of, plan_of, rows_behind
 from feedback.imports.import_queues import chosen_queue, make_queue
 from feedback.imports.placing import Placing
 from feedback.imports.reading import BadFile, FileRow
@@ -124,6 +125,7 @@ class Store:
         )
 
 
+@seldom_collecting()
 def store(run: JobRun) -> dict[str, Any]:
     """Carry out a job of the kind IMPORT."""
     file_import = FileImport.objects.select_related("project", "queue", "created_by").get(pk=run.params["file_import"])
@@ -136,9 +138,7 @@ def store(run: JobRun) -> dict[str, Any]:
         work = Store(run, file_import, queue, errors)
         run.progress(work.rows, total=checked.get("read"))
         try:
-            rows = rows_of(file_import)
-            if work.rows and next(islice(rows, work.rows - 1, work.rows), None) is None:
-                raise BadFile("the file has become shorter since it was checked")
+            rows = rows_behind(file_import, work.rows)
             catch_up(file_import.project, lambda: run.progress(work.rows))
             while batch := list(islice(rows, work.size)):
                 work.batch(batch)
