@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from feedback.contract import BadMessages, Message, check_messages
 from feedback.imports.cells import BadCell, check_unicode, checked_text, is_filled, parsed_json
@@ -26,6 +26,8 @@ def read_prompt(column: str, value: object) -> list[Message]:
 
 
 def checked_prompt(column: str, chat: object) -> list[Message]:
+    if is_plain(chat):
+        return [{"role": "user", "content": chat}]
     chat = [{"role": "user", "content": chat}] if isinstance(chat, str) else chat
     try:
         messages = check_messages(chat)
@@ -38,6 +40,18 @@ def checked_prompt(column: str, chat: object) -> list[Message]:
     if (length := sum(len(message["content"]) for message in messages)) > PROMPT_LENGTH_LIMIT:
         raise BadCell(column, f"the text has {length:,} characters; the most is {PROMPT_LENGTH_LIMIT:,}")
     return messages
+
+
+def is_plain(chat: object) -> TypeGuard[str]:
+    """Tell whether it is a text of which all that is checked is seen at once to be right, as most prompts are."""
+    return (
+        isinstance(chat, str)
+        and len(chat) <= PROMPT_LENGTH_LIMIT
+        and chat.isascii()
+        and not chat.isspace()
+        and chat != ""
+        and "\x00" not in chat
+    )
 
 
 def as_chat(column: str, value: object) -> object:

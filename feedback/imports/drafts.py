@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from feedback.contract import Message, digest
+from feedback.contract import Message, digest, digest_of_chat
 from feedback.imports import saying
 from feedback.imports.cells import (
     ID_LENGTH_LIMIT,
@@ -114,8 +114,9 @@ class DraftReader:
         columns = self.columns.get(key)
         if not columns:
             return key, None
+        values = row.values
         for column in columns:
-            if is_filled(value := cell_at(row.values, column)):
+            if is_filled(value := values[column] if column in values else cell_at(values, column)):
                 return column, value
         return columns[0], None
 
@@ -152,7 +153,7 @@ class DraftReader:
         return about
 
     def prompt_of(self, row: FileRow, messages: list[Message]) -> PromptDraft:
-        return PromptDraft(messages, digest(messages), self.about(row), self.name(row, "prompt_id"))
+        return PromptDraft(messages, digest_of_chat(messages), self.about(row), self.name(row, "prompt_id"))
 
     def own_prompt(self, row: FileRow) -> PromptDraft:
         column, value = self.needed(row, "prompt")

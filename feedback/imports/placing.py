@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
+from feedback.hygiene.scanning import PromptText
 from feedback.imports.cells import BadCell
 from feedback.imports.drafts import Draft, PromptDraft, ResponseDraft, origin_of
-from feedback.imports.inserting import Insert
+from feedback.imports.inserting import Insert, among
 from feedback.models import FileImport, Project, Prompt, Response
 from feedback.models.people import new_id
 from feedback.naming import words_of_self_naming
@@ -94,9 +96,9 @@ class Placing:
         names |= {draft.prompt.external_id for draft in self.drafts if draft.prompt is not None}
         self.by_digest: dict[str, KnownPrompt] = {}
         self.by_name: dict[str, tuple[KnownPrompt, str]] = {}
-        stored = Prompt.objects.filter(project=self.project)
+        stored = self.project.prompts.all()
         columns = ("id", "external_id", "language", "split", "digest")
-        for wanted in (stored.filter(digest__in=digests), stored.filter(external_id__in=names - {""})):
+        for wanted in (among(stored, "digest", digests), among(stored, "external_id", names - {""})):
             for *known, key in wanted.values_list(*columns):
                 prompt = self.by_digest.setdefault(key, KnownPrompt(*known))
                 if prompt.external_id:
@@ -228,15 +230,11 @@ class Placing:
     # What is new
 
     def make(self, file_import: FileImport, now: datetime) -> None:
-        """Make models of what is new, with no cluster and split yet."""
+        """Make what is new, with no cluster and split yet; of prompts no models, for there are the most of them."""
+        self.file_import, self.now = file_import, now
         self.prompts = [
-            Prompt(
-                id=prompt.id, project=self.project, messages=said.messages, digest=said.digest, **said.about,
-                external_id=prompt.external_id, file_import=file_import, created_by_id=file_import.created_by_id,
-                created_at=now,
-            )
-            for prompt, said in self.new_prompts
-        ]  # fmt: skip
+            PromptText(prompt.id, said.messages, said.about["language"]) for prompt, said in self.new_prompts
+        ]
         self.responses = [
             Response(
                 id=known.id, prompt_id=known.prompt, text=said.text or "", origin=origin_of(said),
@@ -249,13 +247,26 @@ class Placing:
 
     def store(self) -> None:
         """Write the new prompts, which have their clusters and splits by now, and the new responses."""
-        Insert(Prompt, PROMPT).models(self.prompts)
+        Insert(Prompt, PROMPT).rows(self.prompt_rows())
         for prompt, name in self.named:
             Prompt.objects.filter(pk=prompt, external_id="").update(external_id=name)
         said = [one.draft.prompt.digest for one in self.placed if one.draft.prompt is not None]
         if len(said) > len(self.prompts):  # what somebody said in a talk is now a prompt of the pool
             Prompt.objects.filter(project=self.project, digest__in=said, of_talk=True).update(of_talk=False)
         Insert(Response, RESPONSE).models(self.responses)
+
+    def prompt_rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield the values of each new prompt, in the order of PROMPT."""
+        project, file_import, by, now = (
+            self.project.pk, self.file_import.pk, self.file_import.created_by_id, self.now
+        )  # fmt: skip
+        for text, (prompt, said) in zip(self.prompts, self.new_prompts, strict=True):
+            about = said.about
+            yield (
+                text.pk, project, said.messages, said.digest, text.cluster, text.split, about["source"],
+                about["licence"], about["language"], text.text_language, about["tags"], prompt.external_id,
+                file_import, by, now,
+            )  # fmt: skip
 
 
 PROMPT = (
