@@ -23,7 +23,7 @@ from feedback.leases import FREED, FREED_FOR_ONE, Lease, read_queue
 from feedback.locks import lock_person, lock_task
 from feedback.models import Arm, Assignment, Draft, Gold, Qualification, Queue, Skip, Task, User
 from feedback.models.tasks import AssignmentQuerySet
-from feedback.places import Reader, next_slot, passed_over, put_off_slot, random_slot
+from feedback.places import Reader, adjudicated_by, next_slot, passed_over, put_off_slot, random_slot
 from feedback.prepared import prepared
 from feedback.refusals import Refusal
 from feedback.settling import open_again
@@ -68,9 +68,9 @@ def claim_next(
     """Return a slot that `annotator` holds under a lease, or None when the queue has nothing for them.
 
     In this order: a live lease that the person already has in the queue; their own lease that ran out over a draft; a
-    slot that is reserved for them; what `feedback.arms` draws. Never a task that the person has judged, holds or has
-    passed over; one that they only put off comes back before its time when nothing else is left. `beside` names the
-    assignments that the person has before them: a page that fetches the next task ahead gets another one.
+    slot that is reserved for them; what `feedback.arms` draws. Never a task that the person has judged, adjudicated,
+    holds or has passed over; one that they only put off comes back before its time when nothing else is left. `beside`
+    names the assignments that the person has before them: a page that fetches the next task ahead gets another one.
     Raises QueueNotOpen and NotEligible, unless a live lease is there to be finished.
     """
     lock_person(annotator)
@@ -172,7 +172,11 @@ def slots_of_person(*, queue: Any, annotator: Any, now: Any) -> models.QuerySet[
     )
     # Two sets in one statement: an OR would be read along neither of their indexes.
     leased = in_queue.filter(annotator=annotator, state=Assignment.State.LEASED)
-    given = in_queue.filter(reserved_for=annotator, state__in=[Assignment.State.OPEN, Assignment.State.LEASED])
+    given = in_queue.filter(
+        ~Exists(adjudicated_by(annotator)),
+        reserved_for=annotator,
+        state__in=[Assignment.State.OPEN, Assignment.State.LEASED],
+    )
     return leased.union(given)
 
 
@@ -220,6 +224,8 @@ def reclaim(*, task: Task, annotator: User, now: datetime) -> Assignment:
         raise SlotGone(f"the queue is {queue.get_state_display().lower()}; your text is kept")
     if task.assignments.done().filter(annotator=annotator).exists():
         raise SlotGone(gettext_noop("you have already judged this task"))
+    if task.adjudications.filter(adjudicator=annotator).exists():
+        raise SlotGone(gettext_noop("you have adjudicated this task, so you no longer judge it"))
     try:
         check_eligible(queue=queue, annotator=annotator, now=now)
     except NotEligible as refusal:

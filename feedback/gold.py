@@ -22,7 +22,7 @@ from django.utils import timezone
 from feedback.answers import Answer, BadJudgment, check_answer
 from feedback.audit import record
 from feedback.locks import lock_task
-from feedback.models import Assignment, Gold, Queue, Skip, Task, User
+from feedback.models import Adjudication, Assignment, Gold, Queue, Skip, Task, User
 from feedback.refusals import Refusal
 from feedback.schemas import Schema, TaskKind
 
@@ -95,14 +95,15 @@ def checked_gold(schema: Schema, responses: int, answer: Mapping[str, Any]) -> d
 
 
 def gold_left(*, queue: Queue, annotator: User) -> QuerySet[Gold]:
-    """Return the queue's gold in use that the person never had before them, without what is out for review."""
+    """Return the queue's gold in use that the person never had nor adjudicated, without what is out for review."""
     task = OuterRef("task")
     had = Assignment.objects.filter(task=task, annotator=annotator)
     made = Assignment.objects.filter(task=task, reserved_for=annotator)
     passed = Skip.objects.standing().filter(task=task, annotator=annotator)
     out = Skip.objects.keeping_out().filter(task=task)
-    left = Gold.objects.in_use().filter(~Exists(had), ~Exists(made), ~Exists(passed), ~Exists(out), queue=queue)
-    return left.order_by("pk")
+    settled = Adjudication.objects.filter(task=task, adjudicator=annotator)
+    left = Gold.objects.in_use().filter(~Exists(had), ~Exists(made), ~Exists(passed), ~Exists(out), ~Exists(settled))
+    return left.filter(queue=queue).order_by("pk")
 
 
 # What is right: pure functions

@@ -27,7 +27,7 @@ from django.db import models
 from django.db.models import Case, Exists, OuterRef, Q, Value, When
 
 from feedback.eligibility import languages_of
-from feedback.models import Assignment, Judgment, Queue, Skip, User
+from feedback.models import Adjudication, Assignment, Judgment, Queue, Skip, User
 from feedback.models.skips import SkipQuerySet
 from feedback.models.tasks import AssignmentQuerySet
 from feedback.prepared import prepared, prepared_for_each
@@ -72,7 +72,11 @@ def free_slots(*, queue: uuid.UUID, annotator: int, now: datetime, **lane: str) 
     """Return the slots that nobody holds and that may go to the person, in no order."""
     elsewhere = Assignment.objects.filter(task=OuterRef("task"), annotator=annotator).exclude(pk=OuterRef("pk"))
     # CASE keeps PostgreSQL from joining all that the person has done to all that is free, before it has statistics.
-    not_theirs = Case(When(Exists(elsewhere), then=Value(False)), default=Value(True))
+    not_theirs = Case(
+        When(Exists(elsewhere), then=Value(False)),
+        When(Exists(adjudicated_by(annotator)), then=Value(False)),
+        default=Value(True),
+    )
     slots = (
         Assignment.objects.claimable(now)
         .filter(queue=queue, reserved_for__isnull=True)
@@ -85,6 +89,14 @@ def passed_over(*, annotator: int, now: datetime) -> SkipQuerySet:
     """Return the skips for which the outer slot's task is not offered to the person now."""
     mine = Skip.objects.standing().filter(task=OuterRef("task"), annotator=annotator)
     return mine.filter(Q(until__isnull=True) | Q(until__gt=now))
+
+
+def adjudicated_by(annotator: int | User) -> models.QuerySet[Adjudication]:
+    """Return what the person settled the outer slot's task on: who has, has seen what others said, and judges no more.
+
+    One that was taken back counts too.
+    """
+    return Adjudication.objects.filter(task=OuterRef("task"), adjudicator=annotator).order_by()
 
 
 def kept_out() -> SkipQuerySet:
@@ -312,6 +324,7 @@ def put_off_slot(reader: Reader) -> Assignment | None:
         Assignment.objects.claimable(reader.now)
         .filter(Q(reserved_for__isnull=True) | Q(reserved_for=reader.annotator), task__in=tasks)
         .filter(~Exists(elsewhere.exclude(pk=OuterRef("pk"))), ~Exists(for_good), ~Exists(kept_out()))
+        .filter(~Exists(adjudicated_by(reader.annotator)))
         .exclude(pk__in=reader.without)
     )
     # Of one task the slot that is theirs: two slots of it must not be one person's.

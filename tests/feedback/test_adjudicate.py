@@ -9,9 +9,11 @@ from feedback.adjudicating import (
     answer_of,
     take_back,
 )
-from feedback.models import Adjudication, AuditEvent, Role
+from feedback.claims import SlotGone, claim_next, reclaim, skip
+from feedback.gold import gold_left
+from feedback.models import Adjudication, Assignment, AuditEvent, Role
 from feedback.models.append_only import AppendOnly
-from tests.factories import make_assignment, make_judgment, make_member, make_queue, make_task
+from tests.factories import make_assignment, make_gold, make_judgment, make_member, make_queue, make_task
 
 pytestmark = pytest.mark.django_db
 
@@ -122,3 +124,42 @@ def test_an_adjudication_is_never_changed(judgment, curator):
     made = settle(judgment, curator)
     with pytest.raises(AppendOnly):
         made.save()
+
+
+def test_whoever_adjudicated_a_task_is_not_asked_to_judge_it(judgment, curator):
+    """Not by the queue's order, at random, as gold, by name nor after they had put it off; others still are."""
+    project, now = judgment.queue.project, timezone.now()
+    make_member(project, user=curator)
+    for rules in ({"random_percent": 0}, {"random_percent": 100, "repeat_percent": 0}):
+        queue = make_queue(project, overlap=2, **rules)
+        task, other = make_task(queue), make_task(queue)
+        adjudicate(task=task, adjudicator=curator, answer={"preference": 1}, now=now)
+        take_back(task=task, adjudicator=curator, now=now)  # they have seen what was said all the same
+        make_judgment(claim_next(queue=queue, annotator=curator, now=now))
+        assert list(curator.judgments.filter(queue=queue).values_list("task", flat=True)) == [other.pk]
+        assert claim_next(queue=queue, annotator=curator, now=now) is None
+        with pytest.raises(SlotGone, match="adjudicated"):
+            reclaim(task=task, annotator=curator, now=now)
+        assert claim_next(queue=queue, annotator=make_member(project), now=now) is not None
+    gold = make_gold(make_task(queue)).task
+    assert [one.task for one in gold_left(queue=queue, annotator=curator)] == [gold]
+    adjudicate(task=gold, adjudicator=curator, answer={"preference": 1}, now=now)
+    assert not gold_left(queue=queue, annotator=curator).exists()
+
+
+def test_neither_what_was_put_off_nor_what_was_given_comes_back_after_an_adjudication(judgment, curator):
+    project, now = judgment.queue.project, timezone.now()
+    make_member(project, user=curator)
+    queue = make_queue(project, overlap=2)
+    task = make_task(queue)
+    held = claim_next(queue=queue, annotator=curator, now=now)
+    skip(
+        assignment_id=held.pk, annotator=curator, lease_token=held.lease_token, kind="later", reason="other", now=now
+    )  # fmt: skip
+    given = Assignment(task=make_task(make_queue(project)), slot=None, reserved_for=curator)
+    given.queue = given.task.queue
+    given.save()
+    given.task.assignments.exclude(pk=given.pk).update(state="withdrawn")
+    for each in (task, given.task):
+        adjudicate(task=each, adjudicator=curator, answer={"preference": 1}, now=now)
+        assert claim_next(queue=each.queue, annotator=curator, now=now) is None
