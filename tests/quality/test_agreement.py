@@ -54,7 +54,7 @@ def test_gold_repeats_rejected_judgments_and_tests_do_not_count(project, curator
     found = measured(project).content["people"]
     (question,) = found["questions"]
     assert (question["figures"]["decisive"]["units"], question["figures"]["decisive"]["percent"][0]) == (1, 1.0)
-    assert found["left_out"] == {"gold": 2, "repeat": 1, "rejected": 1}
+    assert found["left_out"] == {"gold": 2, "repeat": 1, "rejected": 1, "nobody": 0}
     assert (found["judgments"], found["counted"]) == (7, 3)
 
 
