@@ -36,6 +36,7 @@ from feedback.models import (
     TaskResponse,
     User,
 )
+from feedback.selection import Selection
 from tests.factories import make_import, make_snapshot
 from tests.feedback.imports.loading import jsonl, loader
 
@@ -238,7 +239,10 @@ def test_what_something_was_built_on_stays(load, project, curator):
 @pytest.mark.django_db
 def test_what_a_snapshot_holds_stays(load, project, curator):
     found = load("v.jsonl", jsonl(*votes(6)))
-    snapshot = make_snapshot(project, created_by=curator, now=timezone.now() + timedelta(seconds=1), labels=0)
+    snapshot = make_snapshot(
+        project, created_by=curator, now=timezone.now() + timedelta(seconds=1), labels=0,
+        selection=Selection(allow_personal_data=True),
+    )  # fmt: skip
     held = snapshot.judgment_count
     assert held > 0
     found = undo_import(file_import=found, by=curator)
