@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Max
+from django.db.models import Count, Max, Sum
 from django.utils.text import slugify
 
 from feedback.audit import record
-from feedback.models import Erasure, Finding, Project, Snapshot, User
+from feedback.models import Finding, Job, Project, Snapshot, User
 from feedback.refusals import Refusal
 from feedback.selection import LEFT_OUT, Selection
 from feedback.snapshot_card import write_card
@@ -141,6 +141,9 @@ def freeze_once(
     manifest = verify_directory(root / sha256, sha256)
     try:
         with step():
+            Project.objects.select_for_update().get(pk=project.pk)  # nothing is taken out meanwhile
+            if not (root / sha256 / MANIFEST).is_file():
+                raise TextsChanged  # another freeze of the same judgments has found that, and put them away
             snapshot = Snapshot.objects.create(
                 project=project, name=name, sha256=sha256, manifest=manifest, created_by=created_by, created_at=now
             )
@@ -154,16 +157,24 @@ def freeze_once(
         refuse_known_content(project, sha256)
         raise SnapshotRefused("name", f"the project already has a snapshot named {name!r}") from error
     except TextsChanged:
-        shutil.rmtree(root / sha256, ignore_errors=True)
+        put_away(project, root / sha256)
         raise
     return snapshot
 
 
+def put_away(project: Project, directory: Path) -> None:
+    """Delete files that no snapshot came of; those of another freeze of the same judgments stay."""
+    with transaction.atomic():
+        Project.objects.select_for_update().get(pk=project.pk)
+        if not Snapshot.objects.filter(project=project, sha256=directory.name).exists():
+            shutil.rmtree(directory, ignore_errors=True)
+
+
 def texts_changed_last(project: Project) -> tuple[Any, ...]:
-    """Return what is different once a text of the project was erased or redacted."""
+    """Return what is different once a text of the project was erased, redacted or removed, also by work under way."""
     redacted = Finding.objects.filter(project=project, settlement="redact").aggregate(Max("settled_at"))
-    erased = Erasure.objects.filter(project=project).aggregate(Count("pk"), Max("finished_at"))
-    return (*redacted.values(), *erased.values())
+    removed = Job.objects.filter(project=project, kind__in=(Job.Kind.ERASE, Job.Kind.IMPORT_UNDO))
+    return (*redacted.values(), *removed.aggregate(Count("pk"), Sum("done"), Max("finished_at")).values())
 
 
 def write_content(

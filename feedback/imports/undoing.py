@@ -89,18 +89,18 @@ class Undo:
     def judgments(self) -> None:
         mine = unused(Judgment.objects.filter(file_import=self.file_import))
         for ids in ids_in_pieces(mine):
-            kept = self.in_snapshots(ids)
-            slots = dict(
-                Judgment.objects.filter(pk__in=[one for one in ids if one not in kept]).values_list("pk", "assignment")
-            )
-            judgments = list(slots)
-            with self.run.step(
-                cursor={
-                    "removed": dict(self.removed + Counter({"judgments": len(judgments)})),
-                    "done": self.done + len(judgments),
-                },
-                done=self.done + len(judgments),
-            ):
+            cursor = {"removed": dict(self.removed), "done": self.done}
+            with self.run.step(cursor=cursor, done=self.done):
+                # No snapshot is made meanwhile (feedback.snapshots), so that none holds what is gone.
+                Project.objects.select_for_update().get(pk=self.file_import.project_id)
+                kept = self.in_snapshots(ids)
+                some = Judgment.objects.filter(pk__in=[one for one in ids if one not in kept])
+                slots = dict(some.values_list("pk", "assignment"))
+                judgments = list(slots)
+                cursor["removed"] = dict(self.removed + Counter({"judgments": len(judgments)}))
+                cursor["done"] = self.done + len(judgments)
+                self.run.done = self.done + len(judgments)
+                self.run.renew(cursor=cursor)
                 delete(Finding, judgment__in=judgments)
                 delete(Judgment, pk__in=judgments)
                 delete(Assignment, pk__in=list(slots.values()))

@@ -12,7 +12,7 @@ from django.utils import timezone
 from feedback.exports.jobs import kept_export
 from feedback.jobs import carry_out, start_and_carry_out, start_job
 from feedback.models import AuditEvent, Finding, Job, Response, Snapshot
-from feedback.snapshots import freeze_snapshot
+from feedback.snapshots import freeze_snapshot, put_away, verify_snapshot
 from tests.every_kind import judge_everything
 from tests.factories import make_judgment, make_queue, make_snapshot
 
@@ -93,6 +93,31 @@ def test_a_text_that_is_redacted_while_it_is_read_is_read_again(project, curator
     content = b"".join(path.read_bytes() for path in (snapshot.directory / "data").rglob("*.parquet"))
     assert len(reads) == 2
     assert b"[redacted]" in content
+
+
+def test_a_text_that_an_erasure_under_way_empties_is_read_again(project, curator):
+    judgment = make_judgment(queue=make_queue(project))
+    erasure = start_job(project=project, kind=Job.Kind.ERASE, params={}, created_by=curator)
+    reads = []
+
+    def erase(_done: int, _total: int | None, words: str) -> None:
+        if words == "Writing rows":
+            reads.append(words)
+            Response.objects.filter(pk=judgment.task.texts[0].pk).update(text="[emptied]")
+            Job.objects.filter(pk=erasure.pk).update(done=1)
+
+    freeze_snapshot(project=project, name="a", created_by=curator, progress=erase, now=NOW)
+    assert len(reads) == 2
+
+
+def test_a_freeze_that_gives_up_leaves_the_files_of_another_with_the_same_judgments(project, curator):
+    snapshot = make_snapshot(project)
+    put_away(project, snapshot.directory)
+    verify_snapshot(snapshot)
+    stray = snapshot.directory.with_name("0" * 64)
+    stray.mkdir()
+    put_away(project, stray)
+    assert not stray.exists()
 
 
 def test_an_export_is_made_once_and_kept_beside_the_snapshot(project, curator):
