@@ -149,7 +149,7 @@ def sifted(search: Search, ids: Sequence[uuid.UUID]) -> list[uuid.UUID]:
     if not search.sifts or not ids:
         return list(ids)
     rows = {row.pk: row for row in Judgment.objects.filter(pk__in=ids).select_related("schema__queue", "task__gold")}
-    kept = [rows[pk] for pk in ids]
+    kept = [rows[pk] for pk in ids if pk in rows]  # the undo of an import may have removed one meanwhile
     for sift in search.sifts:
         kept = sift(kept)
     return [row.pk for row in kept]

@@ -17,6 +17,8 @@ from feedback.hygiene.personal import PLACEHOLDERS
 from feedback.hygiene.scanning import spans_in, texts_of_judgment, texts_of_prompt
 from feedback.models import (
     Adjudication,
+    AuditEvent,
+    Comment,
     Draft,
     Finding,
     Judgment,
@@ -25,6 +27,7 @@ from feedback.models import (
     Response,
     Review,
     Snapshot,
+    Task,
     TaskResponse,
     Turn,
     User,
@@ -55,9 +58,10 @@ def settle_findings(
     """Settle those of the project's `findings` that wait; return them. Settled ones stay as they are.
 
     `redact` puts [e-mail] and the like in place of what was found, in the text and wherever else the same words stand
-    around it: in the other texts of the prompt, its talks, judgments, drafts, fixes and adjudications. Nothing keeps
-    the original; digests stay, so that importing it again adds nothing. Files of snapshots that are frozen keep what
-    they hold: `snapshots_with` lists them. `leave_out` keeps the text and lets it into no later snapshot and queue.
+    around it: in the other texts of the prompt, its talks, judgments, drafts, fixes, adjudications and comments, and
+    in what the audit log copied of these. Nothing keeps the original; digests stay, so that importing it again adds
+    nothing. Files of snapshots that are frozen keep what they hold: `snapshots_with` lists them. `leave_out` keeps the
+    text and lets it into no later snapshot and queue.
     Raises FindingRefused; then nothing is settled. At most SETTLED_AT_ONCE.
     """
     wanted = [finding.pk for finding in findings]
@@ -230,9 +234,19 @@ def replace_around(prompt: Prompt, words: Mapping[str, str], *, but: Finding) ->
         (talks, ("rationale",)),
         (Review.objects.filter(judgment__task__prompt=prompt), ("fixed",)),
         (Adjudication.objects.filter(task__prompt=prompt), ("answer",)),
+        (Comment.objects.filter(task__prompt=prompt), ("text",)),
+        (events_about(prompt), ("before", "after")),
     ]
     changed = [row for rows, fields in around for row in rows if replace_in(row, fields, words)]
     return [emptied for row in changed for emptied in mark_anew(row) if emptied.pk != but.pk]
+
+
+def events_about(prompt: Prompt) -> QuerySet[AuditEvent]:
+    """Return what the audit log says of the prompt's tasks and judgments: it copies fixes, adjudications, comments."""
+    tasks = [str(pk) for pk in Task.objects.filter(prompt=prompt).values_list("pk", flat=True)]
+    judgments = [str(pk) for pk in Judgment.objects.filter(task__prompt=prompt).values_list("pk", flat=True)]
+    about = Q(subject="task", subject_id__in=tasks) | Q(subject="judgment", subject_id__in=judgments)
+    return AuditEvent.objects.filter(about, project=prompt.project)
 
 
 def replace_in(row: models.Model, fields: tuple[str, ...], words: Mapping[str, str]) -> bool:

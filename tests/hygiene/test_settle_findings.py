@@ -7,11 +7,13 @@ import json
 import pytest
 from django.utils import timezone
 
+from feedback.adjudicating import adjudicate
+from feedback.commenting import comment_on
 from feedback.contract import digest
 from feedback.filling import fill_from_responses, fillable_prompts
 from feedback.hygiene.redacting import FindingRefused, settle_findings, snapshots_with, take_back
 from feedback.hygiene.scanning import look_at, store_findings
-from feedback.models import Adjudication, AuditEvent, Draft, Finding, Judgment, Project, Review
+from feedback.models import Adjudication, AuditEvent, Comment, Draft, Finding, Judgment, Project, Review
 from tests.factories import (
     make_finding,
     make_judgment,
@@ -109,6 +111,20 @@ def test_a_text_that_was_redacted_from_around_is_redacted_right_itself(project, 
     assert (first.text, second.text) == ("Dear [e-mail], call [phone].", "Hi [e-mail]!")
     assert not Finding.objects.unsettled().exists()
     assert AuditEvent.objects.filter(action="finding.redact", subject_id=str(of_second.pk)).count() == 1
+
+
+def test_the_same_words_go_from_comments_and_from_the_audit_logs_copies(project, curator, annotator):
+    prompt = make_prompt(project, f"Write to {ADDRESS}.")
+    judgment = make_judgment(task=make_task(make_queue(project), prompt=prompt), annotator=annotator)
+    comment_on(judgment=judgment, author=curator, text=f"Why {ADDRESS}?", now=timezone.now())
+    adjudicate(
+        task=judgment.task, adjudicator=curator, answer={"preference": 1}, rationale=f"As {ADDRESS} says.",
+        now=timezone.now(),
+    )  # fmt: skip
+    settle(project, curator, "redact", make_finding(prompt))
+    assert Comment.objects.get().text == "Why [e-mail]?"
+    assert ADDRESS not in str(list(AuditEvent.objects.values()))
+    assert AuditEvent.objects.get(action="task.adjudicate").after["rationale"] == "As [e-mail] says."
 
 
 def test_nothing_keeps_the_original(project, curator):
