@@ -300,9 +300,9 @@ def in_json(text: str) -> tuple[str, str]:
 def moment(name: str, text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text)
-    except ValueError as error:
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise SelectionRefused(name, f"{text!r} is not a time such as 2026-11-25T08:00:00Z") from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def check_words(name: str, words: Sequence[str], known: Any) -> None:
@@ -310,6 +310,7 @@ def check_words(name: str, words: Sequence[str], known: Any) -> None:
         raise SelectionRefused(name, f"{unknown[0]!r} is not one of {', '.join(known)}")
 
 
+LARGEST_ID = 2**63 - 1
 NUMBERS = ("without_people", "without_guidelines")
 
 
@@ -321,6 +322,8 @@ def of_type(name: str, default: Any, value: Any) -> Any:
         wanted = int if name in NUMBERS else str
         if not isinstance(value, list) or any(not isinstance(one, wanted) or isinstance(one, bool) for one in value):
             raise SelectionRefused(name, f"give a list of {'numbers' if wanted is int else 'texts'}")
+        if wanted is int and any(abs(one) > LARGEST_ID for one in value):
+            raise SelectionRefused(name, "a number is too large to be an id")
         if wanted is str and any(storable(one) != one for one in value):
             raise SelectionRefused(name, "a text holds NUL or half a character, which nothing here does")
         return tuple(dict.fromkeys(value))

@@ -31,7 +31,10 @@ class FindingSerializer(serializers.ModelSerializer[Finding]):
 
 class SettlementOfFindingsSerializer(serializers.Serializer[Any]):
     findings = serializers.ListField(
-        child=serializers.IntegerField(), min_length=1, max_length=SETTLED_AT_ONCE, help_text="Ids; the most is 200."
+        child=serializers.IntegerField(max_value=2**63 - 1),
+        min_length=1,
+        max_length=SETTLED_AT_ONCE,
+        help_text="Ids; the most is 200.",
     )
     settlement = serializers.ChoiceField(choices=Finding.Settlement.choices)
 

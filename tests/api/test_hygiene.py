@@ -90,3 +90,8 @@ def test_nul_in_an_address_is_nobody_and_no_kind(project, curator):
     assert api.call("delete", f"projects/{project.slug}/held-out/a%00b/").status_code == 404
     assert api.put(f"projects/{project.slug}/people/a%00b/review-rate/", {"percent": 3}).status_code == 404
     assert api.get(f"projects/{project.slug}/findings/", kind="\x00").status_code == 422
+
+
+def test_a_number_too_large_for_an_id_is_refused(project, curator):
+    asked = {"findings": [10**30], "settlement": "leave"}
+    assert ApiClient(curator).post(f"projects/{project.slug}/findings/settle/", asked).status_code == 400

@@ -187,3 +187,14 @@ def test_more_can_be_left_out_of_a_selection():
 
 def test_every_reason_has_words_and_fits_its_column():
     assert all(words and len(reason) <= 20 for reason, words in LEFT_OUT.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("without_people", [10**30]), ("since", "0001-01-01T00:00:00+14:00"), ("until", "9999-12-31T23:59:59-14:00"),
+     ("without_flags", ["un\x00safe"])],
+)  # fmt: skip
+def test_what_no_database_can_compare_with_is_refused(name, value):
+    with pytest.raises(SelectionRefused) as refused:
+        Selection.from_json({name: value})
+    assert refused.value.field == name
