@@ -18,6 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from feedback.access import may, names_for, project_or_404
 from feedback.contract import HOLDOUT, SPLITS
+from feedback.counting import count_up_to, said_count
 from feedback.filling import fill_from_responses, fillable_prompts
 from feedback.models import (
     Arm,
@@ -42,6 +43,7 @@ from feedback.views.words import count
 
 PAGE = 50
 UNANSWERED_SHOWN = 3
+FILLABLE_SHOWN = 1_000
 MANY_SLOTS = 50_000
 LATEST = 5_000
 """So many of a queue's latest judgments say how long people take, and why tasks were handed out."""
@@ -83,6 +85,7 @@ def queue_detail(request: SignedInRequest, project: str, queue: str) -> HttpResp
     # From the few responses that name a model to the queue's many tasks, never the other way round.
     here = TaskResponse.objects.filter(response=OuterRef("pk"), task__queue=found)
     naming = Response.objects.naming_itself().filter(Exists(here), naming_settled_at__isnull=True)
+    fillable = count_up_to(fillable_prompts(found, splits=SPLITS), FILLABLE_SHOWN)
     context = {
         **progress_context(request.user, within, found),
         "guideline": found.guideline,
@@ -98,7 +101,8 @@ def queue_detail(request: SignedInRequest, project: str, queue: str) -> HttpResp
         "nobody_talks": nobody_talks(found.schema.asks),
         "without_gold": found.tasks.filter(gold__isnull=True).count() if found.is_qualification else 0,
         "fill_form": FillForm(),
-        "fillable": fillable_prompts(found, splits=SPLITS).count(),
+        "fillable": fillable,
+        "fillable_said": said_count(fillable, FILLABLE_SHOWN),
         "any_holdout": found.project.prompts.pool().filter(split=HOLDOUT).exists(),
         "enough": RESPONSES[found.kind][0],
         "may_manage": may(request.user, "feedback.manage_queues", within),
