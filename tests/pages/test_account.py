@@ -73,7 +73,7 @@ def test_the_header_shows_the_tabs_of_the_role(project, annotator, curator, ml_s
         nav = page.split('<nav class="tabs"')[1].split("</nav>")[0]
         return {part.split("</a>")[0].split(">")[-1] for part in nav.split("<a ")[1:]}
 
-    assert tabs(annotator) == {"Overview"}
+    assert tabs(annotator) == {"Overview", "My work"}
     everything = {
         "Overview",
         "Prompts",

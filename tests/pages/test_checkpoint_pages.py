@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from feedback.models import Project, User
+from feedback.selection import Selection
 from tests.factories import (
     make_base_checkpoint,
     make_policy_checkpoint,
@@ -157,7 +158,7 @@ def test_a_checkpoint_from_simulated_labels_is_marked(client: Client, project: P
 
     robot = create_simulated_annotator(project=project, username="robot", rule="the shorter one")
     make_judgment(task=make_task(make_queue(project)), annotator=robot)
-    snapshot = make_snapshot(project, include_simulated=True)
+    snapshot = make_snapshot(project, selection=Selection(include_simulated=True))
     checkpoint = make_reward_checkpoint(project, snapshot=snapshot)
     client.force_login(ml_staff)
     assert "simulated" in text(client.get(url("checkpoint", project, checkpoint.pk)))

@@ -30,7 +30,7 @@ def erase_url(project, person) -> str:
 
 def test_the_receipt_is_read_before_anything_is_erased(admin, project, annotator, labelled):
     shown = admin.get(erase_url(project, annotator)).content.decode()
-    assert "judgments: what was said, why, and every flag" in shown
+    assert "Judgments: what was said, why, and every flag" in shown
     assert project.snapshots.get().name in shown
     assert reverse("person-learned", args=[project.slug, annotator.pk]) in shown
     assert Judgment.objects.get(pk=labelled.pk).rationale == "My secret"

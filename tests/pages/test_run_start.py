@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import reverse
 
 from feedback.models import Project, Queue, User
+from feedback.selection import Selection
 from tests.factories import (
     make_base_checkpoint,
     make_policy_checkpoint,
@@ -291,7 +292,7 @@ def test_only_what_the_run_can_read_and_fill_is_offered(
 
     written = make_queue(project, name="Written by people", kind="demonstration")
     make_judgment(queue=written, answer={"text": "As a person says it."})
-    make_snapshot(project, name="Written by people", kinds=["demonstration"])
+    make_snapshot(project, name="Written by people", selection=Selection(kinds=("demonstration",)))
     make_queue(project, name="Ranked by people", kind="ranking")
     client.force_login(ml_staff)
     for kind in ("dpo", "sample"):

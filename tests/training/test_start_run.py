@@ -9,6 +9,7 @@ import pytest
 
 from feedback.models import Project, User
 from feedback.queues import set_queue_state
+from feedback.selection import Selection
 from tests.factories import (
     make_base_checkpoint,
     make_judgment,
@@ -227,7 +228,7 @@ def test_a_snapshot_without_preferences_is_refused_with_what_it_holds(project, m
 def test_evaluating_on_what_nobody_compared_is_refused(project, ml_staff, policy):
     task = make_task(make_queue(project, kind="correction"), prompt=make_prompt(project, split="evaluation"))
     make_judgment(task=task, answer={"text": "As it should have been."})
-    edited = make_snapshot(project, kinds=["correction"])
+    edited = make_snapshot(project, selection=Selection(kinds=("correction",)))
     assert edited.rows("preference", "evaluation") == 1
     said = refusal(project=project, kind="evaluate", created_by=ml_staff, policy=policy, snapshot=edited)
     assert (said.field, "between two responses" in said.message) == ("snapshot", True)
