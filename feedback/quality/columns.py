@@ -116,11 +116,6 @@ class Columns:
         return self.for_many[self.annotator]
 
     @cached_property
-    def cluster(self) -> Ints:
-        """Whose votes may all err alike: the person; of a dataset that names nobody, only those on one task."""
-        return np.where(self.by_nobody, len(self.people) + self.task.astype(np.int64), self.annotator)
-
-    @cached_property
     def repeat(self) -> Bools:
         """One person's second look at a task."""
         return self.task_repeats[self.task] != -1

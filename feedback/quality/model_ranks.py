@@ -36,7 +36,7 @@ class Votes:
     """How much the first was preferred: 0, 0.5 or 1."""
     annotator: Ints
     cluster: Ints
-    """As in Columns."""
+    """As `clusters_of` tells."""
     covariates: Floats
     """[votes x (1 + FEATURES)]: who was shown first, then the differences of style."""
 
@@ -74,7 +74,7 @@ def votes_of(columns: Columns, rows: Bools, writers: Writers) -> tuple[Votes, in
     features = np.concatenate([writers.features[task, :2], talks.features[chosen]])
     preference = np.concatenate([columns.preference[row], talks.preference[chosen]])
     annotator = np.concatenate([columns.annotator[row], talks.annotator[chosen]])
-    cluster = np.concatenate([columns.cluster[row], talks.annotator[chosen]])
+    cluster = np.concatenate([clusters_of(columns)[row], talks.annotator[chosen]])
     order = np.concatenate([order, np.ones(len(chosen))])
     named = (writer >= 0).all(axis=1)
     kept = named & (writer[:, 0] != writer[:, 1])
@@ -88,6 +88,11 @@ def votes_of(columns: Columns, rows: Bools, writers: Writers) -> tuple[Votes, in
         np.column_stack([order[kept], style]),
     )
     return votes, int((~named).sum())
+
+
+def clusters_of(columns: Columns) -> Ints:
+    """Return whose votes may all err alike: the person's; of a dataset that names nobody, only those on one task."""
+    return np.where(columns.by_nobody, len(columns.people) + columns.task.astype(np.int64), columns.annotator)
 
 
 def pairs_of(columns: Columns, task: Ints, annotator: Ints) -> Ints:
@@ -206,7 +211,7 @@ def rankings_of(columns: Columns, rows: Bools, writers: Writers) -> Json | None:
         return None
     try:
         fitted = plackett_luce(
-            ranking, player, rank, player_count=len(writers.names), clusters=columns.cluster[np.array(ranking)]
+            ranking, player, rank, player_count=len(writers.names), clusters=clusters_of(columns)[np.array(ranking)]
         )
     except RankingTooLong as reason:
         return {"rankings": len(set(ranking)), "refused": str(reason), "models": []}
