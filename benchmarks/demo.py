@@ -257,6 +257,21 @@ def checkpoint_of(client: Client, run: dict[str, Any]) -> dict[str, Any]:
     return checkpoint
 
 
+def freeze(client: Client, values: dict[str, Any]) -> dict[str, Any]:
+    """Freeze a snapshot, waiting for the clerk where the request did not take the time."""
+    answer = client.call("POST", f"projects/{PROJECT}/snapshots/", json=values, expect=(201, 202))
+    found: dict[str, Any] = answer.json()
+    if answer.status_code == 201:
+        return found
+    while found["state"] in ("queued", "running"):
+        time.sleep(0.5)
+        found = client.get(f"jobs/{found['id']}/")
+    if found["state"] != "succeeded":
+        raise DemoFailed(f"The freeze {found['state']}: {found['error']}")
+    snapshot: dict[str, Any] = client.get(f"snapshots/{found['result']['snapshot']}/")
+    return snapshot
+
+
 def turn(client: Client, http: httpx.Client, prompts: Path, sizes: Sizes) -> dict[str, Any]:
     """Make one turn of the loop and return what the JSON line says."""
     say("Importing prompts ...")
@@ -310,7 +325,7 @@ def turn(client: Client, http: httpx.Client, prompts: Path, sizes: Sizes) -> dic
     say("Freezing a snapshot ...")
     client.call("POST", f"projects/{PROJECT}/snapshots/", json={"name": "People only"}, expect=(400, 409, 422))
     say("  without include_simulated it is refused, as it must be: no person has labelled here")
-    snapshot = client.post(f"projects/{PROJECT}/snapshots/", {"name": "Round 1", "include_simulated": True})
+    snapshot = freeze(client, {"name": "Round 1", "include_simulated": True})
     archive = client.call("GET", f"snapshots/{snapshot['id']}/download/").content
     say(f"  sha256 {snapshot['sha256']}; its zip has {len(archive)} bytes")
 
