@@ -1,4 +1,7 @@
-"""Say that a worker process is alive, so that pages can tell when nobody will take what waits."""
+"""Processes that take what waits, one thing after the other, and say that they are alive.
+
+Pages tell from the signs of life when nobody will take what waits.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,13 @@ import logging
 import os
 import secrets
 import socket
+import threading
 import time
+from abc import ABC, abstractmethod
 from datetime import timedelta
+from typing import Generic, TypeVar
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
 
 from feedback.models import Worker
@@ -20,6 +26,9 @@ DATABASE_AWAY = (OperationalError, InterfaceError)
 SEEN_EVERY = 5.0
 """Seconds between two signs of life of a worker."""
 FORGET_AFTER = timedelta(days=1)
+
+
+T = TypeVar("T")
 
 
 def new_name() -> str:
@@ -46,3 +55,60 @@ class SignOfLife:
             Worker.objects.filter(name=self.name).delete()
         except DATABASE_AWAY:
             logger.warning("cannot sign worker %s off", self.name)
+
+
+class TakesInTurn(ABC, Generic[T]):
+    """A process that claims one thing, carries it out and looks for the next; what it holds in memory can be lost."""
+
+    work_of: Worker.Work
+    """What it takes."""
+    called: str
+    """What people call such a process."""
+
+    def __init__(self, *, name: str = "", poll: float) -> None:
+        """`poll` is how long it waits between two looks when nothing is there, in seconds."""
+        self.name = name or new_name()
+        self.poll = poll
+        self.stopping = threading.Event()
+        self.alive = SignOfLife(self.name, self.work_of)
+
+    @abstractmethod
+    def claim(self) -> T | None:
+        """Take the next thing; None when nothing waits."""
+
+    @abstractmethod
+    def carry_out(self, taken: T) -> None:
+        """Bring what was claimed to its end, or give it back."""
+
+    def rest(self) -> None:
+        """Called when nothing waits, before the next look."""
+
+    def close(self) -> None:
+        """Called once, at the end."""
+
+    def stop(self) -> None:
+        """Ask the process to end; what it holds is given back for another one to go on with."""
+        self.stopping.set()
+
+    def work(self, *, once: bool = False) -> None:
+        """Take what waits until stopped; with `once`, until nothing waits. A database that is away is waited for."""
+        logger.info("%s %s is ready", self.called, self.name)
+        try:
+            while not self.stopping.is_set():
+                try:
+                    self.alive.give()
+                    taken = self.claim()
+                    if taken is not None:
+                        self.carry_out(taken)
+                    elif once:
+                        return
+                    else:
+                        self.rest()
+                        self.stopping.wait(self.poll)
+                except DATABASE_AWAY as error:
+                    logger.warning("the database cannot be reached or is busy: %s", error)
+                    connection.close()
+                    self.stopping.wait(self.poll)
+        finally:
+            self.close()
+            self.alive.end()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import threading
 from datetime import datetime
 
 from django.conf import settings
-from django.db import connection
 
-from feedback.alive import DATABASE_AWAY, SignOfLife, new_name
+from feedback.alive import TakesInTurn
 from feedback.jobs import carry_out_claimed, claim_job
 from feedback.models import Job, Worker
 from feedback.row_leases import Heartbeat, Lease
@@ -17,38 +15,15 @@ from feedback.row_leases import Heartbeat, Lease
 logger = logging.getLogger(__name__)
 
 
-class Clerk:
+class Clerk(TakesInTurn[Job]):
+    work_of = Worker.Work.JOBS
+    called = "clerk"
+
     def __init__(self, *, name: str = "", poll: float = 0.5) -> None:
-        """`poll` is in seconds."""
-        self.name = name or new_name()
-        self.poll = poll
-        self.stopping = threading.Event()
-        self.alive = SignOfLife(self.name, Worker.Work.JOBS)
+        super().__init__(name=name, poll=poll)
 
-    def stop(self) -> None:
-        """Ask the clerk to end: its job is given back at its next word of progress, for another clerk to go on with."""
-        self.stopping.set()
-
-    def work(self, *, once: bool = False) -> None:
-        """Carry out jobs until stopped; with `once`, until none is waiting."""
-        logger.info("clerk %s is ready", self.name)
-        try:
-            while not self.stopping.is_set():
-                try:
-                    self.alive.give()
-                    job = claim_job(worker=self.name)
-                    if job is not None:
-                        self.carry_out(job)
-                    elif once:
-                        return
-                    else:
-                        self.stopping.wait(self.poll)
-                except DATABASE_AWAY as error:
-                    logger.warning("the database cannot be reached or is busy: %s", error)
-                    connection.close()
-                    self.stopping.wait(self.poll)
-        finally:
-            self.alive.end()
+    def claim(self) -> Job | None:
+        return claim_job(worker=self.name)
 
     def carry_out(self, job: Job) -> None:
         """Bring a claimed job to its end, or give it back. While it works, a thread renews the lease and says so."""

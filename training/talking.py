@@ -7,7 +7,6 @@ memory can be lost at any time: a turn whose talker has vanished is claimed agai
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +14,7 @@ from contextlib import suppress
 from django.conf import settings
 from django.db import connection
 
-from feedback.alive import DATABASE_AWAY, SignOfLife, new_name
+from feedback.alive import DATABASE_AWAY, TakesInTurn
 from feedback.answering import (
     WrittenAnswer,
     answer_turn,
@@ -38,43 +37,25 @@ CANCEL_SECONDS = 5.0
 """How long a voice that was told to stop is waited for."""
 
 
-class Talker:
+class Talker(TakesInTurn[Turn]):
+    work_of = Worker.Work.TALKS
+    called = "talker"
+
     def __init__(self, *, voice: Voice | None = None, poll: float = 0.5, pause: float = 1.0) -> None:
         """`poll` is how often an idle talker looks for turns, `pause` how long it waits after an attempt in vain, in
         seconds."""
-        self.name = new_name()
-        self.poll = poll
+        super().__init__(poll=poll)
         self.pause = pause
         self.voice = voice or find_voice()
-        self.alive = SignOfLife(self.name, Worker.Work.TALKS)
-        self.stopping = threading.Event()
 
-    def stop(self) -> None:
-        """Ask the talker to end: the turn at hand is given back for another one."""
-        self.stopping.set()
+    def claim(self) -> Turn | None:
+        return claim_turn(worker=self.name)
 
-    def work(self, *, once: bool = False) -> None:
-        """Answer turns until stopped; with `once`, until none waits."""
-        logger.info("talker %s is ready", self.name)
-        try:
-            while not self.stopping.is_set():
-                try:
-                    self.alive.give()
-                    turn = claim_turn(worker=self.name)
-                    if turn is not None:
-                        self.carry_out(turn)
-                    elif once:
-                        return
-                    else:
-                        self.voice.rest()
-                        self.stopping.wait(self.poll)
-                except DATABASE_AWAY as error:
-                    logger.warning("the database cannot be reached or is busy: %s", error)
-                    connection.close()
-                    self.stopping.wait(self.poll)
-        finally:
-            self.voice.close()
-            self.alive.end()
+    def rest(self) -> None:
+        self.voice.rest()
+
+    def close(self) -> None:
+        self.voice.close()
 
     def carry_out(self, turn: Turn) -> None:
         """Answer a claimed turn, say why it cannot be answered, or give it back."""

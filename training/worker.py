@@ -9,14 +9,13 @@ from __future__ import annotations
 import importlib.util
 import logging
 import shutil
-import threading
 import time
 from collections.abc import Callable
 
 from django.conf import settings
 from django.db import connection
 
-from feedback.alive import DATABASE_AWAY, SignOfLife, new_name
+from feedback.alive import DATABASE_AWAY, TakesInTurn
 from feedback.models import Worker
 from feedback.row_leases import Heartbeat
 from training.child import Child, DirectoryBusy, start_child
@@ -43,7 +42,10 @@ LOG_LINES = 15
 NO_TORCH = "The worker's machine has no torch; install Concord there with its extra `train`."
 
 
-class RunWorker:
+class RunWorker(TakesInTurn[Run]):
+    work_of = Worker.Work.RUNS
+    called = "worker"
+
     def __init__(
         self,
         *,
@@ -54,37 +56,12 @@ class RunWorker:
     ) -> None:
         """`poll` is in seconds. A child that was asked to stop may be silent for `cancel_grace` seconds, or three times
         its longest silence so far, before it is killed."""
-        self.name = name or new_name()
-        self.poll = poll
+        super().__init__(name=name, poll=poll)
         self.cancel_grace = cancel_grace
         self.launcher = launcher
-        self.stopping = threading.Event()
-        self.alive = SignOfLife(self.name, Worker.Work.RUNS)
 
-    def stop(self) -> None:
-        """Ask the worker to end: its child is ended, its run given back for another worker to resume at once."""
-        self.stopping.set()
-
-    def work(self, *, once: bool = False) -> None:
-        """Carry out runs until stopped; with `once`, until none is waiting."""
-        logger.info("worker %s is ready", self.name)
-        try:
-            while not self.stopping.is_set():
-                try:
-                    self.alive.give()
-                    run = claim_run(worker=self.name)
-                    if run is not None:
-                        self.carry_out(run)
-                    elif once:
-                        return
-                    else:
-                        self.stopping.wait(self.poll)
-                except DATABASE_AWAY as error:
-                    logger.warning("the database cannot be reached or is busy: %s", error)
-                    connection.close()
-                    self.stopping.wait(self.poll)
-        finally:
-            self.alive.end()
+    def claim(self) -> Run | None:
+        return claim_run(worker=self.name)
 
     # One run --------------------------------------------------------------------------------------
 
