@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from feedback.models import Arm, Gold, Project
+from feedback.models import Arm, Gold, ImportedPerson, Project, User
 from feedback.quality.columns import NO_PREFERENCE, as_raw, places_in
 from feedback.schemas import TaskKind
 from feedback.snapshot_reading import Found
@@ -36,7 +36,7 @@ def figures_of(*, project: Project, votes: Votes, rows: Rows, found: Found) -> d
     arms = votes.of_shared(lambda one: one.arm == Arm.PRIORITY and one.propensity < 1, bool)
     members = np.unique(rows.votes)
     return {
-        "agreement": agreement_of(votes, counted),
+        "agreement": agreement_of(votes, counted & ~np.isin(votes.person, no_single_people(project))),
         "gold": gold_of(project, votes, is_pair),
         "first_shown": shared(int(first_won[placed].sum()), int(placed.sum())),
         "longer": shared(found.longer, found.longer + found.shorter),
@@ -57,6 +57,13 @@ def rounded(value: float, low: float, high: float) -> dict[str, float | None]:
         name: None if math.isnan(one) else round(one, 4)
         for name, one in (("value", value), ("low", low), ("high", high))
     }
+
+
+def no_single_people(project: Project) -> list[int]:
+    """Return the keys of those whose agreement says nothing of people: simulated ones, and who stands for a dataset."""
+    simulated = User.objects.exclude(simulation_rule="").values_list("pk", flat=True)
+    voices = ImportedPerson.objects.filter(project=project, stands_for_many=True).values_list("user", flat=True)
+    return [*simulated, *voices]
 
 
 def agreement_of(votes: Votes, counted: np.ndarray) -> dict[str, Any] | None:
