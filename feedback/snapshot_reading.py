@@ -29,7 +29,7 @@ from feedback.snapshot_columns import assistants, chats, dashed, flags_of, picke
 from feedback.snapshot_files import COLUMNS, schema_of
 from feedback.snapshot_rows import Said, TurnSaid, edit_rows, raised, rows_of
 from feedback.snapshot_verdicts import RULES, Rows
-from feedback.snapshot_votes import Votes, judgments_by_id
+from feedback.snapshot_votes import TextsChanged, Votes, judgments_by_id
 
 ROWS_AT_ONCE = 4_000
 Tables = dict[tuple[str, str], pyarrow.Table]
@@ -316,8 +316,11 @@ class Reading:
                     more = np.full((len(tasks), place + 1 - places.shape[1]), -1, dtype=np.int64)
                     places = np.concatenate([places, more], axis=1)
                 if response not in known:
+                    text = Response.objects.filter(pk=UUID(response)).values_list("text", flat=True).first()
+                    if text is None:
+                        raise TextsChanged
                     known[response] = len(texts)
-                    texts.append(Response.objects.values_list("text", flat=True).get(pk=UUID(response)))
+                    texts.append(text)
                 places[row, place] = known[response]
         return Texts(messages, texts, places)
 

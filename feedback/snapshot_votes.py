@@ -62,6 +62,10 @@ class Circumstances:
     simulated: bool
 
 
+class TextsChanged(Exception):
+    """What a freeze reads was redacted, erased or taken back by an undone import meanwhile."""
+
+
 @dataclass
 class Votes:
     """Considered judgments, one each, by task and then by id. All columns of [votes] unless said."""
@@ -295,8 +299,10 @@ def apply_fixes(votes: Votes, selection: Selection) -> None:
 
 
 def judgments_by_id(votes: Votes, rows: Ints) -> dict[bytes, Any]:
-    """Read the content of these votes' judgments, as it was said or as it was fixed."""
+    """Read the content of these votes' judgments, as it was said or as it was fixed. Raises TextsChanged."""
     ids = [one.tobytes() for one in votes.judgment[rows]]
     wanted = Judgment.objects.filter(pk__in=[one.hex() for one in ids]).order_by()
     found = {pk.bytes: content for pk, content in wanted.values_list("pk", "content")}
+    if len(found) < len(set(ids)):
+        raise TextsChanged
     return {one: votes.fixed[one].get("content") or {} if one in votes.fixed else found[one] for one in ids}

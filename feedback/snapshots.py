@@ -31,7 +31,7 @@ from feedback.snapshot_files import MANIFEST, SnapshotDamaged, publish, verify_d
 from feedback.snapshot_members import write_members
 from feedback.snapshot_reading import Reading
 from feedback.snapshot_verdicts import Rows, decide
-from feedback.snapshot_votes import READ_AGAIN, Progress, StillChanging, Votes, read_votes
+from feedback.snapshot_votes import READ_AGAIN, Progress, StillChanging, TextsChanged, Votes, read_votes
 
 __all__ = ["SnapshotDamaged", "SnapshotRefused", "archive_name", "freeze_snapshot", "snapshot_zip", "verify_snapshot"]
 
@@ -49,10 +49,6 @@ class SnapshotRefused(Refusal):
     def __init__(self, field: str, message: str, existing: Snapshot | None = None) -> None:
         super().__init__(field, message)
         self.existing = existing
-
-
-class TextsChanged(Exception):
-    """A text was redacted or erased while it was read."""
 
 
 def since_last_snapshot(project: Project, limit: int = 10_000) -> int:
