@@ -160,11 +160,37 @@ class RewardConfig(TrainingConfig):
     )
 
 
+NOISY_LOSSES = ("robust", "exo_pair")
+"""DPO losses that are told how many labels are the wrong way round."""
+
+
 @dataclass(frozen=True)
 class DPOConfig(TrainingConfig):
-    """Direct preference optimisation (sigmoid loss) on the snapshot's preferences, by TRL's DPOTrainer."""
+    """Direct preference optimisation and its relatives on the snapshot's preferences, by TRL's DPOTrainer."""
 
+    loss: str = setting(
+        "sigmoid",
+        "Loss",
+        "sigmoid: DPO itself. ipo: does not run away where all agree. robust, exo_pair: for labels of known noise. "
+        "hinge: stops at a gap. nca_pair, apo_zero: raise the chosen response too. apo_down: lowers both.",
+        choices=("sigmoid", "ipo", "robust", "hinge", "exo_pair", "nca_pair", "apo_zero", "apo_down"),
+    )
     beta: float = setting(0.1, "Beta", "How strongly the policy is held to its reference.", minimum=1e-4, maximum=100.0)
+    label_noise: float = setting(
+        0.0,
+        "Label noise",
+        "Share of labels that are the wrong way round; the losses robust and exo_pair need it, the others take none.",
+        minimum=0.0,
+        maximum=0.49,
+        advanced=True,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.loss in NOISY_LOSSES and not self.label_noise:
+            raise BadConfig("label_noise", f"the loss {self.loss} needs the share of wrong labels, such as 0.1")
+        if self.label_noise and self.loss not in NOISY_LOSSES:
+            raise BadConfig("label_noise", f"the loss {self.loss} takes none; leave it at 0 or choose robust")
 
 
 @dataclass(frozen=True)

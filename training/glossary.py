@@ -110,11 +110,13 @@ DPO = (
     one(
         "loss",
         "Loss",
-        "-log sigmoid(beta x gap); the gap is how much more than its reference the policy favours the chosen side.",
-        "Starts at ln 2 exactly, since policy and reference are the same, and falls.",
+        "-log sigmoid(beta x gap) for DPO itself; the gap is how much more than its reference the policy favours the "
+        "chosen side. The other losses are other functions of the same gap.",
+        "Starts at ln 2 exactly (hinge, apo: 1; ipo: 1 / (4 beta²)), since policy and reference are the same, and "
+        "falls.",
         "Starts elsewhere: policy and reference differ, so the run is broken. "
         "Near 0: learned by heart; DPO gets worse before one pass over the rows is through.",
-        Line(math.log(2), "ln 2, the start"),
+        Line(math.log(2), "ln 2, the start of DPO itself"),
     ),
     one(
         "rewards_accuracy",

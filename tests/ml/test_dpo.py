@@ -8,6 +8,7 @@ import math
 import pytest
 
 from tests.ml.conftest import finished_run
+from training.configs import NOISY_LOSSES, DPOConfig
 from training.ml.chat import template_digest
 from training.rundir import directory_digest
 
@@ -87,3 +88,40 @@ def test_bfloat16_trains_too(tmp_path, tiny, snapshot):
         snapshot_sha256=snapshot[1],
     )
     assert run.metrics()[0]["loss"] == pytest.approx(math.log(2), abs=1e-3)
+
+
+LN_2 = math.log(2)
+BETA, NOISE = 0.2, 0.1
+FIRST_LOSSES = {
+    # With no gap yet, so that every sigmoid is 1/2: the papers' formulas by hand.
+    "sigmoid": LN_2,
+    "ipo": (1 / (2 * BETA)) ** 2,
+    "robust": LN_2,
+    "hinge": 1.0,
+    "exo_pair": 0.5 * (-LN_2 - math.log(1 - NOISE)) + 0.5 * (-LN_2 - math.log(NOISE)),
+    "nca_pair": 2 * LN_2,
+    "apo_zero": 1.0,
+    "apo_down": 1.0,
+}
+
+
+def test_every_loss_has_its_first_value_by_hand():
+    choices = DPOConfig.__dataclass_fields__["loss"].metadata["choices"]
+    assert set(choices) == set(FIRST_LOSSES)
+
+
+@pytest.mark.parametrize("loss", FIRST_LOSSES)
+def test_the_first_loss_is_what_its_paper_says_and_the_gap_grows(tmp_path, tiny, snapshot, loss):
+    config = {"steps": 4, "loss": loss, "beta": BETA, "learning_rate": 1e-3}
+    run = finished_run(
+        tmp_path / loss,
+        "dpo",
+        config | ({"label_noise": NOISE} if loss in NOISY_LOSSES else {}),
+        policy=tiny,
+        snapshot=snapshot[0],
+        snapshot_sha256=snapshot[1],
+    )
+    rows = run.metrics()
+    assert rows[0]["loss"] == pytest.approx(FIRST_LOSSES[loss], abs=1e-4)
+    assert rows[0]["rewards_margin"] == 0.0
+    assert rows[-1]["rewards_margin"] > 0.0

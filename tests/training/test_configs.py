@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.configs import CONFIGS, BadConfig, config_values, parse_config
+from training.configs import CONFIGS, NOISY_LOSSES, BadConfig, config_values, parse_config
 
 HOSTILE = [
     None, "x", "\x00", {}, {"a": 1}, [[1]], [None], [10**400], [float("nan")], 10**400, -(10**400), 10**30, -1,
@@ -26,3 +26,18 @@ def test_no_value_whatever_breaks_a_config(kind):
 def test_the_values_of_a_config_make_the_same_config(kind):
     config = parse_config(kind, {})
     assert parse_config(kind, config_values(config)) == config
+
+
+@pytest.mark.parametrize("loss", NOISY_LOSSES)
+def test_a_loss_for_noisy_labels_is_refused_without_their_share(loss):
+    with pytest.raises(BadConfig) as refused:
+        parse_config("dpo", {"loss": loss})
+    assert refused.value.field == "label_noise"
+    assert parse_config("dpo", {"loss": loss, "label_noise": 0.1})
+
+
+@pytest.mark.parametrize("loss", ["sigmoid", "ipo", "hinge", "nca_pair", "apo_zero", "apo_down"])
+def test_a_loss_that_would_ignore_the_share_of_wrong_labels_refuses_it(loss):
+    with pytest.raises(BadConfig) as refused:
+        parse_config("dpo", {"loss": loss, "label_noise": 0.1})
+    assert refused.value.field == "label_noise"

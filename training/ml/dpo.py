@@ -1,7 +1,7 @@
-"""Train a policy with TRL's DPOTrainer (sigmoid loss, arXiv:2305.18290) against itself before training.
+"""Train a policy with TRL's DPOTrainer (arXiv:2305.18290 and its relatives) against itself before training.
 
 The preference's strength is dropped: DPO has no use for it. At the first step policy and reference are one model, so
-the first loss is ln 2.
+the first loss is a number known beforehand: ln 2 for the sigmoid loss.
 """
 
 from __future__ import annotations
@@ -66,7 +66,12 @@ def run_dpo(run: RunDirectory, spec: RunSpec, config: DPOConfig) -> Outcome:
     trainer = TokenizedDPOTrainer(
         model=load_policy(source, tokenizer),
         peft_config=lora_config(config.lora_rank, config.lora_alpha, TaskType.CAUSAL_LM),
-        args=TRLDPOConfig(**trainer_arguments(run, config), beta=config.beta),
+        args=TRLDPOConfig(
+            **trainer_arguments(run, config),
+            loss_type=[config.loss],
+            beta=config.beta,
+            label_smoothing=config.label_noise,
+        ),
         train_dataset=dataset(rows),
         processing_class=tokenizer,
     )
