@@ -217,6 +217,30 @@ class PPOConfig(Config):
     kl_coef: float = setting(
         0.05, "KL coefficient", "Reward units per nat of distance from the reference.", minimum=0.0, maximum=10.0
     )
+    kl_target: float = setting(
+        0.0,
+        "KL target",
+        "Nats for each response that the KL coefficient is adapted to hold; 0 leaves the coefficient as it is.",
+        minimum=0.0,
+        maximum=10_000.0,
+        advanced=True,
+    )
+    kl_horizon: int = setting(
+        1000,
+        "KL horizon",
+        "Rollouts in which the coefficient may change by a fifth of itself.",
+        minimum=1,
+        maximum=100_000_000,
+        advanced=True,
+    )
+    max_kl: float = setting(
+        0.0,
+        "Stop above a KL of",
+        "Nats for each response, a mean over an update: the run ends with the policy it has. 0 for never.",
+        minimum=0.0,
+        maximum=10_000.0,
+        advanced=True,
+    )
     max_new_tokens: int = setting(48, "Longest response", "Tokens.", minimum=1, maximum=32_768)
     max_prompt_length: int = setting(
         512, "Longest prompt", "Tokens; longer prompts are refused.", minimum=1, maximum=131_072, advanced=True
@@ -235,6 +259,17 @@ class PPOConfig(Config):
         maximum=100.0,
         advanced=True,
     )
+    length_penalty: float = setting(
+        0.0,
+        "Length penalty",
+        "Taken off the score for each 100 tokens of a response.",
+        minimum=0.0,
+        maximum=1000.0,
+        advanced=True,
+    )
+    whiten_rewards: bool = setting(
+        False, "Scale rewards", "To unit variance over each batch, their mean kept.", advanced=True
+    )
     max_grad_norm: float = setting(1.0, "Gradient clip", minimum=1e-3, maximum=1e6, advanced=True)
     lora_rank: int = setting(16, "LoRA rank", minimum=1, maximum=512, advanced=True)
     lora_alpha: int = setting(32, "LoRA alpha", minimum=1, maximum=1024, advanced=True)
@@ -244,6 +279,8 @@ class PPOConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.kl_target and not self.kl_coef:
+            raise BadConfig("kl_target", "a KL coefficient of 0 stays 0, whatever the target; give both or neither")
         if self.batch_size % self.minibatch_size:
             raise BadConfig("minibatch_size", f"{self.minibatch_size} does not divide the {self.batch_size} rollouts")
         if self.minibatch_size % self.gradient_accumulation:

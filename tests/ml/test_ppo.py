@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ def models(tiny, reward_model, tokenizer) -> SharedModels:
 @pytest.fixture(scope="module")
 def experience(models, tokenizer):
     prompts = [prompt_ids(tokenizer, row["messages"]) for row in prompt_rows(8)]
-    made = gather_experience(models, tokenizer, prompts, CONFIG, 1)
+    made = gather_experience(models, tokenizer, prompts, CONFIG, 1, CONFIG.kl_coef)
     # Responses of different lengths, as real ones have.
     lengths = torch.tensor([1, 2, 3, 4, 5, 6, 7, 7])
     mask = torch.arange(7) < lengths[:, None]
@@ -126,6 +127,48 @@ def test_a_ppo_run_writes_the_promised_figures(ppo_run):
     previews = list(read_lines(ppo_run.path / "samples_preview.jsonl"))
     assert [row["step"] for row in previews] == [1, 1, 2, 2, 3, 3]
     assert all(set(row) == {"step", "prompt", "response", "score"} for row in previews)
+
+
+def small_run(path, tiny, reward_model, **config):
+    run = make_run_directory(
+        path,
+        "ppo",
+        {"updates": 3, "max_new_tokens": 7, "lora_rank": 4, "learning_rate": 1e-3, **config},
+        policy=tiny,
+        reward=reward_model,
+    )
+    write_prompts(run, [*prompt_rows(4), *prompt_rows(1, "evaluation")])
+    assert in_this_process(run) == 0, run.error()
+    return run
+
+
+def test_the_coefficient_follows_the_kl_towards_its_target(tmp_path, tiny, reward_model):
+    rows = small_run(tmp_path / "run", tiny, reward_model, kl_target=0.5, kl_horizon=16).metrics()
+    assert rows[0]["kl_coef"] == 0.05
+    for before, after in itertools.pairwise(rows):
+        error = min(max((before["kl"] - 0.5) / 0.5, -0.2), 0.2)
+        assert after["kl_coef"] == pytest.approx(before["kl_coef"] * (1 + error * 8 / 16), rel=1e-6)
+    assert rows[1]["kl_coef"] == pytest.approx(0.05 * 0.9)  # the first KL is 0
+
+
+def test_a_policy_too_far_from_its_reference_is_stopped_before_it_learns_more(tmp_path, tiny, reward_model, ppo_run):
+    farthest = max(row["kl"] for row in ppo_run.metrics())
+    assert farthest > 0
+    limit = farthest / 2
+    run = small_run(tmp_path / "run", tiny, reward_model, max_kl=limit)
+    outcome = run.outcome()
+    assert outcome.status == "succeeded"
+    assert outcome.evaluation["stopped_at_kl"] > limit
+    assert outcome.step == len(run.metrics()) < 3
+    assert all(row["kl"] <= limit for row in run.metrics())
+    assert outcome.model_sha256
+
+
+def test_a_length_penalty_comes_off_for_each_token(tmp_path, tiny, reward_model, ppo_run):
+    free = ppo_run.metrics()[0]
+    paid = small_run(tmp_path / "run", tiny, reward_model, length_penalty=10.0, updates=1).metrics()[0]
+    assert paid["score_mean"] == free["score_mean"]
+    assert paid["reward_mean"] == pytest.approx(free["reward_mean"] - 10.0 * free["response_length"] / 100, abs=1e-4)
 
 
 def test_held_out_prompts_are_never_trained_on(tmp_path, tiny, reward_model):

@@ -35,6 +35,10 @@ CONFIGS = {
         "lora_rank": 4,
         "learning_rate": 1e-3,
         "checkpoint_every": 5,
+        "kl_target": 0.1,  # the coefficient adapts, so it is a part of what must be resumed
+        "kl_horizon": 20,
+        "whiten_rewards": True,
+        "length_penalty": 1.0,
     },
 }
 

@@ -50,6 +50,21 @@ def test_a_single_token_is_only_shifted():
     assert rl.whiten(torch.tensor([[5.0, JUNK]]), torch.tensor([[True, False]])).tolist() == [[0.0, 0.0]]
 
 
+def test_scaled_values_have_variance_one_and_keep_their_mean():
+    values = torch.tensor([[1.0, 3.0, 5.0], [7.0, 9.0, JUNK]])
+    scaled = rl.scale_to_unit_variance(values, MASK)
+    assert scaled[MASK].mean() == pytest.approx(5.0)
+    assert scaled[MASK].var(correction=0) == pytest.approx(1.0)
+    assert scaled[1, 2] == 0.0
+    one = torch.tensor([[True, False, False], [False, False, False]])
+    assert rl.scale_to_unit_variance(values, one)[0, 0] == 1.0
+
+
+@pytest.mark.parametrize(("kl", "factor"), [(6.0, 1.0), (6.6, 1.01), (60.0, 1.02), (5.4, 0.99), (0.0, 0.98)])
+def test_the_kl_coefficient_grows_above_its_target_and_shrinks_below_by_at_most_a_fifth(kl: float, factor: float):
+    assert rl.adapted_kl_coef(0.1, kl, target=6.0, rollouts=10, horizon=100) == pytest.approx(0.1 * factor)
+
+
 def test_logprobs_are_those_of_the_chosen_tokens():
     logits = torch.tensor([[[0.0, math.log(3.0)], [math.log(9.0), 0.0]]])
     found = rl.logprobs_from_logits(logits, torch.tensor([[1, 1]]))

@@ -41,3 +41,9 @@ def test_a_loss_that_would_ignore_the_share_of_wrong_labels_refuses_it(loss):
     with pytest.raises(BadConfig) as refused:
         parse_config("dpo", {"loss": loss, "label_noise": 0.1})
     assert refused.value.field == "label_noise"
+
+
+def test_a_kl_target_is_refused_where_the_coefficient_could_never_move():
+    with pytest.raises(BadConfig) as refused:
+        parse_config("ppo", {"kl_target": 6.0, "kl_coef": 0.0})
+    assert refused.value.field == "kl_target"

@@ -4,17 +4,15 @@ The numbered steps follow "The N+ Implementation Details of RLHF with PPO" (arXi
 rollouts at a sampling temperature [detail 15], the score read on the end token, a penalty for a response without one
 [18], KL per token against the reference [20], a value model that starts as the reward model [17], GAE over the
 response, whitened advantages [19], clipped policy and value losses, AdamW with epsilon 1e-5 and a linearly falling
-learning rate [10]. Left out: reward whitening, an adaptive KL coefficient, reuse of rollouts across updates, several
-devices.
+learning rate [10], and where asked for an adaptive KL coefficient [21] and rewards scaled to unit variance. Left out:
+reuse of rollouts across updates, several devices.
 
 Everything random is a function of the seed and the update, so a run resumed from a checkpoint goes on bit for bit.
 """
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +28,7 @@ from training.configs import PPOConfig
 from training.ml import rl
 from training.ml.chat import prompt_ids, refuse_too_long, template_digest
 from training.ml.models import check_source, load_tokenizer, pick_device, publish_model
+from training.ml.ppo_checkpoints import resume, save_checkpoint
 from training.ml.sampling import (
     Interrupted,
     NoPrompts,
@@ -41,7 +40,7 @@ from training.ml.sampling import (
 )
 from training.ml.sequences import Rollouts, lay_out, response_logits, response_states, sequence_scores
 from training.ml.shared_models import SharedModels
-from training.rundir import Outcome, RunDirectory, RunSpec, append_line, keep_lines, publish_directory, read_lines
+from training.rundir import Outcome, RunDirectory, RunSpec, append_line, keep_lines, read_lines
 
 PREVIEWS = 2
 """Rollouts of each update that are kept for people to read."""
@@ -62,6 +61,8 @@ class Experience:
     values: Tensor
     entropy: Tensor
     rewards: Tensor
+    kl_coef: float
+    """With which the rewards were made."""
     advantages: Tensor
     returns: Tensor
 
@@ -93,6 +94,7 @@ def gather_experience(
     prompts: Sequence[list[int]],
     config: PPOConfig,
     update: int,
+    kl_coef: float,
     interrupted: Callable[[], bool] = never,
 ) -> Experience:
     """Steps 1 to 4 of an update: write responses, score them, and work out what they were worth.
@@ -145,11 +147,15 @@ def gather_experience(
     ]
     scores = torch.tensor(sequence_scores(models.trunk, models.score_head, closed, pad_id, micro), device=device)
 
-    # 3. Rewards: minus the KL on every token, the score (less the penalty of a missing end) on the last one.
+    # 3. Rewards: minus the KL on every token, the score (less the penalties of a missing end and of length) on the
+    #    last one.
     mask = rollouts.response_mask
     old = torch.cat(logprobs)
     kl = rl.kl_per_token(old, torch.cat(reference), mask)
-    rewards = rl.token_rewards(scores - config.missing_eos_penalty * (~finished).float(), kl, mask, config.kl_coef)
+    penalties = config.missing_eos_penalty * (~finished).float() + config.length_penalty * mask.sum(1) / 100
+    rewards = rl.token_rewards(scores - penalties, kl, mask, kl_coef)
+    if config.whiten_rewards:
+        rewards = rl.scale_to_unit_variance(rewards, mask)
 
     # 4. Advantages by GAE, whitened over the whole batch so that minibatches cannot change them.
     value = torch.cat(values)
@@ -164,6 +170,7 @@ def gather_experience(
         values=value,
         entropy=torch.cat(entropy),
         rewards=rewards,
+        kl_coef=kl_coef,
         advantages=rl.whiten(advantages, mask),
         returns=returns,
     )
@@ -234,7 +241,7 @@ def learn(
     }
 
 
-def describe(experience: Experience, config: PPOConfig) -> dict[str, float]:
+def describe(experience: Experience) -> dict[str, float]:
     """Return the figures of a batch of rollouts: means over rollouts, entropy over tokens, kl summed per rollout."""
     return {
         "score_mean": experience.scores.mean().item(),
@@ -243,52 +250,8 @@ def describe(experience: Experience, config: PPOConfig) -> dict[str, float]:
         "entropy": rl.masked_mean(experience.entropy, experience.mask).item(),
         "response_length": experience.mask.sum(1).float().mean().item(),
         "eos_fraction": experience.finished.float().mean().item(),
-        "kl_coef": config.kl_coef,
+        "kl_coef": experience.kl_coef,
     }
-
-
-# Checkpoints --------------------------------------------------------------------------------------------
-
-
-def save_checkpoint(run: RunDirectory, models: SharedModels, optimizer: torch.optim.Optimizer, update: int) -> None:
-    """Leave all that a resumed run needs, whole or not at all, then drop the checkpoints before it."""
-    final = run.checkpoints_path / f"update-{update:06d}"
-    if final.exists():
-        return
-    run.checkpoints_path.mkdir(exist_ok=True)
-    temporary = run.checkpoints_path / ".tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    state = {
-        "update": update,
-        "trained": {name: parameter.detach().cpu() for name, parameter in models.trained().items()},
-        "optimizer": optimizer.state_dict(),
-    }
-    with open(temporary / "state.pt", "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())  # the checkpoint before it is about to be dropped
-    publish_directory(temporary, final)
-    for older in saved_checkpoints(run):
-        if older != final:
-            shutil.rmtree(older)
-
-
-def saved_checkpoints(run: RunDirectory) -> list[Path]:
-    return sorted(run.checkpoints_path.glob("update-*"))
-
-
-def resume(run: RunDirectory, models: SharedModels, optimizer: torch.optim.Optimizer) -> int:
-    """Put the last checkpoint's state in place; return the updates done, 0 when there is none."""
-    there = saved_checkpoints(run)
-    if not there:
-        return 0
-    state = torch.load(there[-1] / "state.pt", map_location="cpu", weights_only=True)
-    with torch.no_grad():
-        for name, parameter in models.trained().items():
-            parameter.copy_(state["trained"][name])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["update"]
 
 
 # The run ------------------------------------------------------------------------------------------------
@@ -321,7 +284,8 @@ def run_ppo(run: RunDirectory, spec: RunSpec, config: PPOConfig) -> Outcome:
     optimizer = torch.optim.AdamW(
         models.trained().values(), lr=config.learning_rate, eps=1e-5, weight_decay=0.0, foreach=False
     )
-    done = resume(run, models, optimizer)
+    resumed = resume(run, models, optimizer, config.kl_coef)
+    done, kl_coef = resumed.update, resumed.kl_coef
     previews = run.previews_path
     run.forget_metrics_after(done)
     keep_lines(previews, [row for row in read_lines(previews) if row["step"] <= done])
@@ -330,7 +294,7 @@ def run_ppo(run: RunDirectory, spec: RunSpec, config: PPOConfig) -> Outcome:
         """An update that has not begun to learn may be given up; the first one is always finished."""
         return done > 0 and run.cancel_requested()
 
-    cancelled = False
+    cancelled, stopped_at_kl = False, None
     for update in range(done + 1, config.updates + 1):
         run.write_progress("writing and scoring responses", done, config.updates)
         started = time.monotonic()
@@ -339,10 +303,17 @@ def run_ppo(run: RunDirectory, spec: RunSpec, config: PPOConfig) -> Outcome:
             group["lr"] = rate
         chosen = prompt_order(len(prompts), config.batch_size, update, config.seed)
         try:
-            experience = gather_experience(models, tokenizer, [ids[row] for row in chosen], config, update, stop_now)
+            experience = gather_experience(
+                models, tokenizer, [ids[row] for row in chosen], config, update, kl_coef, stop_now
+            )
         except Interrupted:
             cancelled = True
-            save_checkpoint(run, models, optimizer, done)
+            save_checkpoint(run, models, optimizer, done, kl_coef)
+            break
+        distance = describe(experience)["kl"]
+        if config.max_kl and distance > config.max_kl:
+            stopped_at_kl = distance
+            save_checkpoint(run, models, optimizer, done, kl_coef)
             break
         run.write_progress("learning", done, config.updates)
         figures = learn(models, optimizer, experience, config, update)
@@ -351,22 +322,25 @@ def run_ppo(run: RunDirectory, spec: RunSpec, config: PPOConfig) -> Outcome:
             {
                 "step": update,
                 "time": time.time(),
-                **describe(experience, config),
+                **describe(experience),
                 **figures,
                 "learning_rate": rate,
                 "seconds": time.monotonic() - started,
             }
         )
         done = update
+        if config.kl_target:
+            kl_coef = rl.adapted_kl_coef(kl_coef, distance, config.kl_target, config.batch_size, config.kl_horizon)
         if update % config.checkpoint_every == 0 or update == config.updates:
-            save_checkpoint(run, models, optimizer, update)
+            save_checkpoint(run, models, optimizer, update, kl_coef)
 
     run.write_progress("saving the policy", done, config.updates)
     sha256 = publish_model(run, models.peft, tokenizer, kind="policy", source=policy, step=done)
     run.write_progress("done", done, config.updates)
-    return Outcome(
-        "cancelled" if cancelled else "succeeded", done, sha256, template_digest(tokenizer), summary(run, config)
-    )
+    figures = summary(run, config)
+    if stopped_at_kl is not None:
+        figures["stopped_at_kl"] = stopped_at_kl
+    return Outcome("cancelled" if cancelled else "succeeded", done, sha256, template_digest(tokenizer), figures)
 
 
 def append_previews(path: Path, update: int, prompts: Sequence[PromptRow], experience: Experience) -> None:

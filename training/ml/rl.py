@@ -49,6 +49,28 @@ def whiten(values: Tensor, mask: Tensor, epsilon: float = 1e-8) -> Tensor:
     return centred * torch.rsqrt(variance + epsilon)
 
 
+def scale_to_unit_variance(values: Tensor, mask: Tensor, epsilon: float = 1e-8) -> Tensor:
+    """Scale `values` [B, T] to variance 1 over the True of `mask` and keep their mean; 0 under False.
+
+    A single value has no variance and stays as it is.
+    """
+    check_mask(mask, values)
+    kept = values[mask]
+    if kept.numel() < 2:
+        return torch.where(mask, values, 0.0)
+    mean, variance = kept.mean(), kept.var(correction=0)
+    return torch.where(mask, (values - mean) * torch.rsqrt(variance + epsilon) + mean, 0.0)
+
+
+def adapted_kl_coef(kl_coef: float, kl: float, target: float, rollouts: int, horizon: int) -> float:
+    """Return the KL coefficient after `rollouts` more, whose mean KL was `kl` nats (arXiv:1909.08593, 2.2).
+
+    It grows by at most a fifth of `rollouts / horizon` of itself where the KL is above `target`, and shrinks likewise.
+    """
+    error = min(max((kl - target) / target, -0.2), 0.2)
+    return kl_coef * (1 + error * rollouts / horizon)
+
+
 def logprobs_from_logits(logits: Tensor, tokens: Tensor) -> Tensor:
     """Return log p(tokens) as float32 [B, T] from `logits` [B, T, V] and token ids [B, T].
 
