@@ -236,7 +236,7 @@ class PPOConfig(Config):
     max_kl: float = setting(
         0.0,
         "Stop above a KL of",
-        "Nats for each response, a mean over an update: the run ends with the policy it has. 0 for never.",
+        "Nats for each response, a mean over an update: the run ends with the policy that wrote those. 0 for never.",
         minimum=0.0,
         maximum=10_000.0,
         advanced=True,
@@ -281,6 +281,12 @@ class PPOConfig(Config):
         super().__post_init__()
         if self.kl_target and not self.kl_coef:
             raise BadConfig("kl_target", "a KL coefficient of 0 stays 0, whatever the target; give both or neither")
+        if self.kl_target and self.kl_horizon < self.batch_size:
+            raise BadConfig(
+                "kl_horizon",
+                f"{self.kl_horizon} is less than the {self.batch_size} rollouts of one update, so it could turn "
+                f"the coefficient below zero; give at least {self.batch_size}",
+            )
         if self.batch_size % self.minibatch_size:
             raise BadConfig("minibatch_size", f"{self.minibatch_size} does not divide the {self.batch_size} rollouts")
         if self.minibatch_size % self.gradient_accumulation:

@@ -90,18 +90,22 @@ def test_every_prompt_comes_once_before_any_comes_again():
     assert taken[:4] == prompt_order(6, 4, 1, seed=3)
 
 
-@pytest.fixture(scope="module")
-def ppo_run(tmp_path_factory, tiny, reward_model):
+def small_run(path, tiny, reward_model, **config):
     run = make_run_directory(
-        tmp_path_factory.mktemp("runs") / "ppo",
+        path,
         "ppo",
-        {"updates": 3, "max_new_tokens": 7, "lora_rank": 4, "learning_rate": 1e-3},
+        {"updates": 3, "max_new_tokens": 7, "lora_rank": 4, "learning_rate": 1e-3, **config},
         policy=tiny,
         reward=reward_model,
     )
     write_prompts(run, [*prompt_rows(4), *prompt_rows(1, "evaluation")])
     assert in_this_process(run) == 0, run.error()
     return run
+
+
+@pytest.fixture(scope="module")
+def ppo_run(tmp_path_factory, tiny, reward_model):
+    return small_run(tmp_path_factory.mktemp("runs") / "ppo", tiny, reward_model)
 
 
 def test_at_the_first_step_the_ratio_is_1_nothing_is_clipped_and_kl_is_0(ppo_run):
@@ -127,19 +131,6 @@ def test_a_ppo_run_writes_the_promised_figures(ppo_run):
     previews = list(read_lines(ppo_run.path / "samples_preview.jsonl"))
     assert [row["step"] for row in previews] == [1, 1, 2, 2, 3, 3]
     assert all(set(row) == {"step", "prompt", "response", "score"} for row in previews)
-
-
-def small_run(path, tiny, reward_model, **config):
-    run = make_run_directory(
-        path,
-        "ppo",
-        {"updates": 3, "max_new_tokens": 7, "lora_rank": 4, "learning_rate": 1e-3, **config},
-        policy=tiny,
-        reward=reward_model,
-    )
-    write_prompts(run, [*prompt_rows(4), *prompt_rows(1, "evaluation")])
-    assert in_this_process(run) == 0, run.error()
-    return run
 
 
 def test_the_coefficient_follows_the_kl_towards_its_target(tmp_path, tiny, reward_model):

@@ -47,3 +47,10 @@ def test_a_kl_target_is_refused_where_the_coefficient_could_never_move():
     with pytest.raises(BadConfig) as refused:
         parse_config("ppo", {"kl_target": 6.0, "kl_coef": 0.0})
     assert refused.value.field == "kl_target"
+
+
+def test_one_update_can_never_turn_the_kl_coefficient_negative():
+    with pytest.raises(BadConfig) as refused:
+        parse_config("ppo", {"kl_target": 6.0, "kl_horizon": 7, "batch_size": 8})
+    assert refused.value.field == "kl_horizon"
+    assert parse_config("ppo", {"kl_target": 6.0, "kl_horizon": 8, "batch_size": 8})

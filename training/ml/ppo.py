@@ -4,8 +4,8 @@ The numbered steps follow "The N+ Implementation Details of RLHF with PPO" (arXi
 rollouts at a sampling temperature [detail 15], the score read on the end token, a penalty for a response without one
 [18], KL per token against the reference [20], a value model that starts as the reward model [17], GAE over the
 response, whitened advantages [19], clipped policy and value losses, AdamW with epsilon 1e-5 and a linearly falling
-learning rate [10], and where asked for an adaptive KL coefficient [21] and rewards scaled to unit variance. Left out:
-reuse of rollouts across updates, several devices.
+learning rate [10], and where asked for an adaptive KL coefficient (arXiv:1909.08593, 2.2) and rewards scaled to unit
+variance. Left out: reuse of rollouts across updates, several devices.
 
 Everything random is a function of the seed and the update, so a run resumed from a checkpoint goes on bit for bit.
 """
@@ -310,9 +310,9 @@ def run_ppo(run: RunDirectory, spec: RunSpec, config: PPOConfig) -> Outcome:
             cancelled = True
             save_checkpoint(run, models, optimizer, done, kl_coef)
             break
-        distance = describe(experience)["kl"]
-        if config.max_kl and distance > config.max_kl:
-            stopped_at_kl = distance
+        told = describe(experience)
+        if config.max_kl and done and told["kl"] > config.max_kl:  # the first update starts at the reference
+            stopped_at_kl = told["kl"]
             save_checkpoint(run, models, optimizer, done, kl_coef)
             break
         run.write_progress("learning", done, config.updates)
@@ -322,7 +322,7 @@ def run_ppo(run: RunDirectory, spec: RunSpec, config: PPOConfig) -> Outcome:
             {
                 "step": update,
                 "time": time.time(),
-                **describe(experience),
+                **told,
                 **figures,
                 "learning_rate": rate,
                 "seconds": time.monotonic() - started,
@@ -330,7 +330,7 @@ def run_ppo(run: RunDirectory, spec: RunSpec, config: PPOConfig) -> Outcome:
         )
         done = update
         if config.kl_target:
-            kl_coef = rl.adapted_kl_coef(kl_coef, distance, config.kl_target, config.batch_size, config.kl_horizon)
+            kl_coef = rl.adapted_kl_coef(kl_coef, told["kl"], config.kl_target, config.batch_size, config.kl_horizon)
         if update % config.checkpoint_every == 0 or update == config.updates:
             save_checkpoint(run, models, optimizer, update, kl_coef)
 

@@ -66,7 +66,9 @@ def adapted_kl_coef(kl_coef: float, kl: float, target: float, rollouts: int, hor
     """Return the KL coefficient after `rollouts` more, whose mean KL was `kl` nats (arXiv:1909.08593, 2.2).
 
     It grows by at most a fifth of `rollouts / horizon` of itself where the KL is above `target`, and shrinks likewise.
+    `horizon` is at least `rollouts`, or the coefficient could turn negative.
     """
+    assert horizon >= rollouts, f"a horizon of {horizon} rollouts is shorter than one update of {rollouts}"
     error = min(max((kl - target) / target, -0.2), 0.2)
     return kl_coef * (1 + error * rollouts / horizon)
 
