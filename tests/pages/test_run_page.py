@@ -288,3 +288,16 @@ def test_every_chart_that_is_not_folded_says_what_is_healthy() -> None:
         for chart in charts:
             assert chart.meaning
             assert chart.folded or chart.healthy, chart.title
+
+
+def test_a_ppo_run_that_stopped_early_says_at_what_kl(client: Client, project: Project, ml_staff: User) -> None:
+    figures = {"score_first": 0.1, "score_last": 0.5, "kl_first": 0.0, "kl_last": 1.2, "n": 8}
+    client.force_login(ml_staff)
+    for stopped, shown in (({}, False), ({"stopped_at_kl": 2.31}, True)):
+        run = make_run(
+            project, "ppo", state="succeeded", started_at=timezone.now(), finished_at=timezone.now(),
+            outcome={"status": "succeeded", "step": 3, "evaluation": {**figures, **stopped}},
+        )  # fmt: skip
+        page = text(client.get(url(run)))
+        assert ("Stopped early, at a KL of" in page) == shown
+        assert ("2.31" in page) == shown
