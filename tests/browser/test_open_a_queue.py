@@ -22,9 +22,13 @@ def site() -> Iterator[Site]:
 
 
 def form_of_a_rating_queue(page, site: Site) -> None:
+    """Go to the form; the cursor is in its name, which a key pressed before that would miss."""
+    from playwright.sync_api import expect
+
     page.goto(f"{site.url}{site.pages['everybody']['queue-open']}")
     page.get_by_role("link", name="Rating").press("Enter")
     page.wait_for_url("**/open/rating/")
+    expect(page.get_by_label("Name", exact=True)).to_be_focused()
 
 
 def test_by_keyboard_the_preview_follows_what_is_typed(log_in, site: Site) -> None:
