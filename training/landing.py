@@ -32,8 +32,7 @@ SAMPLES_AT_ONCE = 64
 
 LEAVES: dict[str, str] = {
     "reward": Checkpoint.Kind.REWARD,
-    "dpo": Checkpoint.Kind.POLICY,
-    "ppo": Checkpoint.Kind.POLICY,
+    **dict.fromkeys(("sft", "dpo", "kto", "ppo", "grpo", "rloo", "online_dpo", "merge"), Checkpoint.Kind.POLICY),
 }
 """The kind of checkpoint that each kind of run leaves."""
 

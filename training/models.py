@@ -58,12 +58,24 @@ class Checkpoint(models.Model):
         related_name="checkpoints",
         help_text="The human feedback it learned from; a PPO policy's is its reward model's.",
     )
+    is_whole = models.BooleanField(
+        default=False, help_text="Its files are a whole model, not an adapter; true of every base model."
+    )
     path = models.CharField(
         max_length=500, help_text="Below the data directory, or an absolute directory or hub id for a base model."
     )
     sha256 = models.CharField(max_length=64, blank=True, help_text="Over the names and contents of its files.")
     template_digest = models.CharField(max_length=64, blank=True, help_text="Of the chat template and its end tokens.")
     step = models.PositiveIntegerField(default=0)
+    licence = models.CharField(max_length=100, blank=True, help_text="Of the weights, such as Apache-2.0.")
+    origin = models.CharField(
+        max_length=500, blank=True, help_text="Where an imported model comes from; empty for what runs left."
+    )
+    note = models.TextField(blank=True, help_text="What people say of it; goes into its model card.")
+    files_deleted_at = models.DateTimeField(null=True, blank=True)
+    files_deleted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
     evaluation = models.JSONField(default=dict, blank=True, help_text="Figures on held-out labels, each with its n.")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -75,13 +87,31 @@ class Checkpoint(models.Model):
             models.UniqueConstraint(fields=["project", "name"], name="checkpoint_name_once_per_project"),
             models.CheckConstraint(
                 condition=Q(kind="base", parent__isnull=True, run__isnull=True)
-                | Q(kind__in=["policy", "reward"], parent__isnull=False, run__isnull=False),
+                | Q(kind__in=["policy", "reward"], parent__isnull=False, run__isnull=False)
+                | (Q(kind__in=["policy", "reward"], run__isnull=True) & ~Q(origin="")),
                 name="checkpoint_trained_has_parent_and_run",
             ),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+
+class Promotion(models.Model):
+    """Somebody's word that a checkpoint is the project's current one of its kind. The latest of a kind holds."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="promotions")
+    checkpoint = models.ForeignKey(Checkpoint, on_delete=models.PROTECT, related_name="promotions")
+    reason = models.TextField()
+    promoted_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.checkpoint} from {self.created_at:%Y-%m-%d}"
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -97,25 +127,32 @@ class Run(models.Model):
     """One job on models: sampling, training or evaluating. Carried out by a worker, under a lease."""
 
     class Kind(models.TextChoices):
-        SAMPLE = "sample", "Sample responses"
+        SFT = "sft", "Fine-tune (SFT)"
         REWARD = "reward", "Reward model"
         DPO = "dpo", "DPO"
+        KTO = "kto", "KTO"
         PPO = "ppo", "PPO"
-        EVALUATE = "evaluate", "Evaluate"
+        GRPO = "grpo", "GRPO"
+        RLOO = "rloo", "RLOO"
+        ONLINE_DPO = "online_dpo", "Online DPO"
+        SAMPLE = "sample", "Sample responses"
         SCORE = "score", "Score responses"
+        EVALUATE = "evaluate", "Evaluate"
+        MERGE = "merge", "Merge adapters"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting for a worker"
         RUNNING = "running", "Running"
+        PAUSED = "paused", "Paused"
         SUCCEEDED = "succeeded", "Succeeded"
         FAILED = "failed", "Failed"
         CANCELLED = "cancelled", "Cancelled"
 
-    UNFINISHED = ("queued", "running")
+    UNFINISHED = ("queued", "running", "paused")
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="runs")
-    kind = models.CharField(max_length=10, choices=Kind.choices)
+    kind = models.CharField(max_length=12, choices=Kind.choices)
     name = models.CharField(max_length=200)
     config = models.JSONField(help_text="Values of the kind's config in training.configs.")
     snapshot = models.ForeignKey(Snapshot, on_delete=models.PROTECT, null=True, blank=True, related_name="runs")
@@ -133,7 +170,7 @@ class Run(models.Model):
         null=True,
         blank=True,
         related_name="runs_as_reward",
-        help_text="The reward model of a PPO or score run, or the one to evaluate.",
+        help_text="The reward model that scores what is written, or the one to evaluate.",
     )
     queue = models.ForeignKey(
         Queue,
@@ -143,9 +180,30 @@ class Run(models.Model):
         related_name="sample_runs",
         help_text="Where a sample run's tasks go, or whose responses a score run scores.",
     )
-    prompt_ids = models.JSONField(default=list, blank=True, help_text="Prompts of a sample run; empty for all.")
+    prompt_ids = models.JSONField(default=list, blank=True, help_text="Prompts of the run; empty for all.")
+    launch = models.JSONField(default=dict, blank=True, help_text="Values of training.configs.LaunchConfig.")
+    needs = models.JSONField(default=dict, blank=True, help_text="Values of training.configs.NeedsConfig.")
+    repeats = models.ForeignKey(
+        "self",
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="repetitions",
+        help_text="The run whose inputs, settings and seed it has, to see whether the same comes of it.",
+    )
+    sweep = models.UUIDField(
+        null=True, blank=True, help_text="Shared by the runs that were started together with several seeds."
+    )
+    waits_after_preflight = models.BooleanField(
+        default=False, help_text="Pauses once its preflight is done, for somebody to look at it."
+    )
+    preflight = models.JSONField(default=dict, blank=True, help_text="As preflight.json says.")
+    environment = models.JSONField(
+        default=dict, blank=True, help_text="Versions, git commit, device and threads, as environment.json says."
+    )
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    pause_requested_at = models.DateTimeField(null=True, blank=True)
     lease_owner = models.CharField(max_length=100, blank=True)
     attempt = models.PositiveIntegerField(default=0, help_text="Counts claims; fences a worker that lost its lease.")
     crashes = models.PositiveIntegerField(default=0, help_text="Attempts that ended without saying why.")

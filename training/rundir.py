@@ -13,7 +13,10 @@ model/             the finished adapter or reward model, with checkpoint.json (w
 outcome.json       Outcome, written last: its presence means that the child ended by itself
 error.txt          a message for people, when the child gave up
 log.txt            stdout and stderr of the child, every attempt
+preflight.json     Preflight, what was found before the first step
+environment.json   versions, git commit, device: what it takes to run it again
 cancel             asks the child to stop after this step, keep a checkpoint and write its outcome
+pause              asks the child to stop after this step, keep a checkpoint and say in its outcome that it is paused
 child.json, lock   which process works here (training.child)
 datasets-cache/    scratch of the datasets library, gone when the run has ended
 """
@@ -56,22 +59,50 @@ class RunSpec:
     policy: ModelSource | None = None
     """The model to train, sample or evaluate; the reference is this model before training."""
     reward: ModelSource | None = None
-    """The reward model of a PPO or score run, or the one to evaluate."""
+    """The reward model that scores what is written, or the one to evaluate."""
     snapshot: str = ""
     """Directory of the snapshot; empty when the kind needs none."""
     snapshot_sha256: str = ""
+    waits_after_preflight: bool = False
+    """End as paused once the preflight is written, until the worker puts `preflight-seen` beside it."""
 
 
 @dataclass(frozen=True)
 class Outcome:
     status: str
-    """"succeeded" or "cancelled"."""
+    """"succeeded", "cancelled" or "paused"; a paused run has no model yet."""
     step: int = 0
     model_sha256: str = ""
     """Digest over the files of `model/`; empty when the kind leaves no model."""
     template_digest: str = ""
     evaluation: dict[str, Any] = field(default_factory=dict)
     """Figures about the result, each with its n, such as {"accuracy": 0.7, "n": 120, "low": 0.61, "high": 0.78}."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at before training."""
+
+    name: str
+    """Short key, such as "length"."""
+    verdict: str
+    """"ok", "warning" or "blocking"."""
+    message: str
+    """What was found and, unless all is well, what would be right; for people."""
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Preflight:
+    checks: list[Check]
+    examples: list[dict[str, Any]] = field(default_factory=list)
+    """Rows as the model reads them: {"name", "pieces": [{"text", "learned": bool, "special": bool}]}."""
+    estimate: dict[str, Any] = field(default_factory=dict)
+    """{"memory_mb", "seconds", "device"}: what the run should take here."""
+
+    @property
+    def blocking(self) -> list[Check]:
+        return [check for check in self.checks if check.verdict == "blocking"]
 
 
 class BadRunDirectory(ValueError):
@@ -94,7 +125,11 @@ class RunDirectory:
         self.outcome_path = self.path / "outcome.json"
         self.error_path = self.path / "error.txt"
         self.log_path = self.path / "log.txt"
+        self.preflight_path = self.path / "preflight.json"
+        self.preflight_seen_path = self.path / "preflight-seen"
+        self.environment_path = self.path / "environment.json"
         self.cancel_path = self.path / "cancel"
+        self.pause_path = self.path / "pause"
         self.datasets_cache = self.path / "datasets-cache"
 
     # Spec ---------------------------------------------------------------------------------------
@@ -142,6 +177,25 @@ class RunDirectory:
 
     def request_cancel(self) -> None:
         self.cancel_path.touch()
+
+    def pause_requested(self) -> bool:
+        return self.pause_path.exists()
+
+    def request_pause(self) -> None:
+        self.pause_path.touch()
+
+    def stop_requested(self) -> bool:
+        """Tell whether the child should stop after this step, for good or for a while."""
+        return self.cancel_requested() or self.pause_requested()
+
+    def write_preflight(self, preflight: Preflight) -> None:
+        write_json(self.preflight_path, dataclasses.asdict(preflight))
+
+    def preflight(self) -> Preflight | None:
+        values = read_json(self.preflight_path)
+        if values is None:
+            return None
+        return Preflight(**{**values, "checks": [Check(**one) for one in values["checks"]]})
 
     def write_outcome(self, outcome: Outcome) -> None:
         write_json(self.outcome_path, dataclasses.asdict(outcome))

@@ -34,11 +34,17 @@ SHOW_RESPONSES = tuple(kind for kind, (fewest, _) in RESPONSES.items() if fewest
 INPUTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     # kind: (what it needs, what it may have besides)
     "sample": (frozenset({"policy", "queue"}), frozenset({"prompt_ids"})),
+    "sft": (frozenset({"policy", "snapshot"}), frozenset()),
     "reward": (frozenset({"policy", "snapshot"}), frozenset()),
     "dpo": (frozenset({"policy", "snapshot"}), frozenset()),
-    "ppo": (frozenset({"policy", "reward"}), frozenset({"prompt_ids"})),
-    "evaluate": (frozenset({"snapshot"}), frozenset({"policy", "reward"})),
+    "kto": (frozenset({"policy", "snapshot"}), frozenset()),
+    "ppo": (frozenset({"policy"}), frozenset({"reward", "prompt_ids"})),
+    "grpo": (frozenset({"policy"}), frozenset({"reward", "prompt_ids"})),
+    "rloo": (frozenset({"policy"}), frozenset({"reward", "prompt_ids"})),
+    "online_dpo": (frozenset({"policy"}), frozenset({"reward", "prompt_ids"})),
+    "evaluate": (frozenset(), frozenset({"snapshot", "policy", "reward", "prompt_ids"})),
     "score": (frozenset({"reward"}), frozenset({"queue"})),
+    "merge": (frozenset({"policy"}), frozenset()),
 }
 
 

@@ -26,6 +26,10 @@ class Worker(models.Model):
     work = models.CharField(max_length=10, choices=Work.choices, default=Work.RUNS)
     started_at = models.DateTimeField(auto_now_add=True)
     last_seen_at = models.DateTimeField()
+    device = models.CharField(max_length=10, blank=True, help_text="cpu or cuda; empty for work without models.")
+    device_name = models.CharField(max_length=200, blank=True)
+    memory_gb = models.FloatField(null=True, blank=True, help_text="GiB of the device that it works on.")
+    labels = models.JSONField(default=list, blank=True, help_text="Words that runs may ask for.")
 
     objects = WorkerQuerySet.as_manager()
 

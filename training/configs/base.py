@@ -1,0 +1,107 @@
+"""What every config is made of: settings with a label and a range, and the refusal of what does not fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+
+class BadConfig(ValueError):
+    """A run's config has an unknown key, a wrong type or a value out of range; `field` says which."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+def is_finite(value: object) -> bool:
+    """Tell whether `value` is a number that a float can hold; a bool is none."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number past any float
+        return False
+
+
+def shortened(value: object) -> str:
+    """Return `value` as a message shows it."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def setting(
+    default: Any,
+    label: str,
+    help: str = "",
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] | None = None,
+    advanced: bool = False,
+) -> Any:
+    return dataclasses.field(
+        default=default,
+        metadata={
+            "label": label,
+            "help": help,
+            "minimum": minimum,
+            "maximum": maximum,
+            "choices": choices,
+            "advanced": advanced,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A frozen dataclass of `setting`s that refuses what does not fit."""
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            self._check_type(field.name, value, hints[field.name])
+            self._check_range(field.name, value, field.metadata)
+
+    @staticmethod
+    def _check_type(name: str, value: object, expected: Any) -> None:
+        if expected is bool:
+            right = isinstance(value, bool)
+        elif expected is int:
+            right = isinstance(value, int) and not isinstance(value, bool)
+        elif expected is float:
+            right = is_finite(value)
+        elif expected is str:
+            right = isinstance(value, str)
+        else:  # tuple[float, ...]
+            right = isinstance(value, list | tuple) and all(is_finite(part) for part in value)
+        if not right:
+            expected_name = (
+                getattr(expected, "__name__", str(expected))
+                if expected in (bool, int, float, str)
+                else ("list of numbers")
+            )
+            raise BadConfig(name, f"{shortened(value)} is not a {expected_name}")
+
+    @staticmethod
+    def _check_range(name: str, value: Any, metadata: Mapping[str, Any]) -> None:
+        low, high, choices = metadata.get("minimum"), metadata.get("maximum"), metadata.get("choices")
+        if choices and value not in choices:
+            raise BadConfig(name, f"{shortened(value)} is not one of {', '.join(choices)}")
+        for part in value if isinstance(value, list | tuple) else (value,):
+            if low is not None and part < low:
+                raise BadConfig(name, f"{shortened(part)} is too small; the least is {low}")
+            if high is not None and part > high:
+                raise BadConfig(name, f"{shortened(part)} is too large; the most is {high}")
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """What every run kind has."""
+
+    seed: int = setting(17, "Seed", "The same seed, data and code give the same run.", minimum=0, maximum=2**31 - 1)

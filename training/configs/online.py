@@ -1,0 +1,228 @@
+"""Kinds whose policy writes the responses that it learns from: PPO, GRPO, RLOO, online DPO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.configs.base import BadConfig, setting
+from training.configs.supervised import TuningConfig
+
+AGGREGATIONS = ("mean", "worst", "variance")
+
+
+@dataclass(frozen=True)
+class OnlineConfig(TuningConfig):
+    """Where the reward comes from, and how responses are written."""
+
+    reward_function: str = setting(
+        "",
+        "Reward function",
+        "Name of a Python function that scores responses, in place of a reward model or added to it.",
+        advanced=True,
+    )
+    reward_aggregation: str = setting(
+        "mean",
+        "Ensemble's score",
+        "mean: of all members. worst: of the least pleased. variance: mean less doubt (arXiv:2310.02743).",
+        choices=AGGREGATIONS,
+        advanced=True,
+    )
+    variance_penalty: float = setting(
+        0.5,
+        "Doubt penalty",
+        "Times the members' variance, where the ensemble's score is `variance`.",
+        minimum=0.0,
+        maximum=100.0,
+        advanced=True,
+    )
+    length_penalty: float = setting(
+        0.0,
+        "Length penalty",
+        "Taken off the score for each 100 tokens of a response.",
+        minimum=0.0,
+        maximum=1000.0,
+        advanced=True,
+    )
+    missing_eos_penalty: float = setting(
+        1.0,
+        "Missing-EOS penalty",
+        "Taken off the score of a response that was cut off.",
+        minimum=0.0,
+        maximum=100.0,
+        advanced=True,
+    )
+    max_new_tokens: int = setting(48, "Longest response", "Tokens.", minimum=1, maximum=32_768)
+    max_prompt_length: int = setting(
+        512, "Longest prompt", "Tokens; longer prompts are refused.", minimum=1, maximum=131_072, advanced=True
+    )
+    temperature: float = setting(0.7, "Temperature", minimum=0.01, maximum=5.0)
+
+
+@dataclass(frozen=True)
+class PPOConfig(OnlineConfig):
+    """Proximal policy optimisation against a reward model (arXiv:2403.17031, the N+ implementation details)."""
+
+    updates: int = setting(20, "Updates", "Rollout-and-learn rounds.", minimum=1, maximum=1_000_000)
+    batch_size: int = setting(
+        8, "Rollouts per update", "Prompts sampled before each update.", minimum=1, maximum=65_536
+    )
+    minibatch_size: int = setting(
+        4, "Minibatch size", "Rollouts per optimizer step; divides the rollouts.", minimum=1, maximum=4096
+    )
+    gradient_accumulation: int = setting(
+        1,
+        "Gradient accumulation",
+        "Splits a minibatch into this many forward passes.",
+        minimum=1,
+        maximum=4096,
+        advanced=True,
+    )
+    ppo_epochs: int = setting(2, "PPO epochs", "Passes over each batch of rollouts.", minimum=1, maximum=64)
+    learning_rate: float = setting(5e-5, "Learning rate", minimum=1e-9, maximum=1.0)
+    kl_coef: float = setting(
+        0.05, "KL coefficient", "Reward units per nat of distance from the reference.", minimum=0.0, maximum=10.0
+    )
+    kl_target: float = setting(
+        0.0,
+        "KL target",
+        "Nats for each response that the KL coefficient is adapted to hold; 0 leaves the coefficient as it is.",
+        minimum=0.0,
+        maximum=10_000.0,
+        advanced=True,
+    )
+    kl_horizon: int = setting(
+        1000,
+        "KL horizon",
+        "Rollouts in which the coefficient may change by a fifth of itself.",
+        minimum=1,
+        maximum=100_000_000,
+        advanced=True,
+    )
+    whiten_rewards: bool = setting(
+        False, "Scale rewards", "To unit variance over each batch, their mean kept.", advanced=True
+    )
+    gamma: float = setting(1.0, "Discount", minimum=0.0, maximum=1.0, advanced=True)
+    gae_lambda: float = setting(0.95, "GAE lambda", minimum=0.0, maximum=1.0, advanced=True)
+    clip_range: float = setting(0.2, "Policy clip", minimum=1e-3, maximum=10.0, advanced=True)
+    value_clip_range: float = setting(0.2, "Value clip", minimum=1e-3, maximum=1e3, advanced=True)
+    value_coef: float = setting(0.1, "Value loss weight", minimum=0.0, maximum=10.0, advanced=True)
+    max_kl: float = setting(
+        0.0,
+        "Stop above KL of",
+        "Nats for each response, a mean over an update: the run ends with the policy of its last checkpoint below. "
+        "0 for never.",
+        minimum=0.0,
+        maximum=10_000.0,
+        advanced=True,
+    )
+    evaluate_every: int = setting(
+        0,
+        "Evaluate every",
+        "Updates between looks at the reward on held-out prompts; 0 for none.",
+        minimum=0,
+        maximum=1_000_000,
+        advanced=True,
+    )
+    patience: int = setting(
+        0,
+        "Patience",
+        "Stop once this many looks in a row brought no better reward on held-out prompts; 0 for never.",
+        minimum=0,
+        maximum=1000,
+        advanced=True,
+    )
+    checkpoint_every: int = setting(
+        1, "Checkpoint every", "Updates between resumable checkpoints.", minimum=1, maximum=100_000, advanced=True
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tuning not in ("lora", "dora"):
+            raise BadConfig(
+                "tuning", f"PPO shares one backbone by adapters; {self.tuning!r} is none: choose lora or dora"
+            )
+        if self.kl_target and not self.kl_coef:
+            raise BadConfig("kl_target", "a KL coefficient of 0 stays 0, whatever the target; give both or neither")
+        if self.kl_target and self.kl_horizon < self.batch_size:
+            raise BadConfig(
+                "kl_horizon",
+                f"{self.kl_horizon} is less than the {self.batch_size} rollouts of one update, so it could turn "
+                f"the coefficient below zero; give at least {self.batch_size}",
+            )
+        if self.batch_size % self.minibatch_size:
+            raise BadConfig("minibatch_size", f"{self.minibatch_size} does not divide the {self.batch_size} rollouts")
+        if self.minibatch_size % self.gradient_accumulation:
+            raise BadConfig(
+                "gradient_accumulation",
+                f"{self.gradient_accumulation} does not divide the minibatch of {self.minibatch_size}",
+            )
+        if self.patience and not self.evaluate_every:
+            raise BadConfig("patience", "needs looks at held-out prompts; set evaluate_every")
+
+
+@dataclass(frozen=True)
+class GroupConfig(OnlineConfig):
+    """What the kinds share that compare several responses to one prompt, by TRL's trainers."""
+
+    steps: int = setting(20, "Optimizer steps", minimum=1, maximum=1_000_000)
+    prompts_per_step: int = setting(4, "Prompts per step", "Each is answered several times.", minimum=1, maximum=65_536)
+    gradient_accumulation: int = setting(
+        1,
+        "Gradient accumulation",
+        "Splits a step's prompts into this many forward passes.",
+        minimum=1,
+        maximum=4096,
+        advanced=True,
+    )
+    learning_rate: float = setting(1e-5, "Learning rate", minimum=1e-9, maximum=1.0)
+    checkpoint_every: int = setting(
+        5, "Checkpoint every", "Steps between resumable checkpoints.", minimum=1, maximum=100_000, advanced=True
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.prompts_per_step % self.gradient_accumulation:
+            raise BadConfig(
+                "gradient_accumulation",
+                f"{self.gradient_accumulation} does not divide the {self.prompts_per_step} prompts of a step",
+            )
+
+
+@dataclass(frozen=True)
+class GRPOConfig(GroupConfig):
+    """Group-relative policy optimisation (arXiv:2402.03300), by TRL's GRPOTrainer."""
+
+    responses_per_prompt: int = setting(4, "Responses per prompt", minimum=2, maximum=256)
+    kl_coef: float = setting(
+        0.04, "KL coefficient", "Weight of the distance from the reference.", minimum=0.0, maximum=10.0
+    )
+    loss: str = setting(
+        "dapo",
+        "Loss",
+        "dapo and dr_grpo do not favour long responses; grpo is the paper's.",
+        choices=("grpo", "dr_grpo", "dapo", "bnpo", "cispo"),
+        advanced=True,
+    )
+    clip_range: float = setting(0.2, "Policy clip", minimum=1e-3, maximum=10.0, advanced=True)
+    scale_rewards: bool = setting(
+        True, "Scale by the group's spread", "Divide advantages by the group's standard deviation.", advanced=True
+    )
+
+
+@dataclass(frozen=True)
+class RLOOConfig(GroupConfig):
+    """REINFORCE with a leave-one-out baseline (arXiv:2402.14740), by TRL's RLOOTrainer."""
+
+    responses_per_prompt: int = setting(4, "Responses per prompt", minimum=2, maximum=256)
+    kl_coef: float = setting(
+        0.05, "KL coefficient", "Reward units per nat of distance from the reference.", minimum=0.0, maximum=10.0
+    )
+    clip_range: float = setting(0.2, "Policy clip", minimum=1e-3, maximum=10.0, advanced=True)
+
+
+@dataclass(frozen=True)
+class OnlineDPOConfig(GroupConfig):
+    """DPO on pairs that the policy writes and the reward model decides (arXiv:2402.04792), by TRL's OnlineDPOTrainer."""
+
+    beta: float = setting(0.1, "Beta", "How strongly the policy is held to its reference.", minimum=1e-4, maximum=100.0)
+    loss: str = setting("sigmoid", "Loss", choices=("sigmoid", "ipo"), advanced=True)
