@@ -34,11 +34,36 @@ from training.configs.supervised import (
 )
 
 __all__ = [
-    "CONFIGS", "NOISY_LOSSES", "BadConfig", "Config", "DPOConfig", "EvaluateConfig", "GRPOConfig", "GroupConfig", "KTOConfig",
-    "LaunchConfig", "MergeConfig", "NeedsConfig", "OnlineConfig", "OnlineDPOConfig", "PPOConfig", "RLOOConfig",
-    "RewardConfig", "SFTConfig", "SampleConfig", "ScoreConfig", "Settings", "TrainingConfig", "TuningConfig", "config_values",
-    "is_finite", "parse", "parse_config", "setting", "shortened",
-]  # fmt: skip
+    "CONFIGS",
+    "NOISY_LOSSES",
+    "BadConfig",
+    "Config",
+    "DPOConfig",
+    "EvaluateConfig",
+    "GRPOConfig",
+    "GroupConfig",
+    "KTOConfig",
+    "LaunchConfig",
+    "MergeConfig",
+    "NeedsConfig",
+    "OnlineConfig",
+    "OnlineDPOConfig",
+    "PPOConfig",
+    "RLOOConfig",
+    "RewardConfig",
+    "SFTConfig",
+    "SampleConfig",
+    "ScoreConfig",
+    "Settings",
+    "TrainingConfig",
+    "TuningConfig",
+    "config_values",
+    "is_finite",
+    "parse",
+    "parse_config",
+    "setting",
+    "shortened",
+]
 
 C = TypeVar("C", bound=Settings)
 

@@ -222,7 +222,7 @@ class RLOOConfig(GroupConfig):
 
 @dataclass(frozen=True)
 class OnlineDPOConfig(GroupConfig):
-    """DPO on pairs that the policy writes and the reward model decides (arXiv:2402.04792), by TRL's OnlineDPOTrainer."""
+    """DPO on pairs that the policy writes and the reward decides (arXiv:2402.04792), by TRL's OnlineDPOTrainer."""
 
     beta: float = setting(0.1, "Beta", "How strongly the policy is held to its reference.", minimum=1e-4, maximum=100.0)
     loss: str = setting("sigmoid", "Loss", choices=("sigmoid", "ipo"), advanced=True)
