@@ -171,3 +171,25 @@ def test_no_gradient_flows_from_the_padding():
     assert logprobs.grad is not None
     assert logprobs.grad[0, 1] == 0
     assert bool(torch.isfinite(logprobs.grad).all())
+
+
+ENSEMBLE = torch.tensor([[1.0, 5.0], [3.0, 5.0], [5.0, 5.0]])
+"""Three members' scores of two responses: of the second they are of one mind."""
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [("mean", [3.0, 5.0]), ("worst", [1.0, 5.0]), ("variance", [3.0 - 0.5 * 8 / 3, 5.0])],
+)
+def test_an_ensemble_says_what_is_worked_out_by_hand(how, expected):
+    torch.testing.assert_close(rl.aggregate(ENSEMBLE, how, 0.5), torch.tensor(expected))
+
+
+@pytest.mark.parametrize("how", ["mean", "worst", "variance"])
+def test_one_member_alone_says_the_same_in_every_way(how):
+    assert torch.equal(rl.aggregate(ENSEMBLE[:1], how, 7.0), ENSEMBLE[0])
+
+
+def test_an_unknown_way_to_aggregate_is_refused():
+    with pytest.raises(ValueError, match="not one of mean, worst, variance"):
+        rl.aggregate(ENSEMBLE, "best", 0.0)

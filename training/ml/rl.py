@@ -34,6 +34,25 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return masked_sum(values, mask) / mask.sum()
 
 
+def aggregate(scores: Tensor, how: str, penalty: float) -> Tensor:
+    """Return one score for each rollout, [B], from an ensemble's, [members, B].
+
+    mean: of the members. worst: of the least pleased. variance: the mean less `penalty` times the members' variance
+    (arXiv:2310.02743, 3.2; divided by their number). One member alone says the same in every way.
+    """
+    assert scores.dim() == 2, f"scores must be [members, B], not {tuple(scores.shape)}"
+    assert len(scores), "an ensemble without a member has no score"
+    match how:
+        case "mean":
+            return scores.mean(0)
+        case "worst":
+            return scores.amin(0)
+        case "variance":
+            return scores.mean(0) - penalty * scores.var(0, correction=0)
+        case _:
+            raise ValueError(f"{how!r} is not one of mean, worst, variance")
+
+
 def whiten(values: Tensor, mask: Tensor, epsilon: float = 1e-8) -> Tensor:
     """Shift and scale `values` [B, T] to mean 0 and variance 1 over the True of `mask`; 0 under False.
 
