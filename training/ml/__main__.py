@@ -23,7 +23,7 @@ from training.configs import (
     ScoreConfig,
     parse_config,
 )
-from training.ml import CannotRun
+from training.ml import CannotRun, Paused
 from training.rundir import BadRunDirectory, Outcome, RunDirectory, RunSpec, when_guard_closes
 
 
@@ -107,6 +107,8 @@ def main(arguments: list[str]) -> int:
     run.error_path.unlink(missing_ok=True)
     try:
         run.write_outcome(carry_out(run))
+    except Paused as paused:
+        run.write_outcome(Outcome("paused", paused.step))
     except (BadConfig, BadRunDirectory, CannotRun) as error:
         run.write_error(str(error))
         sys.stderr.write(f"{error}\n")

@@ -18,6 +18,7 @@ import pyarrow.parquet
 from feedback.contract import COMPARED, EVALUATION, ROW_SPLITS, TRAIN, PreferenceRow, table_file
 from training.ml import CannotRun
 from training.ml.chat import prompt_ids, refuse_too_long, response_ids
+from training.ml.readings import Reading, answered
 from training.rundir import RunSpec, read_json
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class PreferenceTokens:
     @property
     def length(self) -> int:
         return len(self.prompt) + max(len(self.chosen), len(self.rejected))
+
+    def readings(self) -> list[Reading]:
+        return [answered(self.prompt, self.chosen, "chosen"), answered(self.prompt, self.rejected, "rejected")]
 
 
 def verify_snapshot(spec: RunSpec) -> dict[str, str]:
