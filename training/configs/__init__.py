@@ -24,6 +24,7 @@ from training.configs.online import (
 from training.configs.reading import EvaluateConfig, SampleConfig, ScoreConfig
 from training.configs.supervised import (
     NOISY_LOSSES,
+    AdapterConfig,
     DPOConfig,
     KTOConfig,
     MergeConfig,
@@ -36,6 +37,7 @@ from training.configs.supervised import (
 __all__ = [
     "CONFIGS",
     "NOISY_LOSSES",
+    "AdapterConfig",
     "BadConfig",
     "Config",
     "DPOConfig",

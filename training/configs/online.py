@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.configs.base import BadConfig, setting
-from training.configs.supervised import TuningConfig
+from training.configs.base import BadConfig, Settings, setting
+from training.configs.supervised import AdapterConfig, TuningConfig
 
 AGGREGATIONS = ("mean", "worst", "variance")
 
 
 @dataclass(frozen=True)
-class OnlineConfig(TuningConfig):
+class OnlineConfig(Settings):
     """Where the reward comes from, and how responses are written."""
 
     reward_function: str = setting(
@@ -59,7 +59,7 @@ class OnlineConfig(TuningConfig):
 
 
 @dataclass(frozen=True)
-class PPOConfig(OnlineConfig):
+class PPOConfig(OnlineConfig, AdapterConfig):
     """Proximal policy optimisation against a reward model (arXiv:2403.17031, the N+ implementation details)."""
 
     updates: int = setting(20, "Updates", "Rollout-and-learn rounds.", minimum=1, maximum=1_000_000)
@@ -137,10 +137,6 @@ class PPOConfig(OnlineConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.tuning not in ("lora", "dora"):
-            raise BadConfig(
-                "tuning", f"PPO shares one backbone by adapters; {self.tuning!r} is none: choose lora or dora"
-            )
         if self.kl_target and not self.kl_coef:
             raise BadConfig("kl_target", "a KL coefficient of 0 stays 0, whatever the target; give both or neither")
         if self.kl_target and self.kl_horizon < self.batch_size:
@@ -161,7 +157,7 @@ class PPOConfig(OnlineConfig):
 
 
 @dataclass(frozen=True)
-class GroupConfig(OnlineConfig):
+class GroupConfig(OnlineConfig, TuningConfig):
     """What the kinds share that compare several responses to one prompt, by TRL's trainers."""
 
     steps: int = setting(20, "Optimizer steps", minimum=1, maximum=1_000_000)

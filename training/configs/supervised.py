@@ -6,36 +6,24 @@ from dataclasses import dataclass
 
 from training.configs.base import BadConfig, Config, setting
 
-TUNINGS = ("lora", "dora", "qlora", "prompt", "full")
+ADAPTERS = ("lora", "dora")
+TUNINGS = (*ADAPTERS, "qlora", "prompt", "full")
 """How weights change: an adapter (LoRA, DoRA, LoRA on 4-bit weights), virtual tokens, or the weights themselves."""
 
 
 @dataclass(frozen=True)
-class TuningConfig(Config):
-    """How weights change, and what every kind that trains has."""
+class AdapterConfig(Config):
+    """What every kind that trains has; the weights stay, an adapter is trained."""
 
     tuning: str = setting(
         "lora",
         "What is trained",
-        "lora: a small adapter, cheap and usually as good. dora: LoRA with its magnitude apart. qlora: LoRA on 4-bit "
-        "weights (CUDA only). prompt: virtual tokens. full: the weights themselves.",
-        choices=TUNINGS,
+        "lora: a small adapter, cheap and usually as good. dora: LoRA with its magnitude apart.",
+        choices=ADAPTERS,
     )
     lora_rank: int = setting(16, "LoRA rank", "Size of the adapter.", minimum=1, maximum=512, advanced=True)
     lora_alpha: int = setting(
         32, "LoRA alpha", "Scale of the adapter; twice the rank is usual.", minimum=1, maximum=1024, advanced=True
-    )
-    lora_dropout: float = setting(0.0, "LoRA dropout", minimum=0.0, maximum=0.9, advanced=True)
-    prompt_tokens: int = setting(
-        16, "Virtual tokens", "How many, where a prompt is trained.", minimum=1, maximum=1024, advanced=True
-    )
-    freeze_layers: int = setting(
-        0,
-        "Frozen layers",
-        "Of full fine-tuning: this many of the first layers, and the embeddings, stay as they are.",
-        minimum=0,
-        maximum=1024,
-        advanced=True,
     )
     precision: str = setting(
         "float32",
@@ -66,6 +54,31 @@ class TuningConfig(Config):
         "out and counted. With more, the run is refused.",
         minimum=0.0,
         maximum=50.0,
+        advanced=True,
+    )
+
+
+@dataclass(frozen=True)
+class TuningConfig(AdapterConfig):
+    """How weights change, where more than an adapter can be trained."""
+
+    tuning: str = setting(
+        "lora",
+        "What is trained",
+        "lora: a small adapter, cheap and usually as good. dora: LoRA with its magnitude apart. qlora: LoRA on 4-bit "
+        "weights (CUDA only). prompt: virtual tokens. full: the weights themselves.",
+        choices=TUNINGS,
+    )
+    lora_dropout: float = setting(0.0, "LoRA dropout", minimum=0.0, maximum=0.9, advanced=True)
+    prompt_tokens: int = setting(
+        16, "Virtual tokens", "How many, where a prompt is trained.", minimum=1, maximum=1024, advanced=True
+    )
+    freeze_layers: int = setting(
+        0,
+        "Frozen layers",
+        "Of full fine-tuning: this many of the first layers, and the embeddings, stay as they are.",
+        minimum=0,
+        maximum=1024,
         advanced=True,
     )
 
