@@ -8,6 +8,7 @@ from feedback.splits import SAMPLED
 from training.lineage import model_source
 from training.models import Run
 from training.rundir import BadRunDirectory, ModelSource, RunDirectory, RunSpec, keep_lines
+from training.runs import ONLINE
 from training.scoring import response_rows
 
 
@@ -31,7 +32,7 @@ def write_inputs(run: Run) -> RunSpec:
         snapshot_sha256=run.snapshot.sha256 if run.snapshot else "",
     )
     directory.path.mkdir(parents=True, exist_ok=True)
-    if run.kind in (Run.Kind.SAMPLE, Run.Kind.PPO):
+    if run.kind == Run.Kind.SAMPLE or run.kind in ONLINE:
         keep_lines(directory.prompts_path, [dict(row) for row in prompt_rows(run)])
     if run.kind == Run.Kind.SCORE:
         keep_lines(directory.responses_path, response_rows(run))
@@ -45,10 +46,10 @@ def source(run: Run, role: str) -> ModelSource | None:
 
 
 def prompt_rows(run: Run) -> list[PromptRow]:
-    """Return the run's prompts in a fixed order: PPO's from the train split; the hold-out split only by id."""
+    """Return the run's prompts in a fixed order: ONLINE kinds' from the train split; the hold-out's only by id."""
     prompts = Prompt.objects.pool().filter(project=run.project).order_by("pk")
     prompts = prompts.filter(pk__in=run.prompt_ids) if run.prompt_ids else prompts.filter(split__in=SAMPLED)
-    if run.kind == Run.Kind.PPO:
+    if run.kind in ONLINE:
         prompts = prompts.filter(split=TRAIN)
     return [
         {"prompt_id": str(prompt.pk), "messages": prompt.messages, "split": prompt.split}

@@ -14,10 +14,11 @@ from feedback.models import Project, Queue, Snapshot, User
 from feedback.refusals import Refusal
 from feedback.schemas import RESPONSES
 from feedback.splits import SAMPLED
-from training.configs import config_values, parse_config
+from training.configs import LaunchConfig, NeedsConfig, OnlineConfig, config_values, parse, parse_config
 from training.lineage import CheckpointGone, ancestors, model_source
 from training.models import Checkpoint, Run
 from training.scoring import responses_to_score
+from training.snapshot_tables import rows_read, tables_read, to_freeze
 
 
 class RunRefused(Refusal):
@@ -27,6 +28,9 @@ class RunRefused(Refusal):
 class RunEnded(Exception):
     """The run is over; there is nothing left to cancel."""
 
+
+ONLINE = (Run.Kind.PPO, Run.Kind.GRPO, Run.Kind.RLOO, Run.Kind.ONLINE_DPO)
+"""Kinds whose policy writes what it learns from, on prompts of the train split."""
 
 SHOW_RESPONSES = tuple(kind for kind, (fewest, _) in RESPONSES.items() if fewest)
 """Kinds of queue that a sample run can fill."""
@@ -61,13 +65,21 @@ def start_run(
     snapshot: Snapshot | None = None,
     queue: Queue | None = None,
     prompt_ids: Iterable[uuid.UUID | str] = (),
+    launch: Mapping[str, Any] | None = None,
+    needs: Mapping[str, Any] | None = None,
+    waits_after_preflight: bool = False,
+    sweep: uuid.UUID | None = None,
+    repeats: Run | None = None,
 ) -> Run:
     """Queue a run for the next free worker. Raises BadConfig or RunRefused, and then nothing is queued.
 
-    A sample run without `prompt_ids` samples every prompt of the train and evaluation splits; a PPO run rolls out on
-    the train split's. Prompts of the hold-out split are sampled only where `prompt_ids` names them, for the last test.
+    A sample run without `prompt_ids` samples every prompt of the train and evaluation splits; a run of an ONLINE kind
+    rolls out on the train split's. Prompts of the hold-out split are sampled only where `prompt_ids` names them, for
+    the last test.
     """
     checked = parse_config(kind, config)
+    started_by = config_values(parse(LaunchConfig, launch or {}, "how a run starts"))
+    needed = config_values(parse(NeedsConfig, needs or {}, "what a run needs"))
     prompts = list(dict.fromkeys(str(one) for one in prompt_ids))
     given = {"policy": policy, "reward": reward, "snapshot": snapshot, "queue": queue, "prompt_ids": prompts}
     check_inputs(kind, given)
@@ -78,13 +90,15 @@ def start_run(
         check_policy(kind, policy)
     if reward is not None:
         check_reward_model(kind, reward, policy)
+    elif isinstance(checked, OnlineConfig) and not checked.reward_function:
+        raise RunRefused("reward", "something must score what the policy writes: a reward model or a reward function")
     if snapshot is not None:
-        check_snapshot(kind, snapshot)
+        check_snapshot(kind, snapshot, config_values(checked))
     if kind == "score" and reward is not None:
         check_scored(project, reward, queue)
     elif queue is not None:
         check_queue(queue)
-    if kind in ("sample", "ppo"):
+    if kind == "sample" or kind in ONLINE:
         check_prompts(kind, project, prompts)
     if len(name) > 200:
         raise RunRefused("name", f"{len(name)} characters are too many; the most is 200")
@@ -98,6 +112,11 @@ def start_run(
         snapshot=snapshot,
         queue=queue,
         prompt_ids=prompts,
+        launch=started_by,
+        needs=needed,
+        waits_after_preflight=waits_after_preflight,
+        sweep=sweep,
+        repeats=repeats,
         created_by=created_by,
     )
 
@@ -115,8 +134,12 @@ def check_inputs(kind: str, given: Mapping[str, Any]) -> None:
             raise RunRefused(field, f"a run of kind {label!r} needs one")
         if given[field] and field not in needed | allowed:
             raise RunRefused(field, f"a run of kind {label!r} does not use one; leave it out")
-    if kind == "evaluate" and (given["policy"] is None) == (given["reward"] is None):
-        raise RunRefused("policy", "choose either a reward model or a trained policy to evaluate")
+    if kind == "evaluate" and not given["policy"] and not given["reward"]:
+        raise RunRefused("policy", "choose a reward model or a trained policy to evaluate, or a policy and its judge")
+    if kind == "evaluate" and given["policy"] and given["reward"] and given["snapshot"]:
+        raise RunRefused("policy", "choose one model for the snapshot's labels; a policy and its judge take prompts")
+    if kind == "evaluate" and not given["snapshot"] and not (given["policy"] and given["reward"]):
+        raise RunRefused("snapshot", f"a run of kind {label!r} needs one: the labels to hold the model against")
 
 
 def check_files(field: str, checkpoint: Checkpoint) -> None:
@@ -138,7 +161,7 @@ def check_reward_model(kind: str, reward: Checkpoint, policy: Checkpoint | None)
     if reward.kind != Checkpoint.Kind.REWARD:
         raise RunRefused("reward", f"{reward} is not a reward model; train one on a snapshot first")
     check_files("reward", reward)
-    if kind != "ppo" or policy is None:
+    if kind not in ONLINE or policy is None:
         return
     if reward.snapshot_id is None:
         raise RunRefused("reward", f"{reward} names no snapshot, so nobody could tell what the policy learned from")
@@ -171,15 +194,16 @@ def check_scored(project: Project, reward: Checkpoint, queue: Queue | None) -> N
         raise RunRefused("queue", f"every response {where} has a score of {reward} already, or there is none")
 
 
-def check_snapshot(kind: str, snapshot: Snapshot) -> None:
+def check_snapshot(kind: str, snapshot: Snapshot, config: Mapping[str, Any]) -> None:
     if snapshot.withdrawn_at is not None:
         raise RunRefused("snapshot", f"{snapshot} was withdrawn; its files are gone. Choose or freeze another")
     there = ", ".join(snapshot.tables)
-    if "preference" not in snapshot.tables:
+    wanted = tables_read(kind, config)
+    if not rows_read(snapshot, wanted, TRAIN) and not rows_read(snapshot, wanted, EVALUATION):
         raise RunRefused(
             "snapshot",
-            f"{snapshot} has no preference rows, which this kind of run reads; it holds {there}. Freeze comparisons, "
-            "rankings, corrections or conversations",
+            f"{snapshot} has no {' or '.join(wanted)} rows, which this run reads; it holds {there or 'none'}. "
+            f"Freeze {to_freeze(kind)}",
         )
     if kind == "evaluate" and not snapshot.compared(EVALUATION):
         raise RunRefused(
@@ -187,8 +211,11 @@ def check_snapshot(kind: str, snapshot: Snapshot) -> None:
             f"{snapshot} has no preference in its evaluation split that a person gave between two responses; "
             "label more and freeze another",
         )
-    if kind != "evaluate" and not snapshot.rows("preference", TRAIN):
-        raise RunRefused("snapshot", f"{snapshot} has no preference in its train split; label more and freeze another")
+    if kind != "evaluate" and not rows_read(snapshot, wanted, TRAIN):
+        raise RunRefused(
+            "snapshot",
+            f"{snapshot} has no {' or '.join(wanted)} rows in its train split; label more and freeze another",
+        )
     if not (snapshot.directory / "manifest.json").is_file():
         raise RunRefused("snapshot", f"the files of {snapshot} are gone: {snapshot.directory} has no manifest.json")
 
@@ -205,9 +232,11 @@ def check_prompts(kind: str, project: Project, prompt_ids: list[str]) -> None:
         prompts = prompts.filter(pk__in=wanted)
         if prompts.count() != len(set(wanted)):
             raise RunRefused("prompt_ids", "not every prompt is one of this project")
-    if kind == "ppo":
+    if kind in ONLINE:
         if not prompts.filter(split=TRAIN).exists():
-            raise RunRefused("prompt_ids", "PPO learns on the train split only, and there is no such prompt")
+            raise RunRefused(
+                "prompt_ids", f"{Run.Kind(kind).label} learns on the train split only, and there is no such prompt"
+            )
     elif not prompts.exists():
         raise RunRefused("prompt_ids", "the project has no prompts outside of the hold-out split; import some first")
 
