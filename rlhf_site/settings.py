@@ -12,6 +12,9 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env
 
+from training.configs import BadConfig
+from training.configs.reward_names import VARIABLE, operator_functions
+
 env = Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -29,6 +32,13 @@ DATA_DIR.mkdir(parents=True, exist_ok=True)
 
 BASE_MODEL = env.str("BASE_MODEL", "")
 """Directory or hub id of the base model; empty for the one that `make run` puts under DATA_DIR/models."""
+
+REWARD_FUNCTIONS = env.str("CONCORD_REWARD_FUNCTIONS", "")
+"""Reward functions of the operator's own, name=module:function,...; trainers read the same variable."""
+try:
+    operator_functions({VARIABLE: REWARD_FUNCTIONS})
+except BadConfig as error:
+    raise ImproperlyConfigured(error.message) from error
 
 
 def development_key() -> str:
