@@ -54,7 +54,7 @@ install: ## Make .venv and install everything (TORCH=cuda takes the registry's o
 	echo "Installing torch ($(TORCH) build), the largest part ..."; \
 	$$pip 'torch>=2.6' || stopped; \
 	echo "Installing Concord and everything else; a minute or two ..."; \
-	$$pip -e '.[train,postgres,dev]' || stopped; \
+	$$pip -e '.[train,postgres,ray,slurm,dev]' || stopped; \
 	printf '%s' "$(WANTED)" > $(VENV)/.installed; \
 	echo "Installed."
 

@@ -30,6 +30,8 @@ def write_inputs(run: Run) -> RunSpec:
         reward=source(run, "reward"),
         snapshot=str(run.snapshot.directory) if run.snapshot else "",
         snapshot_sha256=run.snapshot.sha256 if run.snapshot else "",
+        launch=run.launch,
+        needs=run.needs,
     )
     directory.path.mkdir(parents=True, exist_ok=True)
     if run.kind == Run.Kind.SAMPLE or run.kind in ONLINE:

@@ -63,6 +63,10 @@ class RunSpec:
     snapshot: str = ""
     """Directory of the snapshot; empty when the kind needs none."""
     snapshot_sha256: str = ""
+    launch: dict[str, Any] = field(default_factory=dict)
+    """Values of training.configs.LaunchConfig: how the run's processes start; empty for one on this machine."""
+    needs: dict[str, Any] = field(default_factory=dict)
+    """Values of training.configs.NeedsConfig: what a cluster is asked for."""
     waits_after_preflight: bool = False
     """End as paused once the preflight is written, until the worker puts `preflight-seen` beside it."""
 

@@ -23,7 +23,7 @@ from training.configs import (
     ScoreConfig,
     parse_config,
 )
-from training.ml import CannotRun, Paused
+from training.ml import CannotRun, Paused, processes
 from training.rundir import BadRunDirectory, Outcome, RunDirectory, RunSpec, when_guard_closes
 
 
@@ -46,7 +46,8 @@ def prepare_environment(run: RunDirectory, spec: RunSpec) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # the log is a file
     os.environ.setdefault("HF_DATASETS_CACHE", str(run.datasets_cache))
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses several devices in one process
+    if processes.count() == 1:
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # TRL refuses several devices in one process
     # What the libraries say of each other's versions is not for those who read the log.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|peft|accelerate)\b")
     source = spec.policy or spec.reward
@@ -98,13 +99,16 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m training.ml RUN_DIR\n")
         return 2
     start_guard()
-    run = RunDirectory(arguments[0])
+    if processes.count() > 1:
+        processes.end_with_the_parent()
+    run = RunDirectory(arguments[0]) if processes.is_first() else processes.Follower(arguments[0])
     if run.outcome() is not None:
         return 0
     if not run.path.is_dir():
         sys.stderr.write(f"{run.path} is not a directory\n")
         return 2
-    run.error_path.unlink(missing_ok=True)
+    if processes.is_first():
+        run.error_path.unlink(missing_ok=True)
     try:
         run.write_outcome(carry_out(run))
     except Paused as paused:

@@ -22,7 +22,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from training.ml import CannotRun
+from training.ml import CannotRun, processes
 from training.ml.chat import check_chat_model, template_digest
 from training.rundir import ModelSource, RunDirectory, directory_digest, publish_directory, read_json, write_json
 
@@ -142,7 +142,13 @@ def publish_model(
     source: ModelSource,
     step: int,
 ) -> str:
-    """Write the adapter named "default" and checkpoint.json to `model/`, whole or not at all; return its sha256."""
+    """Write the adapter named "default" and checkpoint.json to `model/`, whole or not at all; return its sha256.
+
+    The first of several processes writes; the others wait for it and get "".
+    """
+    if not processes.is_first():
+        processes.wait_for_all()
+        return ""
     temporary = run.path / ".model.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     model.save_pretrained(temporary, selected_adapters=["default"], save_embedding_layers=False)
@@ -161,4 +167,5 @@ def publish_model(
         },
     )
     publish_directory(temporary, run.model_path)
+    processes.wait_for_all()
     return directory_digest(run.model_path)

@@ -20,6 +20,7 @@ from torch.utils.data import Sampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from training.configs import TrainingConfig
+from training.ml import processes
 from training.rundir import RunDirectory, write_bytes
 
 MARK = "concord-complete"
@@ -30,7 +31,7 @@ def trainer_arguments(run: RunDirectory, config: TrainingConfig) -> dict[str, An
     return {
         "output_dir": str(run.checkpoints_path),
         "max_steps": config.steps,
-        "per_device_train_batch_size": config.batch_size,
+        "per_device_train_batch_size": processes.share(config.batch_size),
         "gradient_accumulation_steps": config.gradient_accumulation,
         "learning_rate": config.learning_rate,
         "lr_scheduler_type": "linear",
@@ -75,7 +76,7 @@ class FollowRun(TrainerCallback):
         self.started = time.monotonic()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self.run.cancel_requested():
+        if processes.any_says(self.run.cancel_requested()):
             self.cancelled = True
             control.should_save = True
             control.should_training_stop = True
@@ -98,6 +99,9 @@ class FollowRun(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        processes.wait_for_all()  # each has saved its random state
+        if not processes.is_first():
+            return
         for path in folder.rglob("*"):
             if path.is_file():
                 with open(path, "rb") as file:
@@ -140,14 +144,16 @@ def train(run: RunDirectory, trainer: Trainer, names: dict[str, str], config: Tr
     follow = FollowRun(run, names, config.steps)
     trainer.add_callback(follow)
     whole = complete_checkpoints(run)
-    for folder in run.checkpoints_path.glob("checkpoint-*"):
-        if folder not in whole:
-            shutil.rmtree(folder)
+    if processes.is_first():
+        for folder in run.checkpoints_path.glob("checkpoint-*"):
+            if folder not in whole:
+                shutil.rmtree(folder)
+    processes.wait_for_all()
     last = whole[-1] if whole else None
     done = checkpoint_step(last) if last else 0
     run.forget_metrics_after(done)
     run.write_progress("training", done, config.steps)
-    if last and (done >= config.steps or run.cancel_requested()):
+    if last and (done >= config.steps or processes.any_says(run.cancel_requested())):
         # Nothing is left to train; resuming all the same would take one more step.
         set_peft_model_state_dict(trainer.model, load_peft_weights(str(last)))
         return ("succeeded" if done >= config.steps else "cancelled"), done

@@ -1,0 +1,100 @@
+"""Several processes that carry out one run together, each on its share of a step's rows.
+
+`accelerate launch` starts them and says in the environment who is who. The first one alone writes into the run
+directory; whatever makes them branch has to be agreed on, or they would wait for each other for ever.
+
+Torch is imported late: `training.ml.__main__` asks who it is before it sets what torch reads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from training.ml import CannotRun
+from training.rundir import Outcome, Preflight, RunDirectory
+
+PR_SET_PDEATHSIG = 1
+
+
+def count() -> int:
+    """Return how many processes carry out the run."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def share(rows: int) -> int:
+    """Return this process's part of `rows` that go through together; raises CannotRun when they cannot be parted."""
+    if rows % count():
+        fits = max(rows // count(), 1) * count()
+        raise CannotRun(f"batch_size: {rows} rows cannot be shared evenly by {count()} processes; {fits} can")
+    return rows // count()
+
+
+def any_says(flag: bool) -> bool:
+    """Tell whether one of the processes says so; all of them have to ask, and all get the same answer."""
+    import torch
+    from torch import distributed
+
+    if not distributed.is_initialized():
+        return flag
+    said = torch.tensor([float(flag)], device="cuda" if distributed.get_backend() == "nccl" else "cpu")
+    distributed.all_reduce(said, op=distributed.ReduceOp.MAX)
+    return bool(said.item())
+
+
+def wait_for_all() -> None:
+    """Go on once every process has come here."""
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.barrier()
+
+
+class Follower(RunDirectory):
+    """The run directory as the processes beside the first see it: they read what stands there and write nothing.
+
+    An error is told all the same when no other process has told one: the first may never learn of it.
+    """
+
+    def write_progress(self, phase: str, done: int = 0, total: int = 0) -> None:
+        pass
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        pass
+
+    def forget_metrics_after(self, step: int) -> None:
+        pass
+
+    def write_preflight(self, preflight: Preflight) -> None:
+        pass
+
+    def write_outcome(self, outcome: Outcome) -> None:
+        pass
+
+    def write_error(self, message: str) -> None:
+        if not self.error():
+            super().write_error(message)
+
+
+def end_with_the_parent() -> None:
+    """Kill this process when the one that started it is gone: torch's launcher leaves orphans when it is killed."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
