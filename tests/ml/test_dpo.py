@@ -47,6 +47,7 @@ def test_the_outcome_describes_the_model(dpo_run, tiny, tokenizer):
         "kind": "policy",
         "base": tiny.base,
         "adapters": [],
+        "is_whole": False,
         "template_digest": template_digest(tokenizer),
         "step": 6,
     }

@@ -1,7 +1,8 @@
-"""Loading a model from its source, wrapping it for training, and publishing what training made.
+"""Loading a model from its source, and publishing what training made; `tuning` says what of it is trained.
 
-A policy is a base model with LoRA adapters merged in, in order. A reward model is the same backbone with one more
-adapter that carries a scalar `score` head. Nothing here depends on the pad token: lengths and masks say what is real.
+A policy is a whole model with LoRA adapters merged in, in order, and perhaps virtual tokens in front. A reward model is
+the same backbone with one more adapter that carries a scalar `score` head, or a whole model that has one. Nothing here
+depends on the pad token: lengths and masks say what is real.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import copy
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType
+from peft.utils import load_peft_weights
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
@@ -24,6 +27,7 @@ from transformers import (
 
 from training.ml import CannotRun, processes
 from training.ml.chat import check_chat_model, template_digest
+from training.ml.virtual_tokens import read_first
 from training.rundir import ModelSource, RunDirectory, directory_digest, publish_directory, read_json, write_json
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -60,26 +64,42 @@ def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_base(base: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+def load_base(base: str, dtype: torch.dtype = torch.float32, **loading: Any) -> PreTrainedModel:
     try:
-        return AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+        return AutoModelForCausalLM.from_pretrained(base, dtype=dtype, **loading)
     except (OSError, ValueError) as error:
         raise MissingModel(f"no language model can be read from {base}: {error}") from error
 
 
+def peft_type(adapter: str | Path) -> str:
+    """Return "LORA", "PROMPT_TUNING" or another of the library's names for the adapter in a directory."""
+    return str((read_json(Path(adapter) / "adapter_config.json") or {}).get("peft_type", ""))
+
+
+def has_virtual_tokens(source: ModelSource) -> bool:
+    """Tell whether the last adapter of `source` is a tuned prompt, on which nothing can be built."""
+    return bool(source.adapters) and peft_type(source.adapters[-1]) == "PROMPT_TUNING"
+
+
 def merge_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
-    """Return `model` with a saved adapter added to its weights (and its saved modules put in place)."""
+    """Return `model` with a saved adapter added to its weights (and its saved modules put in place).
+
+    A tuned prompt has no weights to add to: the model reads its virtual tokens first from now on.
+    """
     try:
+        if peft_type(adapter) == "PROMPT_TUNING":
+            read_first(model, load_peft_weights(adapter, device="cpu")["prompt_embeddings"])
+            return model
         return PeftModel.from_pretrained(model, adapter).merge_and_unload()
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise MissingModel(f"the adapter in {adapter} does not fit its base model: {error}") from error
 
 
 def load_policy(
-    source: ModelSource, tokenizer: PreTrainedTokenizerBase, dtype: torch.dtype = torch.float32
+    source: ModelSource, tokenizer: PreTrainedTokenizerBase, dtype: torch.dtype = torch.float32, **loading: Any
 ) -> PreTrainedModel:
-    """Load a causal language model with every adapter merged in."""
-    model = load_base(source.base, dtype)
+    """Load a causal language model, whole or with every adapter merged in; `loading` goes to the library."""
+    model = load_base(source.base, dtype, **loading)
     for adapter in source.adapters:
         model = merge_adapter(model, adapter)
     model.config.pad_token_id = tokenizer.pad_token_id
@@ -108,8 +128,18 @@ def with_score_head(policy: PreTrainedModel, seed: int) -> PreTrainedModel:
     return model
 
 
+def is_whole_reward_model(base: str) -> bool:
+    """Tell whether a directory holds a whole model with a score head, as full fine-tuning leaves one."""
+    architectures = (read_json(Path(base) / "config.json") or {}).get("architectures") or []
+    return any(name.endswith("ForSequenceClassification") for name in architectures)
+
+
 def load_reward_model(source: ModelSource, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """Load a reward model: the last adapter carries the score head."""
+    """Load a reward model: the last adapter carries the score head, or the model is whole and has one."""
+    if not source.adapters and is_whole_reward_model(source.base):
+        model = AutoModelForSequenceClassification.from_pretrained(source.base, dtype=torch.float32)
+        model.config.pad_token_id = tokenizer.pad_token_id
+        return model
     if not source.adapters:
         raise MissingModel(f"{source.base} is a base model, not a reward model: it has no adapter with a score head")
     policy = load_policy(ModelSource(source.base, source.adapters[:-1]), tokenizer)
@@ -135,33 +165,34 @@ def lora_config(rank: int, alpha: int, task: TaskType) -> LoraConfig:
 
 def publish_model(
     run: RunDirectory,
-    model: PeftModel,
+    model: PreTrainedModel | PeftModel,
     tokenizer: PreTrainedTokenizerBase,
     *,
     kind: str,
     source: ModelSource,
     step: int,
 ) -> str:
-    """Write the adapter named "default" and checkpoint.json to `model/`, whole or not at all; return its sha256.
+    """Write what was trained and checkpoint.json to `model/`, whole or not at all; return its sha256.
 
-    The first of several processes writes; the others wait for it and get "".
+    Of a PeftModel that is the adapter named "default", which stands on `source`; of any other model its weights and the
+    tokenizer, which stand by themselves. The first of several processes writes; the others wait for it and get "".
     """
     if not processes.is_first():
         processes.wait_for_all()
         return ""
     temporary = run.path / ".model.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
-    model.save_pretrained(temporary, selected_adapters=["default"], save_embedding_layers=False)
-    (temporary / "README.md").unlink(missing_ok=True)
-    adapter_config = read_json(temporary / "adapter_config.json")
-    adapter_config["target_modules"] = sorted(adapter_config["target_modules"])  # a set: same run, same sha256
-    write_json(temporary / "adapter_config.json", adapter_config)
+    if isinstance(model, PeftModel):
+        save_adapter(model, temporary)
+    else:
+        save_whole(model, tokenizer, temporary)
     write_json(
         temporary / "checkpoint.json",
         {
             "kind": kind,
             "base": source.base,
             "adapters": list(source.adapters),
+            "is_whole": not isinstance(model, PeftModel),
             "template_digest": template_digest(tokenizer),
             "step": step,
         },
@@ -169,3 +200,20 @@ def publish_model(
     publish_directory(temporary, run.model_path)
     processes.wait_for_all()
     return directory_digest(run.model_path)
+
+
+def save_adapter(model: PeftModel, directory: Path) -> None:
+    """Write the adapter named "default" such that the same training leaves the same files."""
+    model.save_pretrained(directory, selected_adapters=["default"], save_embedding_layers=False)
+    (directory / "README.md").unlink(missing_ok=True)
+    config = read_json(directory / "adapter_config.json")
+    if config.get("target_modules"):
+        config["target_modules"] = sorted(config["target_modules"])  # a set: same run, same sha256
+    write_json(directory / "adapter_config.json", config)
+
+
+def save_whole(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
+    """Write weights, config and tokenizer as any program of the field reads them."""
+    model.config.use_cache = True  # training switches it off; whoever writes with the model wants it
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
