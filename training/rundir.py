@@ -102,7 +102,8 @@ class Preflight:
     examples: list[dict[str, Any]] = field(default_factory=list)
     """Rows as the model reads them: {"name", "pieces": [{"text", "learned": bool, "special": bool}]}."""
     estimate: dict[str, Any] = field(default_factory=dict)
-    """{"memory_mb", "seconds", "device"}: what the run should take here."""
+    """{"memory_mb", "seconds", "step_seconds", "device"}: what the run should take here; at its end also
+    {"happened_memory_mb", "happened_step_seconds"}, what it then took."""
 
     @property
     def blocking(self) -> list[Check]:

@@ -1,0 +1,305 @@
+"""How long a run should take on this device, and how much memory: from one short trial of its own model.
+
+The trial reads a few of the run's tokens without and with gradients, before the first step, and leaves no trace: no
+gradient is kept and no random number is drawn from the run's own generators. What then happened is written beside the
+estimate at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.configs import (
+    DPOConfig,
+    GroupConfig,
+    GRPOConfig,
+    KTOConfig,
+    PPOConfig,
+    RewardConfig,
+    RLOOConfig,
+    TrainingConfig,
+    TuningConfig,
+)
+
+TRIAL_TOKENS = 128
+"""Enough for the rate of long rows, few enough for about a second with 135 million parameters on one core."""
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run does, in tokens through its model."""
+
+    steps: int
+    trained: float
+    """Tokens of each step that go forward and backward."""
+    read: float = 0.0
+    """Tokens of each step that only go forward."""
+    read_once: float = 0.0
+    """Tokens that go forward before the first step."""
+    written: float = 0.0
+    """Tokens of each step that one response after the other is decoded by, `at_once` responses together."""
+    at_once: int = 1
+    widest: int = 0
+    """Tokens of the widest batch that goes forward and backward."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one short pass of the model took on this device."""
+
+    read: float
+    """Seconds for each token without gradients."""
+    trained: float
+    """Seconds for each token forward and backward."""
+    written: float
+    """Seconds for one decoding step."""
+    saved: float
+    """Bytes for each token that are kept from forward to backward."""
+    fixed: int
+    """Bytes of gradients and optimizer states."""
+    layers: int
+    width: int
+
+
+def step_rows(config: TuningConfig) -> float:
+    """Return how many rows (or prompts) one step or update takes."""
+    match config:
+        case TrainingConfig():
+            return config.batch_size * config.gradient_accumulation
+        case PPOConfig():
+            return config.batch_size
+        case GroupConfig():
+            return config.prompts_per_step
+        case _:
+            raise TypeError(f"{type(config).__name__} takes no steps")
+
+
+def run_steps(config: TuningConfig) -> int:
+    match config:
+        case TrainingConfig() | GroupConfig():
+            return config.steps
+        case PPOConfig():
+            return config.updates
+        case _:
+            raise TypeError(f"{type(config).__name__} takes no steps")
+
+
+def padded(lengths: Sequence[int], batch: int, is_grouped: bool) -> float:
+    """Return the mean tokens of a row in a batch, padding included."""
+    if is_grouped or batch == 1:
+        return fmean(lengths)
+    draw = random.Random(0)
+    return fmean(max(draw.choices(lengths, k=batch)) for _ in range(200))
+
+
+def work_of(config: TuningConfig, sequences: Sequence[Sequence[int]]) -> Work:
+    """Return what `config` asks for, where `sequences` are the lengths of each row's sequences (1, or 2 of a pair)."""
+    lengths = [max(row) for row in sequences]
+    longest = sorted(lengths)
+    each = len(sequences[0])
+    match config:
+        case TrainingConfig():
+            width = padded(lengths, config.batch_size, config.group_by_length)
+            rows = step_rows(config)
+            trained = rows * each * width
+            widest = each * sum(longest[-config.batch_size :])
+            used = min(len(sequences), config.steps * rows)
+            match config:
+                case RewardConfig() if config.ensemble == "full":
+                    return Work(config.steps * config.members, trained, widest=widest)
+                case DPOConfig() if config.loss not in ("simpo", "orpo"):
+                    return Work(config.steps, trained, read_once=used * each * fmean(lengths), widest=widest)
+                case KTOConfig():
+                    return Work(config.steps, trained, read=trained, read_once=2 * used * fmean(lengths), widest=widest)
+            return Work(config.steps, trained, widest=widest)
+        case PPOConfig():
+            whole = fmean(lengths) + config.max_new_tokens
+            part = config.minibatch_size // config.gradient_accumulation
+            return Work(
+                config.updates,
+                trained=2 * config.ppo_epochs * config.batch_size * whole,
+                read=4 * config.batch_size * whole,
+                written=config.max_new_tokens,
+                at_once=config.batch_size,
+                widest=int(part * (longest[-1] + config.max_new_tokens)),
+            )
+        case GroupConfig():
+            responses = config.responses_per_prompt if isinstance(config, GRPOConfig | RLOOConfig) else 2
+            rows = config.prompts_per_step * responses
+            whole = fmean(lengths) + config.max_new_tokens
+            return Work(
+                config.steps,
+                trained=rows * whole,
+                read=2 * rows * whole,
+                written=config.max_new_tokens,
+                at_once=rows,
+                widest=int(rows / config.gradient_accumulation * (longest[-1] + config.max_new_tokens)),
+            )
+        case _:
+            raise TypeError(f"{type(config).__name__} takes no steps")
+
+
+# The trial --------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Let `model` be run without a trace: it is in evaluation mode, and the random generators stay as they are."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.random.fork_rng():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def seconds_of(call: Callable[[], object], device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
+def try_out(model: nn.Module, config: TuningConfig, ids: Sequence[int], at_once: int) -> Trial:
+    """Read `ids` once without and once with gradients, and one token of `at_once` responses; return what it took."""
+    device = next(model.parameters()).device
+    tokens = torch.tensor([list(ids)], device=device)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    saved: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    def forward(batch: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            logits = model(input_ids=batch, attention_mask=torch.ones_like(batch), use_cache=False).logits
+        return logits.float().logsumexp(-1).mean()
+
+    def learn() -> None:
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = forward(tokens)
+        torch.autograd.grad(loss, trained, allow_unused=True)
+
+    with undisturbed(model):
+        with torch.no_grad():
+            forward(tokens[:, : max(1, len(ids) // 8)])  # the first pass pays for what the later ones find ready
+            read = seconds_of(lambda: forward(tokens), device)
+            one = tokens[:, :1].expand(at_once, 1).contiguous()
+            written = seconds_of(lambda: forward(one), device) if at_once > 1 else 0.0
+        learned = seconds_of(learn, device)
+    config_of: Any = model.config
+    sizes = config_of.get_text_config()
+    return Trial(
+        read=read / len(ids),
+        trained=learned / len(ids),
+        written=written,
+        saved=sum(saved.values()) / len(ids),
+        fixed=sum(3 * parameter.numel() * parameter.element_size() for parameter in trained),  # gradient, two moments
+        layers=sizes.num_hidden_layers,
+        width=sizes.hidden_size,
+    )
+
+
+def estimate(config: TuningConfig, work: Work, trial: Trial, resident: int) -> dict[str, Any]:
+    """Return preflight's estimate; `resident` is the memory in use before the first step, in bytes."""
+    trained, saved = trial.trained, trial.saved
+    if config.gradient_checkpointing:
+        # Each layer's input is kept; what is inside a layer is worked out a second time, one layer at a time.
+        trained += trial.read
+        saved = saved / trial.layers + 4 * trial.layers * trial.width
+    each_step = work.trained * trained + work.read * trial.read + work.written * trial.written
+    memory = resident + trial.fixed + saved * work.widest
+    return {
+        "device": device_name(),
+        "memory_mb": round(memory / MIB),
+        "step_seconds": round(each_step, 3),
+        "seconds": round(work.steps * each_step + work.read_once * trial.read, 1),
+    }
+
+
+# The device -------------------------------------------------------------------------------------------
+
+
+def device_name() -> str:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+
+
+def memory_now() -> int:
+    """Return the bytes that this process holds on the device now."""
+    if torch.cuda.is_available():
+        return torch.cuda.memory_allocated()
+    return status_bytes("VmRSS") or peak_memory()
+
+
+def forget_peak() -> None:
+    """Let the peak count from now on, where the system can do that: loading a model may have taken more for a while."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    else:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory() -> int:
+    """Return the most bytes that this process held on the device since `forget_peak`."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return status_bytes("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def status_bytes(name: str) -> int:
+    """Return a size from /proc/self/status in bytes; 0 on a system without it."""
+    return proc_bytes(Path("/proc/self/status"), name)
+
+
+def proc_bytes(path: Path, name: str) -> int:
+    with contextlib.suppress(OSError):
+        for line in path.read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def available_memory() -> int:
+    """Return the bytes that this process could hold in all, itself included; 0 where nobody can tell."""
+    if torch.cuda.is_available():
+        free, _ = torch.cuda.mem_get_info()
+        return free + torch.cuda.memory_reserved()
+    free = proc_bytes(Path("/proc/meminfo"), "MemAvailable")
+    limit = container_limit()
+    free = min(free, limit) if limit and free else free
+    return free + memory_now() if free else 0
+
+
+def container_limit() -> int:
+    """Return what the container leaves free, in bytes; 0 for no limit."""
+    folder = Path("/sys/fs/cgroup")
+    with contextlib.suppress(OSError, ValueError):
+        return int((folder / "memory.max").read_text()) - int((folder / "memory.current").read_text())
+    return 0
+
+
+def is_first_process() -> bool:
+    """Tell whether this process writes for all of those that carry out the run together."""
+    return os.environ.get("RANK", "0") == "0"
