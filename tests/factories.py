@@ -243,6 +243,7 @@ def make_base_checkpoint(project: Project | None = None, **overrides: Any) -> Ch
         "project": project or make_project(),
         "name": f"base-{next(numbers)}",
         "kind": Checkpoint.Kind.BASE,
+        "is_whole": True,
         "path": "models/base",
         "sha256": hashlib.sha256(b"base").hexdigest(),
         **overrides,

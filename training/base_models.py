@@ -32,6 +32,11 @@ def is_model_directory(path: Path) -> bool:
     return (path / "config.json").is_file()
 
 
+def is_adapter_directory(path: Path) -> bool:
+    """Say whether what lies there needs a model below it; a whole model has no adapter_config.json."""
+    return (path / "adapter_config.json").is_file()
+
+
 def fetched_path() -> Path:
     return Path(settings.DATA_DIR) / "models" / FETCHED_NAME
 
@@ -80,6 +85,7 @@ def register_base_model(*, project: Project, path: Path | str | None = None) -> 
             project=project,
             kind=Checkpoint.Kind.BASE,
             name=free_name(project, Path(stored).name),
+            is_whole=True,
             path=stored,
             sha256=sha256,
         )

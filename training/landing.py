@@ -20,6 +20,7 @@ from django.db import transaction
 from feedback.filling import enqueue_prompt
 from feedback.models import Project, Prompt, Response
 from feedback.responses import add_response
+from training.base_models import is_adapter_directory, is_model_directory
 from training.leases import Lease, end_run, renew_lease
 from training.models import Checkpoint, Run, RunMetric
 from training.rundir import Outcome, RunDirectory, directory_digest, read_json
@@ -217,8 +218,10 @@ def land_outcome(run: Run, lease: Lease, outcome: Outcome) -> Checkpoint | None:
 
 
 def check_model(directory: RunDirectory, outcome: Outcome) -> None:
-    if not (directory.model_path / "adapter_config.json").is_file():
-        raise BadOutcome(f"the trainer's model is gone: {directory.model_path} has no adapter_config.json")
+    if not is_adapter_directory(directory.model_path) and not is_model_directory(directory.model_path):
+        raise BadOutcome(
+            f"the trainer's model is gone: {directory.model_path} has neither adapter_config.json nor config.json"
+        )
     found = directory_digest(directory.model_path)
     if found != outcome.model_sha256:
         raise BadOutcome(
@@ -240,6 +243,7 @@ def make_checkpoint(run: Run, outcome: Outcome) -> Checkpoint:
         parent=run.policy,
         run=run,
         snapshot=learned_from,
+        is_whole=not is_adapter_directory(run.directory / "model"),
         path=(run.directory / "model").relative_to(settings.DATA_DIR).as_posix(),
         sha256=outcome.model_sha256,
         template_digest=outcome.template_digest,

@@ -9,9 +9,9 @@ from pathlib import Path
 from django.db.models import Q
 
 from feedback.models import Queue, Response, Snapshot
-from training.base_models import is_model_directory, resolve_path
+from training.base_models import is_adapter_directory, is_model_directory, resolve_path
 from training.models import Checkpoint, Run
-from training.rundir import ModelSource
+from training.rundir import ModelSource, read_json
 
 
 class CheckpointGone(Exception):
@@ -70,19 +70,41 @@ def where_used(checkpoint: Checkpoint) -> WhereUsed:
     )
 
 
+def weights(checkpoint: Checkpoint) -> tuple[Checkpoint, list[Checkpoint]]:
+    """Return the whole model whose weights `checkpoint` uses, and the adapters on it that make it up, oldest first.
+
+    The whole model is `checkpoint` itself, or the nearest below it that is whole.
+    """
+    adapters: list[Checkpoint] = []
+    for one in (checkpoint, *ancestors(checkpoint)):
+        if one.is_whole or one.parent_id is None:
+            break
+        adapters.append(one)
+    return one, adapters[::-1]
+
+
 def model_source(checkpoint: Checkpoint) -> ModelSource:
-    """Return the base model and the adapters, oldest first, that make up `checkpoint`; raises CheckpointGone."""
-    chain = [checkpoint, *ancestors(checkpoint)]
-    base = resolve_path(chain[-1].path)
+    """Return where the weights of `checkpoint` lie; raises CheckpointGone."""
+    whole, above = weights(checkpoint)
+    base = resolve_path(whole.path)
     if isinstance(base, Path) and not is_model_directory(base):
-        raise CheckpointGone(f"the base model {chain[-1].name} is gone: {base} has no config.json")
+        called = "the base model" if whole.kind == Checkpoint.Kind.BASE else "the whole model"
+        raise CheckpointGone(f"{called} {whole.name} is gone: {base} has no config.json")
     adapters: list[str] = []
-    for trained in reversed(chain[:-1]):
+    for trained in above:
         place = resolve_path(trained.path)
-        if not (Path(place) / "adapter_config.json").is_file():
+        if not is_adapter_directory(Path(place)):
             raise CheckpointGone(f"the files of checkpoint {trained.name} are gone: {place} has no adapter_config.json")
         adapters.append(str(place))
     return ModelSource(str(base), tuple(adapters))
+
+
+def is_tuned_prompt(checkpoint: Checkpoint) -> bool:
+    """Tell whether `checkpoint` is virtual tokens before a model, which nothing can be trained on top of or merged."""
+    if checkpoint.is_whole:
+        return False
+    config = read_json(Path(resolve_path(checkpoint.path)) / "adapter_config.json") or {}
+    return config.get("peft_type") == "PROMPT_TUNING"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from feedback.refusals import Refusal
 from feedback.schemas import RESPONSES
 from feedback.splits import SAMPLED
 from training.configs import LaunchConfig, NeedsConfig, OnlineConfig, config_values, parse, parse_config
-from training.lineage import CheckpointGone, ancestors, model_source
+from training.landing import LEAVES
+from training.lineage import CheckpointGone, ancestors, is_tuned_prompt, model_source, weights
 from training.models import Checkpoint, Run
 from training.scoring import responses_to_score
 from training.snapshot_tables import rows_read, tables_read, to_freeze
@@ -155,6 +156,14 @@ def check_policy(kind: str, policy: Checkpoint) -> None:
     if kind == "evaluate" and policy.kind == Checkpoint.Kind.BASE:
         raise RunRefused("policy", f"{policy} is a base model; an implicit reward needs a trained policy")
     check_files("policy", policy)
+    if kind in LEAVES and is_tuned_prompt(policy):
+        raise RunRefused(
+            "policy",
+            f"{policy} is a tuned prompt: virtual tokens, not weights. Nothing can be trained on top of it or merged "
+            f"with it; choose the model below it, {policy.parent}",
+        )
+    if kind == "merge" and not weights(policy)[1]:
+        raise RunRefused("policy", f"{policy} is a whole model already; there is no adapter to merge")
 
 
 def check_reward_model(kind: str, reward: Checkpoint, policy: Checkpoint | None) -> None:
@@ -171,6 +180,13 @@ def check_reward_model(kind: str, reward: Checkpoint, policy: Checkpoint | None)
             "reward",
             f"{reward} stands on {bases[1]} and the policy on {bases[0]}; they read different tokens. "
             "Train a reward model on the policy's base",
+        )
+    wholes = [weights(one)[0] for one in (policy, reward)]
+    if kind == "ppo" and wholes[0] != wholes[1]:
+        raise RunRefused(
+            "reward",
+            f"{reward} uses the weights of {wholes[1]} and the policy those of {wholes[0]}, and PPO holds one set of "
+            "weights for both. Train a reward model on the policy, or both on adapters",
         )
     if policy.template_digest and reward.template_digest and policy.template_digest != reward.template_digest:
         raise RunRefused("reward", f"{reward} was trained with another chat template than {policy}")

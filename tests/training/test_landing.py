@@ -311,3 +311,12 @@ def test_an_outcome_that_is_none_is_refused(tmp_path: Path, text: str):
     directory.outcome_path.write_text(text)
     with pytest.raises(BadOutcome, match=r"outcome\.json"):
         read_outcome(directory)
+
+
+def test_a_whole_model_lands_as_whole_and_an_adapter_as_none():
+    run, lease, directory, outcome = trained()
+    assert land_outcome(run, lease, outcome).is_whole is False
+    run, lease, directory, _ = trained("merge")
+    (directory.model_path / "adapter_config.json").unlink()
+    outcome = Outcome(status="succeeded", step=40, model_sha256=directory_digest(directory.model_path))
+    assert land_outcome(run, lease, outcome).is_whole is True

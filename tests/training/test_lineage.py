@@ -77,3 +77,22 @@ def test_a_missing_ancestor_is_named(project):
     shutil.rmtree(Path(settings.DATA_DIR) / base.path)
     with pytest.raises(CheckpointGone, match=base.name):
         model_source(second)
+
+
+def test_a_whole_model_stands_by_itself_and_adapters_stand_on_it(project):
+    base = with_files(make_base_checkpoint(project))
+    adapter = with_files(make_policy_checkpoint(project, parent=base))
+    whole = with_files(make_policy_checkpoint(project, parent=adapter, is_whole=True))
+    above = with_files(make_policy_checkpoint(project, parent=whole))
+    assert model_source(adapter).adapters == (str(Path(settings.DATA_DIR) / adapter.path),)
+    found = model_source(whole)
+    assert (found.base, found.adapters) == (str(Path(settings.DATA_DIR) / whole.path), ())
+    found = model_source(above)
+    assert found.base == str(Path(settings.DATA_DIR) / whole.path)
+    assert found.adapters == (str(Path(settings.DATA_DIR) / above.path),)
+
+
+def test_a_whole_model_without_files_is_named(project):
+    whole = make_policy_checkpoint(project, is_whole=True)
+    with pytest.raises(CheckpointGone, match=f"the whole model {whole.name} is gone"):
+        model_source(whole)

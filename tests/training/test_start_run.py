@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from feedback.models import Project, User
 from feedback.queues import set_queue_state
@@ -256,3 +258,42 @@ def test_a_checkpoint_whose_files_are_gone_is_refused(project, ml_staff, base, s
 def test_a_long_name_is_refused(project, ml_staff: User, base, snapshot):
     said = refusal(project=project, kind="dpo", created_by=ml_staff, name="x" * 201, policy=base, snapshot=snapshot)
     assert said.field == "name"
+
+
+def tuned_prompt(checkpoint: Checkpoint) -> Checkpoint:
+    config = Path(settings.DATA_DIR) / checkpoint.path / "adapter_config.json"
+    config.write_text('{"peft_type": "PROMPT_TUNING"}')
+    return checkpoint
+
+
+@pytest.mark.parametrize("kind", ["sft", "dpo", "merge"])
+def test_nothing_is_built_on_a_tuned_prompt(project, ml_staff, policy, base, snapshot, kind):
+    inputs = {} if kind == "merge" else {"snapshot": snapshot}
+    said = refusal(project=project, kind=kind, created_by=ml_staff, policy=tuned_prompt(policy), **inputs)
+    assert said.field == "policy"
+    assert f"choose the model below it, {base}" in said.message
+
+
+def test_a_tuned_prompt_is_sampled(project, ml_staff, policy):
+    make_prompt(project)
+    run = start_run(
+        project=project,
+        kind="sample",
+        config={},
+        created_by=ml_staff,
+        policy=tuned_prompt(policy),
+        queue=make_queue(project),
+    )
+    assert run.policy == policy
+
+
+def test_adapters_are_merged_and_a_whole_model_has_none_to_merge(project, ml_staff, base, policy):
+    assert start_run(project=project, kind="merge", config={}, created_by=ml_staff, policy=policy).policy == policy
+    said = refusal(project=project, kind="merge", created_by=ml_staff, policy=base)
+    assert (said.field, said.message) == ("policy", f"{base} is a whole model already; there is no adapter to merge")
+
+
+def test_ppo_needs_policy_and_reward_model_on_the_same_weights(project, ml_staff, base, reward_model, snapshot):
+    whole = with_files(make_policy_checkpoint(project, parent=base, snapshot=snapshot, is_whole=True))
+    said = refusal(project=project, kind="ppo", created_by=ml_staff, policy=whole, reward=reward_model)
+    assert (said.field, "PPO holds one set of weights" in said.message) == ("reward", True)
