@@ -9,8 +9,9 @@ import torch
 
 from tests.ml.conftest import easy_preferences, finished_run
 from training.ml.evaluate import reward_margins
-from training.ml.models import backbone, load_policy, load_reward_model, with_score_head
+from training.ml.models import load_policy
 from training.ml.preferences import tokenize
+from training.ml.reward_models import load_scorer, with_score_head
 from training.rundir import directory_digest
 
 pytestmark = pytest.mark.torch
@@ -40,17 +41,16 @@ def test_the_model_directory_holds_the_score_head(reward_run):
 
 
 def test_a_loaded_reward_model_prefers_what_the_trained_one_preferred(reward_model, tokenizer):
-    model = load_reward_model(reward_model, tokenizer).eval()
     rows = tokenize(easy_preferences(12, seed=1), tokenizer, "evaluation")
-    margins = reward_margins(backbone(model), model.score, rows, tokenizer.pad_token_id, 3)
-    assert all(margin > 0 for margin in margins)
+    assert bool((reward_margins(load_scorer(reward_model, tokenizer), rows, 3) > 0).all())
 
 
 def test_trl_and_concord_read_the_score_at_the_same_place(reward_model, tokenizer):
     """The sequence classifier looks for the last token that is not padding; ours goes by length."""
-    model = load_reward_model(reward_model, tokenizer).eval()
+    scorer = load_scorer(reward_model, tokenizer)
     rows = tokenize(easy_preferences(4, seed=2), tokenizer, "train")
-    margins = reward_margins(backbone(model), model.score, rows, tokenizer.pad_token_id, 4)
+    margins = reward_margins(scorer, rows, 4)[0].tolist()
+    model = scorer.members[0].model
     with torch.no_grad():
         pairs = [[torch.tensor([row.prompt + response]) for response in (row.chosen, row.rejected)] for row in rows]
         theirs = [float(model(chosen).logits - model(rejected).logits) for chosen, rejected in pairs]

@@ -9,8 +9,9 @@ import torch
 
 from tests.ml.conftest import easy_preferences, in_this_process, make_run_directory
 from tests.tiny_model import save_tiny_model
-from training.ml.models import backbone, load_policy, load_reward_model
+from training.ml.models import load_policy
 from training.ml.preferences import tokenize
+from training.ml.reward_models import load_scorer
 from training.ml.rl import logprobs_from_logits
 from training.ml.sequences import lay_out, response_logits, response_states, sequence_scores
 from training.ml.shared_models import OtherBaseModel, SharedModels
@@ -56,8 +57,8 @@ def test_the_shared_reward_model_scores_as_the_one_loaded_alone(pair, tokenizer,
     policy, reward = pair
     models = shared(policy, reward, tokenizer)
     models.use("reward")
-    alone = load_reward_model(reward, tokenizer).eval()
-    expected = scores(backbone(alone), alone.score, rows, tokenizer)
+    trunk, head = load_scorer(reward, tokenizer).members[0].use()
+    expected = scores(trunk, head, rows, tokenizer)
     assert scores(models.trunk, models.score_head, rows, tokenizer) == pytest.approx(expected, abs=1e-4)
     assert max(expected) - min(expected) > 0.01
 

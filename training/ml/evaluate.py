@@ -6,23 +6,16 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.configs import EvaluateConfig
 from training.ml import CannotRun
 from training.ml.chat import template_digest
-from training.ml.models import (
-    backbone,
-    check_source,
-    load_base,
-    load_reward_model,
-    load_tokenizer,
-    merge_adapter,
-    pick_device,
-)
+from training.ml.models import check_source, load_base, load_tokenizer, merge_adapter, pick_device
 from training.ml.preferences import PreferenceTokens, read_compared, refuse_rows_too_long
-from training.ml.sequences import sequence_logprobs, sequence_scores
+from training.ml.reward_models import Scorer, load_scorer
+from training.ml.sequences import sequence_logprobs
 from training.rundir import Outcome, RunDirectory, RunSpec
 
 Z_95 = 1.959963984540054
@@ -53,13 +46,11 @@ def accuracy(margins: Sequence[float], groups: Sequence[str]) -> dict[str, Any]:
     return {"accuracy": total / n, "n": n, "low": low, "high": high}
 
 
-def reward_margins(
-    trunk: nn.Module, head: nn.Module, rows: Sequence[PreferenceTokens], pad_id: int, batch_size: int
-) -> list[float]:
-    """Return score(chosen) - score(rejected) of each row."""
+def reward_margins(scorer: Scorer, rows: Sequence[PreferenceTokens], batch_size: int) -> Tensor:
+    """Return every member's reward of chosen less that of rejected, [members, rows]."""
     sequences = [[*row.prompt, *response] for row in rows for response in (row.chosen, row.rejected)]
-    scores = sequence_scores(trunk, head, sequences, pad_id, 2 * batch_size)
-    return [chosen - rejected for chosen, rejected in zip(scores[::2], scores[1::2], strict=True)]
+    scores = scorer.scores(sequences, 2 * batch_size)
+    return scores[:, ::2] - scores[:, 1::2]
 
 
 def logprob_margins(
@@ -94,11 +85,10 @@ def run_evaluate(run: RunDirectory, spec: RunSpec, config: EvaluateConfig) -> Ou
     rows = read_compared(spec, tokenizer)
     refuse_rows_too_long(rows, config.max_length)
     run.write_progress("loading the model")
-    pad_id = tokenizer.pad_token_id
     if spec.reward is not None:
-        model = load_reward_model(source, tokenizer).to(pick_device()).eval()
+        scorer = load_scorer(source, tokenizer)
         run.write_progress("scoring", 0, len(rows))
-        margins = reward_margins(backbone(model), model.score, rows, pad_id, config.batch_size)
+        margins = reward_margins(scorer, rows, config.batch_size).mean(0).tolist()
         figures = accuracy(margins, groups_of(rows))
     else:
         figures = policy_accuracy(run, source.base, source.adapters, tokenizer, rows, config)

@@ -1,13 +1,11 @@
 """Loading a model from its source, and publishing what training made; `tuning` says what of it is trained.
 
-A policy is a whole model with LoRA adapters merged in, in order, and perhaps virtual tokens in front. A reward model is
-the same backbone with one more adapter that carries a scalar `score` head, or a whole model that has one. Nothing here
-depends on the pad token: lengths and masks say what is real.
+A policy is a whole model with LoRA adapters merged in, in order, and perhaps virtual tokens in front; reward models are
+`reward_models`' business. Nothing here depends on the pad token: lengths and masks say what is real.
 """
 
 from __future__ import annotations
 
-import copy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ from peft.utils import load_peft_weights
 from torch import nn
 from transformers import (
     AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
     AutoTokenizer,
     GenerationConfig,
     PreTrainedModel,
@@ -110,40 +107,6 @@ def load_policy(
         pad_token_id=tokenizer.pad_token_id,
     )
     return model
-
-
-def with_score_head(policy: PreTrainedModel, seed: int) -> PreTrainedModel:
-    """Return a one-label sequence classifier on the backbone of `policy`, its head drawn with std 1/sqrt(d + 1)."""
-    config = copy.deepcopy(policy.config)
-    config.num_labels = 1
-    with torch.device("meta"):
-        model = AutoModelForSequenceClassification.from_config(config)
-    setattr(model, model.base_model_prefix, backbone(policy))
-    width = policy.config.get_text_config().hidden_size
-    head = nn.Linear(width, 1, bias=False, dtype=policy.dtype)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        head.weight.normal_(0.0, (width + 1) ** -0.5, generator=generator)
-    model.score = head
-    return model
-
-
-def is_whole_reward_model(base: str) -> bool:
-    """Tell whether a directory holds a whole model with a score head, as full fine-tuning leaves one."""
-    architectures = (read_json(Path(base) / "config.json") or {}).get("architectures") or []
-    return any(name.endswith("ForSequenceClassification") for name in architectures)
-
-
-def load_reward_model(source: ModelSource, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
-    """Load a reward model: the last adapter carries the score head, or the model is whole and has one."""
-    if not source.adapters and is_whole_reward_model(source.base):
-        model = AutoModelForSequenceClassification.from_pretrained(source.base, dtype=torch.float32)
-        model.config.pad_token_id = tokenizer.pad_token_id
-        return model
-    if not source.adapters:
-        raise MissingModel(f"{source.base} is a base model, not a reward model: it has no adapter with a score head")
-    policy = load_policy(ModelSource(source.base, source.adapters[:-1]), tokenizer)
-    return merge_adapter(with_score_head(policy, seed=0), source.adapters[-1])
 
 
 def backbone(model: PreTrainedModel) -> nn.Module:

@@ -16,16 +16,9 @@ from trl import RewardTrainer
 from training.configs import RewardConfig
 from training.ml.chat import template_digest
 from training.ml.evaluate import accuracy, groups_of, reward_margins
-from training.ml.models import (
-    backbone,
-    check_source,
-    load_policy,
-    load_tokenizer,
-    lora_config,
-    publish_model,
-    with_score_head,
-)
+from training.ml.models import check_source, load_policy, load_tokenizer, lora_config, publish_model
 from training.ml.preferences import PreferenceTokens, read_preferences, require_train_rows
+from training.ml.reward_models import RewardCard, scorer_of, with_score_head
 from training.ml.trl_runs import draw_by_weight, train, trainer_arguments
 from training.rundir import Outcome, RunDirectory, RunSpec
 
@@ -74,7 +67,6 @@ def run_reward(run: RunDirectory, spec: RunSpec, config: RewardConfig) -> Outcom
     run.write_progress("evaluating", step, config.steps)
     trained = trainer.model
     sha256 = publish_model(run, trained, tokenizer, kind="reward", source=source, step=step)
-    inner = trained.get_base_model().eval()
-    margins = reward_margins(backbone(inner), inner.score, held_out, tokenizer.pad_token_id, config.batch_size)
+    margins = reward_margins(scorer_of(trained, tokenizer, RewardCard()), held_out, config.batch_size)[0].tolist()
     run.write_progress("done", step, config.steps)
     return Outcome(status, step, sha256, template_digest(tokenizer), accuracy(margins, groups_of(held_out)))

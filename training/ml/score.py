@@ -12,8 +12,8 @@ from itertools import islice
 from training.configs import ScoreConfig
 from training.ml import CannotRun
 from training.ml.chat import prompt_ids, response_ids, template_digest
-from training.ml.models import backbone, check_source, load_reward_model, load_tokenizer, pick_device
-from training.ml.sequences import sequence_scores
+from training.ml.models import load_tokenizer
+from training.ml.reward_models import check_reward_source, load_scorer
 from training.rundir import Outcome, RunDirectory, RunSpec, append_lines, keep_lines, read_lines
 
 BATCHES_TOGETHER = 16
@@ -32,10 +32,9 @@ def run_score(run: RunDirectory, spec: RunSpec, config: ScoreConfig) -> Outcome:
 
     # 2. The model.
     run.write_progress("loading the model", len(done), total)
-    source = check_source(spec.reward, "reward model")
+    source = check_reward_source(spec.reward)
     tokenizer = load_tokenizer(source)
-    model = load_reward_model(source, tokenizer).to(pick_device()).eval()
-    trunk, head, pad_id = backbone(model), model.score, tokenizer.pad_token_id
+    scorer = load_scorer(source, tokenizer)
 
     # 3. Batch by batch: whole chat and response, read on the last token.
     too_long = 0
@@ -49,7 +48,7 @@ def run_score(run: RunDirectory, spec: RunSpec, config: ScoreConfig) -> Outcome:
         }
         fitting = sorted((one for one in ids if len(ids[one]) <= config.max_length), key=lambda one: len(ids[one]))
         too_long += len(ids) - len(fitting)
-        values = sequence_scores(trunk, head, [ids[one] for one in fitting], pad_id, config.batch_size)
+        values = scorer.scores([ids[one] for one in fitting], config.batch_size).mean(0).tolist()
         scored = dict(zip(fitting, values, strict=True))
         append_lines(run.scores_path, [{"response_id": one, "value": value} for one, value in scored.items()])
         done |= scored

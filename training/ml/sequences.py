@@ -83,22 +83,25 @@ def response_states(trunk: nn.Module, rollouts: Rollouts) -> Tensor:
     return hidden[:, -length - 1 : -1]
 
 
+def last_states(trunk: nn.Module, sequences: Sequence[Sequence[int]], pad_id: int) -> Tensor:
+    """Return the hidden state on the last token of each sequence, [B, hidden]; padded on the right."""
+    device = next(trunk.parameters()).device
+    width = max(map(len, sequences))
+    ids = torch.tensor([[*s, *[pad_id] * (width - len(s))] for s in sequences], device=device)
+    lengths = torch.tensor([len(s) for s in sequences], device=device)
+    attention = (torch.arange(width, device=device) < lengths[:, None]).long()
+    hidden = trunk(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
+    return hidden[torch.arange(len(sequences), device=device), lengths - 1]
+
+
 @torch.no_grad()
 def sequence_scores(
     trunk: nn.Module, head: nn.Module, sequences: Sequence[Sequence[int]], pad_id: int, batch_size: int
 ) -> list[float]:
     """Return the score that `head` reads on the last token of each sequence."""
-    device = next(head.parameters()).device
     scores: list[float] = []
     for start in range(0, len(sequences), batch_size):
-        batch = sequences[start : start + batch_size]
-        width = max(map(len, batch))
-        ids = torch.tensor([[*s, *[pad_id] * (width - len(s))] for s in batch], device=device)
-        lengths = torch.tensor([len(s) for s in batch], device=device)
-        attention = (torch.arange(width, device=device) < lengths[:, None]).long()
-        hidden = trunk(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
-        last = hidden[torch.arange(len(batch), device=device), lengths - 1]
-        scores += head(last).squeeze(-1).float().tolist()
+        scores += head(last_states(trunk, sequences[start : start + batch_size], pad_id)).squeeze(-1).float().tolist()
     return scores
 
 
