@@ -21,7 +21,7 @@ from feedback.filling import enqueue_prompt
 from feedback.models import Project, Prompt, Response
 from feedback.responses import add_response
 from training.base_models import is_adapter_directory, is_model_directory
-from training.leases import Lease, end_run, renew_lease
+from training.leases import Lease, end_run, renew_lease, requeue_run, rest_run
 from training.models import Checkpoint, Run, RunMetric
 from training.rundir import Outcome, RunDirectory, directory_digest, read_json
 
@@ -135,6 +135,23 @@ def last_step(path: Path) -> int:
     return last
 
 
+def land_findings(lease: Lease, directory: RunDirectory, known: dict[str, Any]) -> dict[str, Any]:
+    """Copy what the child found before its first step, preflight and environment, where it is not what is `known`.
+
+    Returns what is known now. Raises LeaseLost.
+    """
+    found = {name: read_json(path) for name, path in findings_of(directory).items()}
+    new = {name: value for name, value in found.items() if value is not None and value != known.get(name)}
+    if new:
+        lease.write(**new)
+    return {**known, **new}
+
+
+def findings_of(directory: RunDirectory) -> dict[str, Path]:
+    """Return the files that become fields of the run, each by the field's name."""
+    return {"preflight": directory.preflight_path, "environment": directory.environment_path}
+
+
 def land_samples(run: Run, lease: Lease, tail: Tail) -> int:
     """Store new lines of samples.jsonl as responses, and queue each prompt whose set is whole. Raises LeaseLost.
 
@@ -187,8 +204,11 @@ def read_outcome(directory: RunDirectory) -> Outcome | None:
         outcome = directory.outcome()
     except (ValueError, TypeError) as error:
         raise BadOutcome(f"{directory.outcome_path} is not an outcome: {error}") from error
-    if outcome is not None and outcome.status not in (Run.State.SUCCEEDED, Run.State.CANCELLED):
-        raise BadOutcome(f"{directory.outcome_path} has status {outcome.status!r}; succeeded or cancelled is expected")
+    known = (Run.State.SUCCEEDED, Run.State.CANCELLED, Run.State.PAUSED, Run.State.FAILED)
+    if outcome is not None and outcome.status not in known:
+        raise BadOutcome(
+            f"{directory.outcome_path} has status {outcome.status!r}; one of {', '.join(known)} is expected"
+        )
     return outcome
 
 
@@ -206,14 +226,24 @@ def outcome_of_killed(directory: RunDirectory) -> Outcome:
 
 
 def land_outcome(run: Run, lease: Lease, outcome: Outcome) -> Checkpoint | None:
-    """End the run and, if it left a model, make its checkpoint, in one transaction. Raises LeaseLost or BadOutcome."""
+    """End the run and, if it left a model, make its checkpoint, in one transaction. Raises LeaseLost or BadOutcome.
+
+    A run that has paused is not over: it only rests, or goes to a worker again if it was cancelled meanwhile. One that
+    failed may leave what its last good checkpoint had learned.
+    """
+    if outcome.status == Run.State.PAUSED:
+        if not rest_run(lease):
+            RunDirectory(run.directory).forget_ending()
+            requeue_run(lease)
+        return None
+    error = RunDirectory(run.directory).error() if outcome.status == Run.State.FAILED else ""
     leaves_model = run.kind in LEAVES and bool(outcome.model_sha256)
     if run.kind in LEAVES and outcome.status == Run.State.SUCCEEDED and not leaves_model:
         raise BadOutcome("the trainer says that it succeeded, but it left no model")
     if leaves_model:
         check_model(RunDirectory(run.directory), outcome)
     with transaction.atomic():
-        end_run(lease, state=outcome.status, outcome=dataclasses.asdict(outcome))
+        end_run(lease, state=outcome.status, error=error, outcome=dataclasses.asdict(outcome))
         return make_checkpoint(run, outcome) if leaves_model else None
 
 

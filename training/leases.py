@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from feedback.row_leases import Lease, LeaseLost, claiming
 from training.models import Run
 
-__all__ = ["Lease", "LeaseLost", "claim_run", "end_run", "lease_of", "renew_lease", "requeue_run"]
+__all__ = ["Lease", "LeaseLost", "claim_run", "end_run", "lease_of", "renew_lease", "requeue_run", "rest_run"]
 
 
 def lease_of(run: Run) -> Lease:
@@ -58,6 +58,15 @@ def end_run(
         lease_expires_at=None,
         crashes=F("crashes") + int(crashed),
     )
+
+
+def rest_run(lease: Lease) -> bool:
+    """Record that the run has paused: no worker takes it until somebody resumes it.
+
+    False, and nothing is changed, where somebody has cancelled the run or the lease is lost.
+    """
+    held = lease.rows().filter(cancel_requested_at__isnull=True)
+    return bool(held.update(state=Run.State.PAUSED, lease_owner="", lease_expires_at=None, error=""))
 
 
 def requeue_run(lease: Lease, *, crash: str = "") -> None:

@@ -32,6 +32,7 @@ def write_inputs(run: Run) -> RunSpec:
         snapshot_sha256=run.snapshot.sha256 if run.snapshot else "",
         launch=run.launch,
         needs=run.needs,
+        waits_after_preflight=run.waits_after_preflight,
     )
     directory.path.mkdir(parents=True, exist_ok=True)
     if run.kind == Run.Kind.SAMPLE or run.kind in ONLINE:

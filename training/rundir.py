@@ -74,7 +74,7 @@ class RunSpec:
 @dataclass(frozen=True)
 class Outcome:
     status: str
-    """"succeeded", "cancelled" or "paused"; a paused run has no model yet."""
+    """"succeeded", "cancelled", "paused" (no model yet) or "failed" with what the last good checkpoint had learned."""
     step: int = 0
     model_sha256: str = ""
     """Digest over the files of `model/`; empty when the kind leaves no model."""
@@ -192,6 +192,11 @@ class RunDirectory:
     def stop_requested(self) -> bool:
         """Tell whether the child should stop after this step, for good or for a while."""
         return self.cancel_requested() or self.pause_requested()
+
+    def forget_ending(self) -> None:
+        """Take away what says that the run has ended or should: it goes on."""
+        for path in (self.outcome_path, self.error_path, self.cancel_path, self.pause_path):
+            path.unlink(missing_ok=True)
 
     def write_preflight(self, preflight: Preflight) -> None:
         write_json(self.preflight_path, dataclasses.asdict(preflight))

@@ -1,4 +1,4 @@
-"""What people do with runs: start one, cancel one. Carrying them out is `training.worker`'s work."""
+"""What people do with runs: start, cancel, pause, resume, retry. Carrying them out is `training.worker`'s work."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from training.configs import LaunchConfig, NeedsConfig, OnlineConfig, config_val
 from training.landing import LEAVES
 from training.lineage import CheckpointGone, ancestors, is_tuned_prompt, model_source, weights
 from training.models import Checkpoint, Run
+from training.rundir import RunDirectory
 from training.scoring import responses_to_score
 from training.snapshot_tables import rows_read, tables_read, to_freeze
 
@@ -27,7 +28,15 @@ class RunRefused(Refusal):
 
 
 class RunEnded(Exception):
-    """The run is over; there is nothing left to cancel."""
+    """The run is over; there is nothing left to cancel or pause."""
+
+
+class NotPaused(Exception):
+    """Only a run that is paused can be resumed."""
+
+
+class NoRetry(Exception):
+    """The run did not fail, or it left a checkpoint, which a second end would contradict."""
 
 
 ONLINE = (Run.Kind.PPO, Run.Kind.GRPO, Run.Kind.RLOO, Run.Kind.ONLINE_DPO)
@@ -258,14 +267,80 @@ def check_prompts(kind: str, project: Project, prompt_ids: list[str]) -> None:
 
 
 def cancel_run(*, run: Run, now: datetime) -> Run:
-    """Cancel `run`: at once while it waits, else its worker is asked and leaves a checkpoint. Raises RunEnded.
+    """Cancel `run`: at once where nothing has begun, else a worker leaves a checkpoint. Raises RunEnded.
 
-    A second request changes nothing.
+    A paused run goes to a worker for that. A second request changes nothing.
     """
-    waiting = Run.objects.filter(pk=run.pk, state=Run.State.QUEUED, attempt=0)
-    running = Run.objects.filter(pk=run.pk, state__in=Run.UNFINISHED)
-    if not waiting.update(state=Run.State.CANCELLED, cancel_requested_at=now, finished_at=now):
-        running.filter(cancel_requested_at__isnull=True).update(cancel_requested_at=now)
-        if not running.exists():
-            raise RunEnded(f"{run} is over: {Run.objects.get(pk=run.pk).get_state_display().lower()}")
+    asked = Run.objects.filter(pk=run.pk)
+    not_begun = asked.filter(state__in=(Run.State.QUEUED, Run.State.PAUSED), attempt=0)
+    paused = asked.filter(state=Run.State.PAUSED)
+    at_work = asked.filter(state__in=(Run.State.QUEUED, Run.State.RUNNING))
+    while True:  # it may pause or be resumed between two of these statements
+        if not_begun.update(state=Run.State.CANCELLED, cancel_requested_at=now, finished_at=now):
+            break
+        with transaction.atomic():
+            if paused.update(state=Run.State.QUEUED, cancel_requested_at=now, pause_requested_at=None):
+                RunDirectory(run.directory).forget_ending()
+                break
+        if at_work.filter(cancel_requested_at__isnull=True).update(cancel_requested_at=now) or at_work.exists():
+            break
+        if not paused.exists():
+            raise RunEnded(f"{run} is over: {state_in_words(run)}")
     return Run.objects.get(pk=run.pk)
+
+
+def pause_run(*, run: Run, now: datetime) -> Run:
+    """Pause `run`: at once while it waits, else its worker saves a checkpoint after this step. Raises RunEnded.
+
+    A second request changes nothing; nor does one on a run that is being cancelled.
+    """
+    unfinished = Run.objects.filter(pk=run.pk, state__in=Run.UNFINISHED, cancel_requested_at__isnull=True)
+    if not unfinished.filter(state=Run.State.QUEUED).update(state=Run.State.PAUSED, pause_requested_at=now):
+        unfinished.filter(pause_requested_at__isnull=True).update(pause_requested_at=now)
+        if not Run.objects.filter(pk=run.pk, state__in=Run.UNFINISHED).exists():
+            raise RunEnded(f"{run} is over: {state_in_words(run)}")
+    return Run.objects.get(pk=run.pk)
+
+
+@transaction.atomic
+def resume_run(*, run: Run) -> Run:
+    """Queue a paused run again; it goes on after its last checkpoint. Raises NotPaused.
+
+    A run that had paused for somebody to look at its preflight has been looked at.
+    """
+    paused = Run.objects.filter(pk=run.pk, state=Run.State.PAUSED)
+    if not paused.update(state=Run.State.QUEUED, pause_requested_at=None, error=""):
+        raise NotPaused(f"{run} is not paused: {state_in_words(run)}")
+    resumed = Run.objects.get(pk=run.pk)
+    if resumed.preflight and resumed.waits_after_preflight:
+        resumed.waits_after_preflight = False
+        resumed.save(update_fields=["waits_after_preflight"])
+    RunDirectory(run.directory).forget_ending()
+    return resumed
+
+
+@transaction.atomic
+def retry_run(*, run: Run) -> Run:
+    """Queue a failed run again, as one that has never crashed; it goes on after its last good checkpoint.
+
+    Raises NoRetry for a run that did not fail, and for one that left a checkpoint.
+    """
+    failed = Run.objects.filter(pk=run.pk, state=Run.State.FAILED, checkpoint__isnull=True)
+    if not failed.update(
+        state=Run.State.QUEUED,
+        finished_at=None,
+        crashes=0,
+        outcome={},
+        error="",
+        cancel_requested_at=None,
+        pause_requested_at=None,
+    ):
+        if Checkpoint.objects.filter(run=run).exists():
+            raise NoRetry(f"{run} left a checkpoint; start a new run from that, or one like it with other settings")
+        raise NoRetry(f"{run} has not failed: {state_in_words(run)}")
+    RunDirectory(run.directory).forget_ending()
+    return Run.objects.get(pk=run.pk)
+
+
+def state_in_words(run: Run) -> str:
+    return Run.objects.get(pk=run.pk).get_state_display().lower()

@@ -22,6 +22,7 @@ from training.child import Child, DirectoryBusy, start_child
 from training.landing import (
     BadOutcome,
     Tail,
+    land_findings,
     land_metrics,
     land_outcome,
     land_samples,
@@ -29,16 +30,28 @@ from training.landing import (
     read_outcome,
 )
 from training.launchers import child_environment, local_argv
-from training.leases import Lease, LeaseLost, claim_run, end_run, lease_of, requeue_run
+from training.leases import Lease, LeaseLost, claim_run, end_run, lease_of, requeue_run, rest_run
 from training.lineage import CheckpointGone
 from training.models import Run
 from training.run_inputs import write_inputs
-from training.rundir import BadRunDirectory, RunDirectory, RunSpec
+from training.rundir import BadRunDirectory, Outcome, RunDirectory, RunSpec
 from training.scoring import land_scores
 
 logger = logging.getLogger(__name__)
 
 LOG_LINES = 15
+STOP_BY_THEMSELVES = (
+    Run.Kind.SFT,
+    Run.Kind.REWARD,
+    Run.Kind.DPO,
+    Run.Kind.KTO,
+    Run.Kind.PPO,
+    Run.Kind.GRPO,
+    Run.Kind.RLOO,
+    Run.Kind.ONLINE_DPO,
+)
+"""Kinds whose trainer saves a checkpoint when it is asked to pause; the others' children are ended, and what they have
+written stays."""
 NO_TORCH = "The worker's machine has no torch; install Concord there with its extra `train`."
 
 
@@ -103,6 +116,7 @@ class Attempt:
         self.samples = Tail(self.directory.samples_path)
         self.scores = Tail(self.directory.scores_path)
         self.progress = run.progress
+        self.findings = {"preflight": run.preflight, "environment": run.environment}
         self.silence = Silence(self.directory)
         self.overdue = False
 
@@ -112,6 +126,8 @@ class Attempt:
             self.land_until_written()
             self.conclude()
             return
+        if self.requests() == {"pause"} and rest_run(self.lease):
+            return  # the worker before gave the run back, or is gone: nothing is left to stop
         if self.run.crashes >= settings.RUN_MAX_ATTEMPTS:
             self.give_up(self.run.crashes, "the last time its worker vanished")
             return
@@ -137,8 +153,9 @@ class Attempt:
     def start(self, spec: RunSpec) -> Child:
         source = spec.policy or spec.reward
         environment = child_environment(self.directory, source.base if source else "")
-        if self.cancel_requested():
-            self.directory.request_cancel()
+        if spec.waits_after_preflight and not self.run.waits_after_preflight:
+            self.directory.preflight_seen_path.touch()
+        self.pass_requests_on()
         return start_child(self.directory, self.worker.launcher(self.directory), environment, settings.BASE_DIR)
 
     def watch(self, child: Child) -> None:
@@ -149,7 +166,7 @@ class Attempt:
             if (ended and written) or (self.worker.stopping.is_set() and not ended):
                 return
             silent = self.silence.now()
-            if not ended and self.cancel_requested() and self.cancel_is_overdue(silent):
+            if not ended and self.pass_requests_on() and self.stop_is_overdue(silent):
                 logger.warning("run %s does not stop; its child is killed", self.run.pk)
                 self.overdue = True
                 child.kill()
@@ -163,6 +180,7 @@ class Attempt:
         try:
             self.worker.alive.give()
             land_metrics(self.lease, self.metrics)
+            self.findings = land_findings(self.lease, self.directory, self.findings)
             if self.run.kind == Run.Kind.SAMPLE:
                 land_samples(self.run, self.lease, self.samples)
             if self.run.kind == Run.Kind.SCORE:
@@ -183,17 +201,32 @@ class Attempt:
             self.worker.stopping.wait(self.worker.poll)
 
     def cancel_requested(self) -> bool:
+        return "cancel" in self.requests()
+
+    def requests(self) -> set[str]:
+        """Return what people have asked of the run: "cancel", "pause", both or nothing."""
         try:
-            wanted = Run.objects.filter(pk=self.run.pk, cancel_requested_at__isnull=False).exists()
+            asked = Run.objects.filter(pk=self.run.pk).values("cancel_requested_at", "pause_requested_at").get()
         except DATABASE_AWAY:
             connection.close()
-            return False
-        if wanted and self.directory.path.is_dir() and not self.directory.cancel_requested():
-            self.directory.request_cancel()
-        return wanted
+            return set()
+        return {name.removesuffix("_requested_at") for name, when in asked.items() if when is not None}
 
-    def cancel_is_overdue(self, silent: float) -> bool:
-        asked = time.time() - self.directory.cancel_path.stat().st_mtime
+    def pass_requests_on(self) -> bool:
+        """Tell the child what people have asked of the run; say whether that is to stop, for good or for a while."""
+        asked = self.requests()
+        if "cancel" in asked and not self.directory.cancel_requested():
+            self.directory.request_cancel()
+        if "pause" in asked and not self.directory.pause_requested():
+            self.directory.request_pause()
+        return bool(asked)
+
+    def stop_is_overdue(self, silent: float) -> bool:
+        """Tell whether a child that was asked to stop is to be killed, because it is silent or knows of no pause."""
+        if not self.directory.cancel_requested() and self.run.kind not in STOP_BY_THEMSELVES:
+            return True
+        paths = [self.directory.cancel_path, self.directory.pause_path]
+        asked = time.time() - min(path.stat().st_mtime for path in paths if path.exists())
         return min(asked, silent) > max(self.worker.cancel_grace, 3 * self.silence.longest)
 
     def has_ended(self) -> bool:
@@ -205,8 +238,12 @@ class Attempt:
     def conclude(self, ending: str = "") -> None:
         """Record what came of the run, or put it back after a crash. Raises LeaseLost or BadOutcome."""
         outcome = read_outcome(self.directory)
-        if outcome is None and not self.directory.error() and self.cancel_requested():
-            outcome = outcome_of_killed(self.directory)
+        if outcome is None and not self.directory.error():
+            asked = self.requests()
+            if "cancel" in asked:
+                outcome = outcome_of_killed(self.directory)
+            elif "pause" in asked and self.overdue:
+                outcome = Outcome(Run.State.PAUSED)
         if outcome is not None:
             checkpoint = land_outcome(self.run, self.lease, outcome)
             shutil.rmtree(self.directory.datasets_cache, ignore_errors=True)

@@ -174,6 +174,14 @@ class GroupConfig(OnlineConfig, TuningConfig):
     checkpoint_every: int = setting(
         5, "Checkpoint every", "Steps between resumable checkpoints.", minimum=1, maximum=100_000, advanced=True
     )
+    sample_every: int = setting(
+        0,
+        "Samples every",
+        "Steps between texts that are written to a few prompts, beside those of the model before training; 0 for none.",
+        minimum=0,
+        maximum=1_000_000,
+        advanced=True,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

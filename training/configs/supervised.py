@@ -39,14 +39,6 @@ class AdapterConfig(Config):
         advanced=True,
     )
     max_grad_norm: float = setting(1.0, "Gradient clip", minimum=1e-3, maximum=1e6, advanced=True)
-    sample_every: int = setting(
-        0,
-        "Samples every",
-        "Steps between texts that are written to a few prompts, beside those of the model before training; 0 for none.",
-        minimum=0,
-        maximum=1_000_000,
-        advanced=True,
-    )
     max_refused_percent: float = setting(
         0.0,
         "Rows that may be left out",
@@ -138,7 +130,8 @@ class TrainingConfig(TuningConfig):
     patience: int = setting(
         0,
         "Patience",
-        "Stop once this many looks at the held-out rows in a row brought no better figure; 0 for never.",
+        "Stop once this many looks at the held-out rows in a row brought no lower loss, and leave the best of them; "
+        "0 for never.",
         minimum=0,
         maximum=1000,
         advanced=True,
@@ -153,7 +146,21 @@ class TrainingConfig(TuningConfig):
 
 
 @dataclass(frozen=True)
-class SFTConfig(TrainingConfig):
+class PolicyConfig(TrainingConfig):
+    """What the kinds have that train what writes, over a snapshot's rows."""
+
+    sample_every: int = setting(
+        0,
+        "Samples every",
+        "Steps between texts that are written to a few prompts, beside those of the model before training; 0 for none.",
+        minimum=0,
+        maximum=1_000_000,
+        advanced=True,
+    )
+
+
+@dataclass(frozen=True)
+class SFTConfig(PolicyConfig):
     """Supervised fine-tuning on demonstrations, corrections, accepted responses and talks, by TRL's SFTTrainer."""
 
     demonstrations: bool = setting(True, "Written responses", "Demonstrations and corrections.")
@@ -222,7 +229,7 @@ DPO_LOSSES = (
 
 
 @dataclass(frozen=True)
-class DPOConfig(TrainingConfig):
+class DPOConfig(PolicyConfig):
     """Direct preference optimisation and its relatives on the snapshot's preferences."""
 
     loss: str = setting(
@@ -253,7 +260,7 @@ class DPOConfig(TrainingConfig):
 
 
 @dataclass(frozen=True)
-class KTOConfig(TrainingConfig):
+class KTOConfig(PolicyConfig):
     """Kahneman-Tversky optimisation on thumbs up and down (arXiv:2402.01306), by TRL's KTOTrainer."""
 
     beta: float = setting(0.1, "Beta", "How strongly the policy is held to its reference.", minimum=1e-4, maximum=100.0)

@@ -1,11 +1,13 @@
 """Carry out the run in a directory: `python -m training.ml RUN_DIR`.
 
-Ends with 0 and outcome.json, or with 1 and error.txt, a message for people. A run whose outcome is there already ends
-at once. When the worker that started this process dies, the guard ends the whole process group.
+Ends with 0 and outcome.json, or with 1 and error.txt, a message for people. A run that was asked to pause ends with the
+outcome "paused": take outcome.json and the file `pause` away, and the same command goes on. A run whose outcome is
+there already ends at once. When the worker that started this process dies, the guard ends the whole process group.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -61,6 +63,10 @@ def carry_out(run: RunDirectory) -> Outcome:
     config = parse_config(spec.kind, spec.config)
     prepare_environment(run, spec)
     run.write_progress("loading torch")
+    from training.ml.environment import write_environment
+
+    if processes.is_first():
+        write_environment(run, spec, config)
     match config:  # torch is imported here and not above: a bad config is told at once
         case SampleConfig():
             from training.ml.sampling import run_sample
@@ -91,7 +97,38 @@ def carry_out(run: RunDirectory) -> Outcome:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    """Tell whether the machine had too little memory; torch says so of the processor's only in words."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+    )
+
+
+def disk_is_full(error: BaseException) -> bool:
+    """Tell whether there was no room to write; what libraries raise has the system's words in it, or its cause has."""
+    while True:
+        if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or any(
+            words in str(error) for words in ("No space left on device", "Disk quota exceeded")
+        ):
+            return True
+        if error.__cause__ is None and error.__context__ is None:
+            return False
+        error = error.__cause__ or error.__context__
+
+
+def explained(run: RunDirectory, error: BaseException) -> str:
+    """Return what people are told of an error that nobody foresaw, and what they can do."""
+    if out_of_memory(error):
+        return f"Out of memory. Lower the batch size or the longest sequence, and run again. {what_is_kept(run)}"
+    if disk_is_full(error):
+        return f"No space left on the disk of {run.path}. Make room, then retry. {what_is_kept(run)}"
+    return f"Unexpected {type(error).__name__}: {error}. The log has the details."
+
+
+def what_is_kept(run: RunDirectory) -> str:
+    steps = [int(path.name.rpartition("-")[2]) for path in run.checkpoints_path.glob("*-*") if path.is_dir()]
+    return f"Checkpoints up to step {max(steps)} are kept; a retry goes on from the last whole one." if steps else ""
 
 
 def main(arguments: list[str]) -> int:
@@ -110,21 +147,19 @@ def main(arguments: list[str]) -> int:
     if processes.is_first():
         run.error_path.unlink(missing_ok=True)
     try:
-        run.write_outcome(carry_out(run))
-    except Paused as paused:
-        run.write_outcome(Outcome("paused", paused.step))
+        outcome = carry_out(run)
+    except Paused as pause:
+        outcome = Outcome("paused", pause.step)
     except (BadConfig, BadRunDirectory, CannotRun) as error:
         run.write_error(str(error))
         sys.stderr.write(f"{error}\n")
         return 1
     except Exception as error:  # the process ends here: whatever it was, people must read it on the run's page
         traceback.print_exc()
-        if out_of_memory(error):
-            run.write_error("Out of memory. Lower the batch size or the longest sequence, and run again.")
-        else:
-            run.write_error(f"Unexpected {type(error).__name__}: {error}. The log has the details.")
+        run.write_error(explained(run, error))
         return 1
-    return 0
+    run.write_outcome(outcome)
+    return 1 if outcome.status == "failed" else 0
 
 
 if __name__ == "__main__":

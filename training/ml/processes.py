@@ -32,11 +32,11 @@ def is_first() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def share(rows: int) -> int:
+def share(rows: int, field: str = "batch_size") -> int:
     """Return this process's part of `rows` that go through together; raises CannotRun when they cannot be parted."""
     if rows % count():
         fits = max(rows // count(), 1) * count()
-        raise CannotRun(f"batch_size: {rows} rows cannot be shared evenly by {count()} processes; {fits} can")
+        raise CannotRun(f"{field}: {rows} rows cannot be shared evenly by {count()} processes; {fits} can")
     return rows // count()
 
 

@@ -1,46 +1,45 @@
-"""What the runs that go through TRL share: arguments, metrics, progress, cancel, checkpoints and resume.
-
-TRL and transformers do not write checkpoints atomically, and take the highest number for the last one. So a checkpoint
-counts only once the trainer has said that it is saved: this module then leaves a mark in it, and resumes from marked
-ones alone.
-"""
+"""What the runs that go through TRL share: arguments, drawing by weight, training that is stopped and resumed."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from peft.utils import load_peft_weights, set_peft_model_state_dict
 from torch.utils.data import Sampler
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import PreTrainedTokenizerBase, Trainer
 
-from training.configs import TrainingConfig
-from training.ml import processes
-from training.rundir import RunDirectory, write_bytes
+from training.configs import GroupConfig, GRPOConfig, PolicyConfig, RLOOConfig, TrainingConfig
+from training.ml import CannotRun, Paused, processes
+from training.ml.follow import FollowRun, NotFinite, best_path, load_trained
+from training.ml.previews import MOST_TOKENS, Previews
+from training.ml.trl_checkpoints import checkpoint_step, drop_bad_checkpoints, last_checkpoint
+from training.rundir import RunDirectory
 
-MARK = "concord-complete"
+SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 
 
-def trainer_arguments(run: RunDirectory, config: TrainingConfig) -> dict[str, Any]:
+def trainer_arguments(run: RunDirectory, config: TrainingConfig | GroupConfig) -> dict[str, Any]:
     """Return the arguments that every TRL config takes, from the run's config."""
-    return {
+    rows = rows_for_each_process(config)
+    arguments = {
         "output_dir": str(run.checkpoints_path),
         "max_steps": config.steps,
-        "per_device_train_batch_size": processes.share(config.batch_size),
+        "per_device_train_batch_size": rows,
+        "per_device_eval_batch_size": rows,
         "gradient_accumulation_steps": config.gradient_accumulation,
         "learning_rate": config.learning_rate,
         "lr_scheduler_type": "linear",
-        "max_length": None,  # lengths are checked, and refused, before TRL sees a row
+        "max_grad_norm": config.max_grad_norm,
         "seed": config.seed,
         "data_seed": config.seed,
         "bf16": config.precision == "bfloat16",
         "use_cpu": not torch.cuda.is_available(),
-        "gradient_checkpointing": False,
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False} if config.gradient_checkpointing else None,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
         "save_strategy": "steps",
@@ -50,63 +49,30 @@ def trainer_arguments(run: RunDirectory, config: TrainingConfig) -> dict[str, An
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available(),
     }
+    if isinstance(config, TrainingConfig):
+        arguments |= {
+            "max_length": None,  # lengths are checked, and refused, before TRL sees a row
+            "lr_scheduler_type": SCHEDULES[config.learning_rate_schedule],
+            "warmup_steps": config.warmup_steps,
+            "weight_decay": config.weight_decay,
+        }
+    return arguments
 
 
-def complete_checkpoints(run: RunDirectory) -> list[Path]:
-    """Return the checkpoints that were saved whole, oldest first."""
-    marked = [path.parent for path in run.checkpoints_path.glob(f"checkpoint-*/{MARK}")]
-    return sorted(marked, key=checkpoint_step)
+def rows_for_each_process(config: TrainingConfig | GroupConfig) -> int:
+    """Return how many rows one process reads in one forward pass, such that all of them together read the config's.
 
-
-def checkpoint_step(path: Path) -> int:
-    return int(path.name.rsplit("-", 1)[1])
-
-
-class FollowRun(TrainerCallback):
-    """Write each step's metrics, say how far the run is, and obey its cancel file."""
-
-    def __init__(self, run: RunDirectory, names: dict[str, str], total: int) -> None:
-        self.run = run
-        self.names = names
-        self.total = total
-        self.cancelled = False
-        self.started = time.monotonic()
-
-    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.started = time.monotonic()
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if processes.any_says(self.run.cancel_requested()):
-            self.cancelled = True
-            control.should_save = True
-            control.should_training_stop = True
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **_: Any,
-    ) -> None:
-        if not logs or "loss" not in logs:  # the summary at the end of training is not a step
-            return
-        row: dict[str, Any] = {"step": state.global_step, "time": time.time()}
-        row.update({ours: float(logs[theirs]) for theirs, ours in self.names.items() if theirs in logs})
-        row["seconds"] = time.monotonic() - self.started
-        self.run.append_metrics(row)
-        self.run.write_progress("training", state.global_step, self.total)
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        processes.wait_for_all()  # each has saved its random state
-        if not processes.is_first():
-            return
-        for path in folder.rglob("*"):
-            if path.is_file():
-                with open(path, "rb") as file:
-                    os.fsync(file.fileno())
-        write_bytes(folder / MARK, b"")
+    A row of GRPO and RLOO is a response; one of online DPO is a prompt.
+    """
+    match config:
+        case TrainingConfig():
+            field, rows = "batch_size", config.batch_size
+        case GRPOConfig() | RLOOConfig():
+            field = "prompts_per_step"
+            rows = config.prompts_per_step // config.gradient_accumulation * config.responses_per_prompt
+        case _:
+            field, rows = "prompts_per_step", config.prompts_per_step // config.gradient_accumulation
+    return processes.share(rows, field)
 
 
 class ByWeight(Sampler[int]):
@@ -136,27 +102,88 @@ def draw_by_weight(trainer: Trainer, weights: Sequence[float], seed: int) -> Non
         trainer._get_train_sampler = lambda *_: ByWeight(weights, seed)
 
 
-def train(run: RunDirectory, trainer: Trainer, names: dict[str, str], config: TrainingConfig) -> tuple[str, int]:
-    """Train, or go on training after the last whole checkpoint; return the Outcome's (status, step).
+def train(
+    run: RunDirectory,
+    trainer: Trainer,
+    names: Mapping[str, str],
+    config: TrainingConfig | GroupConfig,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    prompts: Sequence[Sequence[int]] = (),
+) -> tuple[str, int]:
+    """Train, or go on training after the last good checkpoint; return the Outcome's (status, step).
 
-    `names` maps TRL's metric names to ours.
+    `names` maps TRL's metric names to ours; a figure on held-out rows (the trainer's `eval_dataset`) gets our name
+    with "held_out_" before it. With a tokenizer and prompts (token ids that end where the response begins) the policy
+    writes to them every `sample_every` steps.
+
+    "succeeded", "cancelled" and "failed" leave in `trainer.model` the weights to publish: after "failed", when the
+    loss was no number any more, those of the last good checkpoint, and error.txt says what happened. With patience
+    they are those of the best look at the held-out rows, and the step is that look's. Raises Paused when the run was
+    asked to pause, and CannotRun.
     """
-    follow = FollowRun(run, names, config.steps)
+    refuse_what_cannot_be_done(trainer, config)
+    previews = None
+    if tokenizer is not None and prompts and sample_every(config):
+        longest = config.max_new_tokens if isinstance(config, GroupConfig) else MOST_TOKENS
+        previews = Previews(run, tokenizer, prompts, sample_every(config), longest)
+    follow = FollowRun(run, names, config, trainer, previews)
     trainer.add_callback(follow)
-    whole = complete_checkpoints(run)
     if processes.is_first():
-        for folder in run.checkpoints_path.glob("checkpoint-*"):
-            if folder not in whole:
-                shutil.rmtree(folder)
+        drop_bad_checkpoints(follow.place)
     processes.wait_for_all()
-    last = whole[-1] if whole else None
+    last = last_checkpoint(follow.place)
     done = checkpoint_step(last) if last else 0
+    follow.go_on_after(last)
     run.forget_metrics_after(done)
+    if previews:
+        previews.begin_at(done)
     run.write_progress("training", done, config.steps)
-    if last and (done >= config.steps or processes.any_says(run.cancel_requested())):
+    asked_to_stop = processes.any_says(run.stop_requested())
+    if last and (done >= config.steps or follow.out_of_patience or asked_to_stop):
         # Nothing is left to train; resuming all the same would take one more step.
-        set_peft_model_state_dict(trainer.model, load_peft_weights(str(last)))
-        return ("succeeded" if done >= config.steps else "cancelled"), done
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
-    cancelled = follow.cancelled and trainer.state.global_step < config.steps
-    return ("cancelled" if cancelled else "succeeded"), trainer.state.global_step
+        put_back(trainer, last)
+        follow.stopped = asked_to_stop
+    else:
+        try:
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
+        except NotFinite as error:
+            return after_failure(run, trainer, error)
+        done = trainer.state.global_step
+    if follow.stopped and done < config.steps and not follow.out_of_patience:
+        if not processes.any_says(run.cancel_requested()):
+            raise Paused(done)
+        return "cancelled", done
+    if follow.patience and follow.best_step:
+        load_trained(trainer.model, best_path(follow.place, follow.best_step))
+        done = follow.best_step
+    return "succeeded", done
+
+
+def sample_every(config: TrainingConfig | GroupConfig) -> int:
+    return config.sample_every if isinstance(config, PolicyConfig | GroupConfig) else 0
+
+
+def refuse_what_cannot_be_done(trainer: Trainer, config: TrainingConfig | GroupConfig) -> None:
+    if isinstance(config, TrainingConfig) and config.evaluate_every and trainer.eval_dataset is None:
+        raise CannotRun("evaluate_every: there are no held-out rows to look at; freeze some, or set it to 0")
+    if sample_every(config) and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        raise CannotRun("sample_every: weights that are sharded over processes write no samples; set it to 0")
+
+
+def put_back(trainer: Trainer, checkpoint: Path) -> None:
+    """Put the weights of a checkpoint in place."""
+    if isinstance(trainer.model, PeftModel):
+        set_peft_model_state_dict(trainer.model, load_peft_weights(str(checkpoint)))
+    else:
+        trainer._load_from_checkpoint(str(checkpoint))
+
+
+def after_failure(run: RunDirectory, trainer: Trainer, error: NotFinite) -> tuple[str, int]:
+    """Say what went wrong and put the last good checkpoint's weights in place; raises CannotRun where there is none."""
+    last = last_checkpoint(Path(trainer.args.output_dir))
+    if last is None:
+        raise CannotRun(f"{error}. There was no checkpoint yet") from error
+    done = checkpoint_step(last)
+    put_back(trainer, last)
+    run.write_error(f"{error}. What it had learned up to step {done} is kept as its checkpoint.")
+    return "failed", done
