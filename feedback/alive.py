@@ -12,8 +12,9 @@ import socket
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection
 from django.db.models.functions import Now
@@ -37,16 +38,17 @@ def new_name() -> str:
 
 
 class SignOfLife:
-    def __init__(self, name: str, work: str) -> None:
+    def __init__(self, name: str, work: str, has: Mapping[str, Any] | None = None) -> None:
+        """`has` are columns of Worker: what it works on."""
         self.name = name
-        self.work = work
+        self.says = {"work": work, **(has or {})}
         self.seen = float("-inf")
 
     def give(self) -> None:
         """Tell the database, if the last sign is some seconds old; forget workers that have been silent for a day."""
         if time.monotonic() - self.seen < SEEN_EVERY:
             return
-        Worker.objects.update_or_create(name=self.name, defaults={"work": self.work, "last_seen_at": Now()})
+        Worker.objects.update_or_create(name=self.name, defaults={**self.says, "last_seen_at": Now()})
         Worker.objects.filter(last_seen_at__lt=Now() - FORGET_AFTER).delete()
         self.seen = time.monotonic()
 
@@ -65,12 +67,12 @@ class TakesInTurn(ABC, Generic[T]):
     called: str
     """What people call such a process."""
 
-    def __init__(self, *, name: str = "", poll: float) -> None:
-        """`poll` is how long it waits between two looks when nothing is there, in seconds."""
+    def __init__(self, *, name: str = "", poll: float, has: Mapping[str, Any] | None = None) -> None:
+        """`poll` is how long it waits between two looks when nothing is there, in seconds; `has` what it works on."""
         self.name = name or new_name()
         self.poll = poll
         self.stopping = threading.Event()
-        self.alive = SignOfLife(self.name, self.work_of)
+        self.alive = SignOfLife(self.name, self.work_of, has)
 
     @abstractmethod
     def claim(self) -> T | None:

@@ -13,6 +13,7 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from feedback.row_leases import Lease, LeaseLost, claiming
+from training.capabilities import Capabilities, can_carry
 from training.models import Run
 
 __all__ = ["Lease", "LeaseLost", "claim_run", "end_run", "lease_of", "renew_lease", "requeue_run", "rest_run"]
@@ -22,14 +23,17 @@ def lease_of(run: Run) -> Lease:
     return Lease(Run, run.pk, run.lease_owner, run.attempt, settings.RUN_LEASE_SECONDS)
 
 
-def claim_run(*, worker: str) -> Run | None:
+def claim_run(*, worker: str, capabilities: Capabilities | None = None) -> Run | None:
     """Take the oldest run that waits or whose worker has gone silent; None when there is none.
 
-    One conditional UPDATE decides between workers that want the same run. Taking over a run counts as a crash of the
-    worker before.
+    With `capabilities` only a run that they are enough for. One conditional UPDATE decides between workers that want
+    the same run. Taking over a run counts as a crash of the worker before.
     """
     while True:
-        candidate = Run.objects.claimable().order_by("pk").values_list("pk", flat=True).first()
+        waiting = Run.objects.claimable().order_by("pk").values_list("pk", "launch", "needs")
+        candidate = next(
+            (pk for pk, *asks in waiting.iterator() if capabilities is None or can_carry(capabilities, *asks)), None
+        )
         if candidate is None:
             return None
         taken = (

@@ -18,6 +18,9 @@ environment.json   versions, git commit, device: what it takes to run it again
 cancel             asks the child to stop after this step, keep a checkpoint and write its outcome
 pause              asks the child to stop after this step, keep a checkpoint and say in its outcome that it is paused
 child.json, lock   which process works here (training.child)
+accelerate.json    how `accelerate launch` starts the run's processes, where there are several
+job.json           which job of a cluster carries the run out
+attended           whose job may work here; its time changes while somebody looks after it
 datasets-cache/    scratch of the datasets library, gone when the run has ended
 """
 
@@ -30,6 +33,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,6 +42,10 @@ from typing import Any, BinaryIO
 GUARD_FD = "CONCORD_GUARD_FD"
 """Environment variable with the read end of a pipe that whoever started this process holds open: end of file means
 that the starter is gone."""
+ATTENDED = "CONCORD_ATTENDED"
+"""Environment variable of a job on another machine, where no pipe reaches: the word that must stand in `attended`."""
+UNATTENDED_SECONDS = 120.0
+"""After so long without a change of `attended` a job takes itself for forgotten; longer than file systems cache."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +143,9 @@ class RunDirectory:
         self.environment_path = self.path / "environment.json"
         self.cancel_path = self.path / "cancel"
         self.pause_path = self.path / "pause"
+        self.accelerate_path = self.path / "accelerate.json"
+        self.job_path = self.path / "job.json"
+        self.attended_path = self.path / "attended"
         self.datasets_cache = self.path / "datasets-cache"
 
     # Spec ---------------------------------------------------------------------------------------
@@ -237,6 +248,32 @@ def when_guard_closes(action: Callable[[], None]) -> None:
         action()
 
     threading.Thread(target=watch, name="guard", daemon=True).start()
+
+
+def when_unattended(
+    run: RunDirectory, action: Callable[[], None], *, patience: float = UNATTENDED_SECONDS, every: float = 2.0
+) -> None:
+    """Call `action`, in a thread, once nobody attends to this job or another job has taken its place.
+
+    Only a job of a cluster has ATTENDED in its environment; elsewhere nothing is done. Clocks are not compared.
+    """
+    word = os.environ.get(ATTENDED, "")
+    if not word:
+        return
+
+    def watch() -> None:
+        seen, changed = -1, time.monotonic()
+        while time.monotonic() - changed < patience:
+            with contextlib.suppress(OSError):  # away for a moment is as good as unchanged
+                if run.attended_path.read_text() != word:
+                    break
+                now = run.attended_path.stat().st_mtime_ns
+                if now != seen:
+                    seen, changed = now, time.monotonic()
+            time.sleep(every)
+        action()
+
+    threading.Thread(target=watch, name="attended", daemon=True).start()
 
 
 # Files ------------------------------------------------------------------------------------------------

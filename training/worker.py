@@ -18,6 +18,7 @@ from django.db import connection
 from feedback.alive import DATABASE_AWAY, TakesInTurn
 from feedback.models import Worker
 from feedback.row_leases import Heartbeat
+from training.capabilities import CLUSTERS, Capabilities, own_capabilities
 from training.child import Child, DirectoryBusy, start_child
 from training.landing import (
     BadOutcome,
@@ -29,7 +30,7 @@ from training.landing import (
     outcome_of_killed,
     read_outcome,
 )
-from training.launchers import child_environment, local_argv
+from training.launchers import child_environment, launch_argv
 from training.leases import Lease, LeaseLost, claim_run, end_run, lease_of, requeue_run, rest_run
 from training.lineage import CheckpointGone
 from training.models import Run
@@ -65,16 +66,19 @@ class RunWorker(TakesInTurn[Run]):
         name: str = "",
         poll: float = 1.0,
         cancel_grace: float = 60.0,
-        launcher: Callable[[RunDirectory], list[str]] = local_argv,
+        capabilities: Capabilities | None = None,
+        launcher: Callable[[RunDirectory], list[str]] = launch_argv,
     ) -> None:
-        """`poll` is in seconds. A child that was asked to stop may be silent for `cancel_grace` seconds, or three times
-        its longest silence so far, before it is killed."""
-        super().__init__(name=name, poll=poll)
+        """`poll` is in seconds. `capabilities` are the machine's own unless they are given. A child that was asked to
+        stop may be silent for `cancel_grace` seconds, or three times its longest silence so far, before it is killed.
+        """
+        self.capabilities = capabilities or own_capabilities()
+        super().__init__(name=name, poll=poll, has=self.capabilities.as_values())
         self.cancel_grace = cancel_grace
         self.launcher = launcher
 
     def claim(self) -> Run | None:
-        return claim_run(worker=self.name)
+        return claim_run(worker=self.name, capabilities=self.capabilities)
 
     # One run --------------------------------------------------------------------------------------
 
@@ -131,7 +135,7 @@ class Attempt:
         if self.run.crashes >= settings.RUN_MAX_ATTEMPTS:
             self.give_up(self.run.crashes, "the last time its worker vanished")
             return
-        if importlib.util.find_spec("torch") is None:
+        if self.run.launch.get("launcher") not in CLUSTERS and importlib.util.find_spec("torch") is None:
             end_run(self.lease, state=Run.State.FAILED, error=NO_TORCH)
             return
         spec = write_inputs(self.run)

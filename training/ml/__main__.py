@@ -26,7 +26,7 @@ from training.configs import (
     parse_config,
 )
 from training.ml import CannotRun, Paused, processes
-from training.rundir import BadRunDirectory, Outcome, RunDirectory, RunSpec, when_guard_closes
+from training.rundir import BadRunDirectory, Outcome, RunDirectory, RunSpec, when_guard_closes, when_unattended
 
 
 def die_with_the_group() -> None:
@@ -39,6 +39,8 @@ def die_with_the_group() -> None:
 def start_guard() -> None:
     """End with the worker, should it die: it left one end of a pipe in CONCORD_GUARD_FD."""
     when_guard_closes(die_with_the_group)
+    if processes.count() > 1:
+        processes.end_with_the_parent()
 
 
 def prepare_environment(run: RunDirectory, spec: RunSpec) -> None:
@@ -135,10 +137,9 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m training.ml RUN_DIR\n")
         return 2
-    start_guard()
-    if processes.count() > 1:
-        processes.end_with_the_parent()
     run = RunDirectory(arguments[0]) if processes.is_first() else processes.Follower(arguments[0])
+    start_guard()
+    when_unattended(run, die_with_the_group)
     if run.outcome() is not None:
         return 0
     if not run.path.is_dir():

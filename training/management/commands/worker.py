@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from training.capabilities import own_capabilities
 from training.rundir import when_guard_closes
 from training.worker import RunWorker
 
@@ -22,12 +23,22 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="End when no run is waiting any more.")
+        parser.add_argument(
+            "--label",
+            action="append",
+            default=[],
+            metavar="WORD",
+            help="A word that runs may ask for, such as a project or a card; may be given several times.",
+        )
         parser.add_argument("--poll", type=float, default=1.0, help="Seconds between two looks (default 1.0).")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["poll"] <= 0:
             raise CommandError(f"--poll is {options['poll']}; it must be more than 0")
-        worker = RunWorker(poll=options["poll"])
+        for label in options["label"]:
+            if not label or len(label.split()) != 1:
+                raise CommandError(f"--label is {label!r}; it must be one word")
+        worker = RunWorker(poll=options["poll"], capabilities=own_capabilities(options["label"]))
 
         def stop(signum: int, frame: FrameType | None) -> None:
             worker.stop()

@@ -1,4 +1,8 @@
-"""What to start for a run: argument vectors and environments, nothing more."""
+"""What to start for a run: argument vectors and environments, nothing more.
+
+A worker starts one process whatever the launcher is. `local` is the trainer itself. The others are attendants that
+stand for what runs elsewhere: `several` starts `accelerate launch`, `ray_jobs` and `slurm` hand a job to a cluster.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from training.configs import LaunchConfig, parse
 from training.rundir import RunDirectory
 
 SECRETS = ("SECRET_KEY", "DATABASE_URL", "CONVERSATION_KEY")
@@ -16,6 +21,33 @@ SECRETS = ("SECRET_KEY", "DATABASE_URL", "CONVERSATION_KEY")
 def local_argv(directory: RunDirectory) -> list[str]:
     """Train in one process on this machine."""
     return [sys.executable, "-m", "training.ml", str(directory.path)]
+
+
+ATTENDANTS = {
+    "accelerate": "training.launchers.several",
+    "ray": "training.launchers.ray_jobs",
+    "slurm": "training.launchers.slurm",
+}
+"""The module that attends to a run, for each launcher but `local`."""
+
+
+def launch_of(directory: RunDirectory) -> LaunchConfig:
+    return parse(LaunchConfig, directory.spec().launch, "how a run starts")
+
+
+def launch_argv(directory: RunDirectory) -> list[str]:
+    """Start the run as its run.json says."""
+    launcher = launch_of(directory).launcher
+    if launcher == "local":
+        return local_argv(directory)
+    return [sys.executable, "-m", ATTENDANTS[launcher], str(directory.path)]
+
+
+def job_argv(directory: RunDirectory, python: str) -> list[str]:
+    """Return what a job of a cluster runs, on the machine that it is given."""
+    launch = launch_of(directory)
+    several = launch.processes > 1 or launch.sharding != "none"
+    return [python, "-m", ATTENDANTS["accelerate"] if several else "training.ml", str(directory.path)]
 
 
 def child_environment(directory: RunDirectory, base: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
