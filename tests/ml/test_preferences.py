@@ -11,7 +11,8 @@ import pytest
 from feedback.contract import table_file
 from tests.ml.conftest import easy_preferences, in_this_process, make_run_directory, write_snapshot
 from training.ml.chat import prompt_ids, response_ids
-from training.ml.preferences import SnapshotDamaged, read_preferences, read_split
+from training.ml.preferences import read_preferences, read_split
+from training.ml.snapshots import SnapshotDamaged
 from training.rundir import RunSpec
 
 pytestmark = pytest.mark.torch
