@@ -1,75 +1,81 @@
-"""In which order a run takes its rows: by their weights, and those of like length together."""
+"""In which order a run takes its rows: random, by weight, and those of like length in one batch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import Trainer
 
-POOL = 50
-"""Batches among which rows are sorted by length; fewer where there are fewer rows, so that no order repeats itself."""
-POOLS = 4
-"""At least so many pools in each pass."""
+from training.configs import TrainingConfig
+
+BATCHES_SORTED_TOGETHER = 50
 
 
-class Draws(Sampler[int]):
-    """A pass over the rows; the same one for the same seed and epoch, another one for the next epoch.
+class Draw(Sampler[int]):
+    """Draws as many rows as there are; the same ones in the same order for the same seed and epoch.
 
-    Where weights differ, a pass draws as many rows as there are, each as likely as its weight says: in the long run the
-    gradient is that of the weighted loss, and no trainer needs to know of weights. Where lengths are given, rows of
-    like length share a batch, so that little is padded, and the batches come in a random order.
+    Where weights differ, each row is as likely as its weight says, drawn with replacement: in the long run the gradient
+    is that of the weighted loss, and no trainer needs to know of weights. Otherwise every row comes once.
     """
 
     def __init__(
-        self, count: int, *, seed: int, weights: Sequence[float] = (), lengths: Sequence[int] = (), batch: int = 1
+        self, lengths: Sequence[int], weights: Sequence[float], *, batch_size: int, seed: int, group_by_length: bool
     ) -> None:
-        """`weights` and `lengths` are empty or one for each of `count` rows; `batch` rows are padded together."""
-        assert len(weights) in (0, count), f"{len(weights)} weights for {count} rows"
-        assert len(lengths) in (0, count), f"{len(lengths)} lengths for {count} rows"
-        self.count, self.seed, self.batch, self.epoch = count, seed, batch, 0
-        self.weights = torch.tensor(weights, dtype=torch.float64) if len(set(weights)) > 1 else None
-        self.lengths = torch.tensor(lengths) if lengths and batch > 1 else None
+        assert len(lengths) == len(weights), f"{len(lengths)} lengths for {len(weights)} weights"
+        self.lengths = torch.tensor(lengths)
+        self.weights = torch.tensor(weights, dtype=torch.float64)
+        self.batch_size = batch_size
+        self.group_by_length = group_by_length
+        self.seed, self.epoch = seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        if self.weights is not None:
-            order = torch.multinomial(self.weights, self.count, replacement=True, generator=generator)
+        if len(self.weights.unique()) > 1:
+            order = torch.multinomial(self.weights, len(self), replacement=True, generator=generator)
         else:
-            order = torch.randperm(self.count, generator=generator)
-        if self.lengths is not None:
-            order = self.group(order, self.lengths, generator)
-        yield from order.tolist()
+            order = torch.randperm(len(self), generator=generator)
+        yield from (self.grouped(order, generator) if self.group_by_length else order).tolist()
 
-    def group(self, order: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
-        """Sort `order` by length within each pool, then shuffle the batches; a last, smaller batch stays last."""
-        pool = self.batch * max(1, min(POOL, self.count // (self.batch * POOLS)))
-        order = torch.cat([part[lengths[part].argsort(stable=True)] for part in order.split(pool)])
-        whole = self.count // self.batch * self.batch
-        batches = order[:whole].view(-1, self.batch)
-        shuffled = batches[torch.randperm(len(batches), generator=generator)].flatten()
-        return torch.cat([shuffled, order[whole:]])
+    def grouped(self, order: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Return `order` with rows of like length in one batch, and the batches in random order.
+
+        Only rows that came near each other in the random order are sorted together, so that batches differ from pass
+        to pass. A last batch that is not full stays the last, since a trainer cuts the order anew.
+        """
+        together = max(self.batch_size, min(self.batch_size * BATCHES_SORTED_TOGETHER, len(order) // 2))
+        together -= together % self.batch_size
+        full, rest = [], []
+        for part in order.split(together):
+            batches = part[self.lengths[part].argsort(stable=True)].split(self.batch_size)
+            full += [batch for batch in batches if len(batch) == self.batch_size]
+            rest += [batch for batch in batches if len(batch) < self.batch_size]
+        shuffled = [full[place] for place in torch.randperm(len(full), generator=generator).tolist()]
+        return torch.cat([*shuffled, *rest])
 
 
-def draw_rows(
-    trainer: Trainer,
-    *,
-    seed: int,
-    count: int,
-    weights: Sequence[float] = (),
-    lengths: Sequence[int] = (),
-    batch: int = 1,
-) -> None:
-    """Let the trainer take its rows as Draws says, in batches of `batch` over all processes together.
+def draw(trainer: Trainer, lengths: Sequence[int], weights: Sequence[float], config: TrainingConfig) -> Draw:
+    """Let the trainer take its rows in the order that the config asks for, and return that order."""
+    sampler = Draw(
+        lengths, weights, batch_size=config.batch_size, seed=config.seed, group_by_length=config.group_by_length
+    )
+    replaced: Any = trainer
+    replaced._get_train_sampler = lambda *_: sampler
+    return sampler
 
-    Give `lengths` where the run's config says `group_by_length`.
-    """
-    trainer._get_train_sampler = lambda *_: Draws(count, seed=seed, weights=weights, lengths=lengths, batch=batch)
+
+def rows_to_come(sampler: Draw, config: TrainingConfig) -> list[int]:
+    """Return the rows that the run takes, each once, in their own order; all of them when it passes over them all."""
+    taken = config.steps * config.batch_size * config.gradient_accumulation
+    if taken >= len(sampler):
+        return list(range(len(sampler)))
+    return sorted(set(islice(iter(sampler), taken)))
