@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from typing import Any, get_type_hints
 from uuid import UUID
@@ -13,34 +12,25 @@ from django.db.models import Count
 from django.forms import BoundField
 
 from feedback.contract import EVALUATION, HOLDOUT, SPLITS, TRAIN
-from feedback.models import Project, Queue
+from feedback.models import Project, Queue, Snapshot
 from feedback.queues import GUIDELINE_LENGTH_LIMIT, QueueRefused
-from training.configs import CONFIGS, BadConfig
+from training.configs import CONFIGS, BadConfig, LaunchConfig, NeedsConfig
+from training.configs.reward_names import reward_function_names
 from training.models import Checkpoint, Run
-from training.runs import INPUTS, SHOW_RESPONSES, RunRefused
-from training.starting import NewQueue, PromptChoice, latest_guideline
+from training.runs import INPUTS, ONLINE, SHOW_RESPONSES, RunRefused
+from training.setting_fields import FieldGroup, SeedsField, grouped, setting_field
+from training.snapshot_tables import READS, readable, rows_read
+from training.starting import SWEPT, NewQueue, PromptChoice, latest_guideline
 
 REFUSED_FIELDS = {"prompt_ids": "prompts"}
 POLICY_LABELS = {
     "sample": ("Policy", "The model that writes the responses."),
     "reward": ("Starts from", "The reward model's backbone: the base model, or a policy."),
-    "dpo": ("Policy", "The model to train. It is also the reference that it is held to."),
-    "ppo": ("Policy", "The model to train. It is also the reference; it must stand on the reward model's base."),
+    "sft": ("Policy", "The model to train."),
+    "merge": ("Policy", "Its base and all its adapters become one model."),
 }
-
-
-class NumbersField(forms.CharField):
-    """Several numbers in one line, such as `0.3, 1.0`."""
-
-    def to_python(self, value: Any) -> Any:
-        parts = [part for part in re.split(r"[\s,;]+", str(value or "")) if part]
-        try:
-            return tuple(float(part) for part in parts)
-        except ValueError:
-            raise forms.ValidationError("Give numbers with commas between them, such as 0.3, 1.0.") from None
-
-    def prepare_value(self, value: Any) -> Any:
-        return ", ".join(str(part) for part in value) if isinstance(value, list | tuple) else value
+TRAINED_POLICY = ("Policy", "The model to train. It is also the reference that it is held to.")
+ONLINE_POLICY = ("Policy", "The model to train. It is also the reference; it must stand on the reward model's base.")
 
 
 class CheckpointField(forms.ModelChoiceField):
@@ -53,9 +43,15 @@ class CheckpointField(forms.ModelChoiceField):
 
 
 class SnapshotField(forms.ModelChoiceField):
+    def __init__(self, *args: Any, kind: str, **kwargs: Any) -> None:
+        self.kind = kind
+        super().__init__(*args, **kwargs)
+
     def label_from_instance(self, snapshot: Any) -> str:
-        rows, held_out = snapshot.rows("preference", TRAIN), snapshot.compared(EVALUATION)
-        return f"{snapshot.name} · {rows} rows to train on, {held_out} held out"
+        if self.kind == Run.Kind.EVALUATE:
+            return f"{snapshot.name} · {snapshot.compared(EVALUATION)} held out"
+        train, held_out = (rows_read(snapshot, READS[self.kind], split) for split in (TRAIN, EVALUATION))
+        return f"{snapshot.name} · {train} rows to train on, {held_out} held out"
 
 
 class NewOrExistingField(forms.ModelChoiceField):
@@ -63,25 +59,6 @@ class NewOrExistingField(forms.ModelChoiceField):
 
     def clean(self, value: Any) -> Any:
         return None if value in self.empty_values else super().clean(value)
-
-
-def setting_field(setting: dataclasses.Field, kind_of_value: Any) -> forms.Field:
-    """Return the form field of one setting of a config."""
-    about = setting.metadata
-    common: dict[str, Any] = {
-        "label": about["label"],
-        "help_text": about["help"],
-        "initial": setting.default,
-        "required": True,
-    }
-    if kind_of_value is bool:
-        return forms.BooleanField(**{**common, "required": False})
-    if about["choices"]:
-        return forms.ChoiceField(choices=[(one, one) for one in about["choices"]], **common)
-    if kind_of_value in (int, float):
-        number = forms.IntegerField if kind_of_value is int else forms.FloatField
-        return number(min_value=about["minimum"], max_value=about["maximum"], **common)
-    return NumbersField(**common)
 
 
 class RunForm(forms.Form):
@@ -96,68 +73,80 @@ class RunForm(forms.Form):
         super().__init__(data, **kwargs)
         self.project, self.kind = project, kind
         self.asked = asked or {}
-        self.model = self.run_like()
+        self.like = self.run_like()
         needed, allowed = INPUTS[kind]
         if kind == Run.Kind.EVALUATE:
             self.add_evaluated()
         else:
             for name in ("policy", "reward", "snapshot"):
-                if name in needed:
-                    self.fields[name] = self.input_field(name)
-        if kind == Run.Kind.EVALUATE:
-            self.fields["snapshot"] = self.input_field("snapshot")
+                if name in needed | allowed:
+                    self.fields[name] = self.input_field(name, required=name in needed)
         if "queue" in needed:
             self.add_queue()
         elif "queue" in allowed:
             self.add_scored()
         if "prompt_ids" in allowed:
             self.add_prompts()
-        self.settings = self.add_settings()
-        self.inputs = [name for name in self.fields if name not in self.settings and name != "name"]
+        self.inputs = [name for name in self.fields if name != "name"]
+        self.settings = self.add_settings(CONFIGS[kind], self.like.config if self.like else {})
+        self.launch = self.add_settings(LaunchConfig, self.like.launch if self.like else {})
+        self.needs = self.add_settings(NeedsConfig, self.like.needs if self.like else {})
+        if kind in SWEPT:
+            self.add_control()
 
     # What it is made of ---------------------------------------------------------------------------
 
     def run_like(self) -> Run | None:
         """Return the run to be repeated, if the query string names one of this project and kind."""
         try:
-            wanted = UUID(self.asked.get("like", ""))
+            wanted = UUID((self.data or self.asked).get("like", ""))
         except ValueError:
             return None
         return self.project.runs.filter(kind=self.kind, pk=wanted).first()
 
-    def input_field(self, name: str) -> forms.ModelChoiceField:
+    def input_field(self, name: str, required: bool = True) -> forms.ModelChoiceField:
         checkpoints = self.project.checkpoints.all()
         if name == "policy":
-            label, help_text = POLICY_LABELS[self.kind]
-            options = checkpoints.policies()
-            base = options.filter(kind=Checkpoint.Kind.BASE).first()
-            usual = options.first() if self.kind == Run.Kind.SAMPLE else base or options.first()
-            if self.kind == Run.Kind.PPO and (scorer := self.preselected("reward", checkpoints.reward_models())):
-                usual = scorer.parent
-            return CheckpointField(
-                options, label=label, help_text=help_text, initial=self.preselected(name, options) or usual
-            )
+            return self.policy_field(checkpoints)
         if name == "reward":
             options = checkpoints.reward_models()
             help_text = (
                 "Gives the scores; curators see them, annotators never do."
                 if self.kind == Run.Kind.SCORE
-                else "Scores the rollouts. The policy's snapshot will be this model's."
+                else "Scores what the policy writes. The policy's snapshot will be this model's."
+                + (" Leave it out where a reward function scores by itself." if not required else "")
             )
             initial = self.preselected(name, options) or options.first()
-            return CheckpointField(options, label="Reward model", help_text=help_text, initial=initial)
-        snapshots = self.project.snapshots.with_preferences()
-        help_text = (
-            "Only its evaluation split is read."
-            if self.kind == Run.Kind.EVALUATE
-            else ("Its train split is learned from, its evaluation split tells how well.")
-        )
+            return CheckpointField(
+                options,
+                label="Reward model",
+                required=required,
+                empty_label="None: a reward function only" if not required else "---------",
+                help_text=help_text,
+                initial=initial,
+            )
+        found = [one.pk for one in readable(self.project, self.kind)]
+        snapshots: Any = Snapshot.objects.filter(pk__in=found)
+        help_text = "Its train split is learned from, its evaluation split tells how well."
         initial = self.preselected(name, snapshots) or snapshots.first()
-        return SnapshotField(snapshots, help_text=help_text, initial=initial)
+        return SnapshotField(snapshots, kind=self.kind, help_text=help_text, initial=initial)
+
+    def policy_field(self, checkpoints: Any) -> forms.ModelChoiceField:
+        options = checkpoints.policies()
+        usual = options.filter(kind=Checkpoint.Kind.BASE).first() or options.first()
+        label, help_text = POLICY_LABELS.get(self.kind, ONLINE_POLICY if self.kind in ONLINE else TRAINED_POLICY)
+        if self.kind == Run.Kind.MERGE:
+            options = options.filter(kind=Checkpoint.Kind.POLICY, is_whole=False)
+        if self.kind in (Run.Kind.SAMPLE, Run.Kind.MERGE):
+            usual = options.first()
+        if self.kind in ONLINE and (scorer := self.preselected("reward", checkpoints.reward_models())):
+            usual = scorer.parent
+        initial = self.preselected("policy", options) or usual
+        return CheckpointField(options, label=label, help_text=help_text, initial=initial)
 
     def preselected(self, name: str, options: Any) -> Any:
         """Return the option that the query string names, or the one of the run to be repeated."""
-        wanted = self.asked.get(name) or (str(getattr(self.model, f"{name}_id") or "") if self.model else "")
+        wanted = self.asked.get(name) or (str(getattr(self.like, f"{name}_id") or "") if self.like else "")
         return next((one for one in options if str(one.pk) == wanted), None) if wanted else None
 
     def add_evaluated(self) -> None:
@@ -167,6 +156,14 @@ class RunForm(forms.Form):
             options,
             help_text="A reward model, or a policy by its implicit reward against its reference.",
             initial=chosen or options.first(),
+        )
+        found = [one.pk for one in readable(self.project, self.kind)]
+        snapshots: Any = Snapshot.objects.filter(pk__in=found)
+        self.fields["snapshot"] = SnapshotField(
+            snapshots,
+            kind=self.kind,
+            help_text="Only its evaluation split is read.",
+            initial=self.preselected("snapshot", snapshots) or snapshots.first(),
         )
 
     def add_queue(self) -> None:
@@ -212,7 +209,7 @@ class RunForm(forms.Form):
         train = counts[TRAIN]
         choices = (
             [("all", f"All {train} of the train split")]
-            if self.kind == Run.Kind.PPO
+            if self.kind in ONLINE
             else [
                 ("all", f"All {train + counts[EVALUATION]}"),
                 (TRAIN, f"The train split ({train})"),
@@ -220,8 +217,11 @@ class RunForm(forms.Form):
                 *([(HOLDOUT, f"The hold-out split ({counts[HOLDOUT]}), for the last test")] * bool(counts[HOLDOUT])),
             ]
         )
+        same = len(self.like.prompt_ids) if self.like else 0
+        if self.like and same:
+            choices.append(("same", f"The {same} of {self.like.name}"))
         self.fields["prompts"] = forms.ChoiceField(
-            choices=[*choices, ("random", "Some, drawn at random")], initial="all"
+            choices=[*choices, ("random", "Some, drawn at random")], initial="same" if same else "all"
         )
         self.fields["prompt_count"] = forms.IntegerField(
             label="How many at random",
@@ -230,15 +230,27 @@ class RunForm(forms.Form):
             required=not self.is_bound or self.data.get("prompts") == "random",
         )
 
-    def add_settings(self) -> dict[str, dataclasses.Field]:
-        config_class = CONFIGS[self.kind]
+    def add_settings(self, config_class: type, values: Mapping[str, Any]) -> dict[str, dataclasses.Field]:
         hints = get_type_hints(config_class)
         settings = {setting.name: setting for setting in dataclasses.fields(config_class)}
         for name, setting in settings.items():
             self.fields[name] = setting_field(setting, hints[name])
-            if self.model and name in self.model.config:
-                self.fields[name].initial = self.model.config[name]
+            if name in values:
+                self.fields[name].initial = values[name]
         return settings
+
+    def add_control(self) -> None:
+        self.fields["waits_after_preflight"] = forms.BooleanField(
+            label="Wait after the preflight",
+            required=False,
+            initial=self.like.waits_after_preflight if self.like else False,
+            help_text="The run looks at its rows and stops until somebody has looked, too, and lets it go on.",
+        )
+        self.fields["seeds"] = SeedsField(
+            label="Further seeds",
+            required=False,
+            help_text="A run of its own for each, otherwise the same: what differs between them is chance.",
+        )
 
     # For the page ---------------------------------------------------------------------------------
 
@@ -248,15 +260,30 @@ class RunForm(forms.Form):
 
     @property
     def main_settings(self) -> list[BoundField]:
-        return [self[name] for name, one in self.settings.items() if not one.metadata["advanced"] and name != "seed"]
+        names = [name for name, one in self.settings.items() if not one.metadata["advanced"] and name != "seed"]
+        return [field for group in grouped(self, names) for field in group.fields]
 
     @property
-    def advanced_settings(self) -> list[BoundField]:
-        return [self[name] for name, one in self.settings.items() if one.metadata["advanced"] or name == "seed"]
+    def advanced_settings(self) -> list[FieldGroup]:
+        return grouped(
+            self, [name for name, one in self.settings.items() if one.metadata["advanced"] or name == "seed"]
+        )
 
     @property
     def advanced_is_wrong(self) -> bool:
-        return any(field.errors for field in self.advanced_settings)
+        return any(field.errors for group in self.advanced_settings for field in group.fields)
+
+    @property
+    def where_settings(self) -> list[BoundField]:
+        return [self[name] for name in (*self.launch, *self.needs)]
+
+    @property
+    def where_is_wrong(self) -> bool:
+        return any(field.errors for field in self.where_settings)
+
+    @property
+    def reward_functions(self) -> list[str]:
+        return reward_function_names() if "reward_function" in self.settings else []
 
     # What was chosen ------------------------------------------------------------------------------
 
@@ -270,7 +297,11 @@ class RunForm(forms.Form):
         given: dict[str, Any] = {
             "name": self.value_of("name") or "",
             "config": {name: self.value_of(name) for name in self.settings},
+            "launch": {name: self.value_of(name) for name in self.launch},
+            "needs": {name: self.value_of(name) for name in self.needs},
         }
+        if "waits_after_preflight" in self.fields:
+            given["waits_after_preflight"] = self.value_of("waits_after_preflight")
         for name in ("policy", "reward", "snapshot", "queue"):
             if name in self.fields:
                 given[name] = self.value_of(name)
@@ -279,8 +310,14 @@ class RunForm(forms.Form):
         if "queue_name" in self.fields and given["queue"] is None:
             given["new_queue"] = NewQueue(self.value_of("queue_name") or "", self.value_of("guideline") or "")
         if "prompts" in self.fields:
-            given["prompts"] = PromptChoice(self.value_of("prompts"), self.value_of("prompt_count") or 0)
+            same = tuple(self.like.prompt_ids) if self.like else ()
+            given["prompts"] = PromptChoice(self.value_of("prompts"), self.value_of("prompt_count") or 0, same)
         return given
+
+    def wanted_seeds(self) -> list[int]:
+        """Return the seeds of the runs to be started; one where no further one was given."""
+        further = self.value_of("seeds") if "seeds" in self.fields else None
+        return list(dict.fromkeys([self.value_of("seed"), *(further or ())]))
 
     def refuse(self, refusal: BadConfig | RunRefused | QueueRefused) -> None:
         """Show a refusal beside the field that it is about."""

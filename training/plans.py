@@ -13,13 +13,20 @@ from feedback.models import Project, Queue, Response, Snapshot
 from feedback.schemas import RESPONSES, TaskKind
 from feedback.selection import WEIGHTS
 from feedback.splits import SAMPLED
+from training.lineage import ancestors
 from training.models import Checkpoint, Run
+from training.runs import ONLINE
 from training.scoring import responses_to_score
+from training.snapshot_tables import READS, readable, rows_read, tables_read
 from training.starting import NewQueue, PromptChoice
 
 FEW_ROWS = 50
 MANY_PASSES = 3.0
 FEW_EVALUATION_ROWS = 30
+PAIR = 2
+"""Responses to a prompt where the kind leaves no choice: online DPO."""
+LEARN = tuple(kind for kind in READS if kind != Run.Kind.EVALUATE)
+"""Kinds that learn from a snapshot's rows."""
 
 
 @dataclass(frozen=True)
@@ -53,32 +60,41 @@ def plan(
     queue: Queue | None = None,
     new_queue: NewQueue | None = None,
     prompts: PromptChoice | None = None,
-    name: str = "",
+    runs: int = 1,
+    **others: Any,
 ) -> Plan:
-    """Return what a run with these inputs would use; writes nothing. Values may be missing while a person types."""
+    """Return what a run with these inputs would use; writes nothing. Values may be missing while a person types.
+
+    `others` are inputs that say nothing about that: its name, its launcher.
+    """
     told = Plan()
-    if kind in (Run.Kind.REWARD, Run.Kind.DPO) and snapshot is not None:
-        tell_preferences(told, config, snapshot, kind)
-    elif kind == Run.Kind.PPO:
-        tell_rollouts(told, config, prompt_count(project, prompts, TRAIN))
+    if runs > 1:
+        told.say("Runs", runs, "the figures below are of each")
+    if kind in LEARN and snapshot is not None:
+        tell_rows(told, config, snapshot, kind)
+    elif kind in ONLINE:
+        tell_rollouts(told, config, prompt_count(project, prompts, TRAIN), kind)
     elif kind == Run.Kind.SAMPLE:
         tell_samples(told, config, prompt_count(project, prompts, None), queue, new_queue)
     elif kind == Run.Kind.EVALUATE and snapshot is not None:
         tell_evaluation(told, snapshot.compared(EVALUATION))
     elif kind == Run.Kind.SCORE and reward is not None:
         told.say("Responses without a score", responses_to_score(project=project, reward=reward, queue=queue).count())
+    elif kind == Run.Kind.MERGE and policy is not None:
+        tell_merge(told, policy)
     seconds, like = expected_seconds(project, kind, config, prompt_count(project, prompts, None))
     if seconds is not None and like is not None:
         told.say("Time, about", duration(seconds), f"at the pace of {like.name}")
     return told
 
 
-def tell_preferences(told: Plan, config: Mapping[str, Any], snapshot: Snapshot, kind: str) -> None:
-    train, held_out = snapshot.rows("preference", TRAIN), snapshot.compared(EVALUATION)
-    told.say("Rows to train on", train)
-    told.say("Pairs per step", pairs_per_step(config))
-    passes = pairs_per_step(config) * number(config, "steps") / train if train else 0.0
-    told.say("Passes over the rows", passes, "steps x pairs per step / rows")
+def tell_rows(told: Plan, config: Mapping[str, Any], snapshot: Snapshot, kind: str) -> None:
+    tables = tables_read(kind, config)
+    train = rows_read(snapshot, tables)
+    told.say("Rows to train on", train, rows_by_table(snapshot, tables))
+    told.say("Rows per step", rows_per_step(config))
+    passes = rows_per_step(config) * number(config, "steps") / train if train else 0.0
+    told.say("Passes over the rows", passes, "steps x rows per step / rows")
     if not train:
         told.warn("This snapshot has no row to train on. Choose another, or freeze one with more labels.")
     elif train < FEW_ROWS:
@@ -89,11 +105,25 @@ def tell_preferences(told: Plan, config: Mapping[str, Any], snapshot: Snapshot, 
         )
     elif passes > MANY_PASSES:
         told.warn(f"{passes:.1f} passes: the model will learn these rows by heart. Take fewer steps.")
-    if (weights := snapshot.manifest.get("selection", {}).get("weights", "none")) != "none":
-        told.say("Rows are drawn", "by weight", f"{WEIGHTS[weights].lower()}; heavier rows come up more often")
-    tell_evaluation(told, held_out)
+    if kind in (Run.Kind.DPO, Run.Kind.REWARD):
+        if (weights := snapshot.manifest.get("selection", {}).get("weights", "none")) != "none":
+            told.say("Rows are drawn", "by weight", f"{WEIGHTS[weights].lower()}; heavier rows come up more often")
+        tell_evaluation(told, snapshot.compared(EVALUATION))
+    else:
+        told.say("Held-out rows", rows_read(snapshot, tables, EVALUATION))
     if includes_simulated(snapshot):
         told.warn("The snapshot holds judgments of simulated annotators: the model will learn their rule.")
+
+
+def rows_by_table(snapshot: Snapshot, tables: tuple[str, ...]) -> str:
+    """Return `3 preference, 5 ranking` where several tables are read."""
+    counts = [(table, snapshot.rows(table, TRAIN)) for table in tables]
+    return ", ".join(f"{count} {table}" for table, count in counts if count) if len(counts) > 1 else ""
+
+
+def tell_merge(told: Plan, policy: Checkpoint) -> None:
+    chain = [policy, *ancestors(policy)]
+    told.say("Becomes one model", len(chain), ", ".join(one.name for one in reversed(chain)))
 
 
 def tell_evaluation(told: Plan, labels: int) -> None:
@@ -108,17 +138,19 @@ def tell_evaluation(told: Plan, labels: int) -> None:
         told.warn(f"With {labels} held-out labels only large differences between models can be seen.")
 
 
-def tell_rollouts(told: Plan, config: Mapping[str, Any], prompts: int) -> None:
-    per_update, updates = number(config, "batch_size"), number(config, "updates")
-    minibatch = number(config, "minibatch_size") or 1
+def tell_rollouts(told: Plan, config: Mapping[str, Any], prompts: int, kind: str) -> None:
     told.say("Prompts", prompts, "of the train split")
-    told.say("Rollouts in all", int(updates * per_update))
-    told.say("Optimizer steps per update", int(number(config, "ppo_epochs") * per_update / minibatch))
+    asked = number(config, "batch_size") if kind == Run.Kind.PPO else number(config, "prompts_per_step")
+    rounds = number(config, "updates") if kind == Run.Kind.PPO else number(config, "steps")
+    told.say("Responses in all", int(work(kind, config)))
+    if kind == Run.Kind.PPO:
+        minibatch = number(config, "minibatch_size") or 1
+        told.say("Optimizer steps per update", int(number(config, "ppo_epochs") * asked / minibatch))
     if prompts:
-        told.say("Passes over the prompts", updates * per_update / prompts)
+        told.say("Passes over the prompts", rounds * asked / prompts)
     else:
-        told.warn("There is no prompt in the train split, and PPO learns on no other.")
-    if not config.get("kl_coef"):
+        told.warn("There is no prompt in the train split, and this kind learns on no other.")
+    if not config.get("kl_coef") and "kl_coef" in config:
         told.warn("Without a KL coefficient nothing holds the policy near its reference: it will exploit the reward.")
 
 
@@ -156,7 +188,7 @@ def number(config: Mapping[str, Any], name: str) -> float:
     return value if isinstance(value, int | float) else 0
 
 
-def pairs_per_step(config: Mapping[str, Any]) -> int:
+def rows_per_step(config: Mapping[str, Any]) -> int:
     return int(number(config, "batch_size") * (number(config, "gradient_accumulation") or 1))
 
 
@@ -168,7 +200,7 @@ def expected_seconds(
 ) -> tuple[float | None, Run | None]:
     """Return how long the work would take at the pace of the project's last run of this kind, and that run.
 
-    Pace is time per unit of work (pairs, rollouts, responses), loading included; sizes of models are not compared.
+    Pace is time per unit of work (rows, rollouts, responses), loading included; sizes of models are not compared.
     """
     like = project.runs.filter(kind=kind, state=Run.State.SUCCEEDED, started_at__isnull=False).first()
     if like is None or like.finished_at is None or like.started_at is None:
@@ -186,27 +218,33 @@ def expected_seconds(
 def work(kind: str, config: Mapping[str, Any]) -> float:
     if kind == Run.Kind.PPO:
         return number(config, "updates") * number(config, "batch_size")
+    if kind in ONLINE:
+        each = number(config, "responses_per_prompt") or PAIR
+        return number(config, "steps") * number(config, "prompts_per_step") * each
     if kind == Run.Kind.SAMPLE:
         each = len(config.get("temperatures") or ()) * number(config, "responses_per_temperature")
         return number(config, "steps") * each
-    return number(config, "steps") * pairs_per_step(config)
+    return number(config, "steps") * rows_per_step(config)
 
 
 # What is missing --------------------------------------------------------------------------------------
 
 
 def lacking(project: Project, kind: str) -> list[str]:
-    """Return what the project has to get before such a run can start: base, prompts, snapshot, reward or model."""
+    """Return what the project has to get before such a run can start: base, prompts, snapshot, reward, model or
+    adapter."""
     checkpoints = project.checkpoints.all()
     found = []
-    if kind not in (Run.Kind.EVALUATE, Run.Kind.SCORE) and not checkpoints.policies().exists():
+    if kind not in (Run.Kind.EVALUATE, Run.Kind.SCORE, Run.Kind.MERGE) and not checkpoints.policies().exists():
         found.append("base")
-    if kind in (Run.Kind.SAMPLE, Run.Kind.PPO) and not project.prompts.pool().exists():
+    if (kind == Run.Kind.SAMPLE or kind in ONLINE) and not project.prompts.pool().exists():
         found.append("prompts")
-    if kind in (Run.Kind.REWARD, Run.Kind.DPO, Run.Kind.EVALUATE) and not project.snapshots.with_preferences().exists():
+    if kind in READS and not readable(project, kind):
         found.append("snapshot")
-    if kind in (Run.Kind.PPO, Run.Kind.SCORE) and not checkpoints.reward_models().exists():
+    if kind == Run.Kind.SCORE and not checkpoints.reward_models().exists():
         found.append("reward")
     if kind == Run.Kind.EVALUATE and not checkpoints.exclude(kind=Checkpoint.Kind.BASE).exists():
         found.append("model")
+    if kind == Run.Kind.MERGE and not checkpoints.filter(kind=Checkpoint.Kind.POLICY, is_whole=False).exists():
+        found.append("adapter")
     return found

@@ -11,12 +11,12 @@ from training.models import Run
 
 READS: dict[str, tuple[str, ...]] = {
     Run.Kind.SFT: ("sft", "preference", "unpaired", "conversation"),
-    Run.Kind.REWARD: ("preference", "ranking", "rating"),
+    Run.Kind.REWARD: ("preference", "ranking"),
     Run.Kind.DPO: ("preference",),
     Run.Kind.KTO: ("unpaired",),
     Run.Kind.EVALUATE: ("preference",),
 }
-"""By kind, the tables that such a run can read; what its config switches off is not asked here."""
+"""By kind, the tables of which a run needs rows; what its config switches off, or reads besides, is not asked here."""
 
 SFT_SOURCES = {"demonstrations": ("sft",), "accepted": ("preference", "unpaired"), "conversations": ("conversation",)}
 """The tables behind the settings of SFTConfig that say what to learn from."""

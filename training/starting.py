@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
 
 from feedback.contract import SPLITS, TRAIN
-from feedback.models import Project, Queue, Snapshot, User
+from feedback.models import Project, Queue, User
 from feedback.queues import open_queue
 from feedback.schemas import TaskKind
 from feedback.splits import SAMPLED
-from training.configs import BadConfig, parse_config
-from training.models import Checkpoint, Run
-from training.runs import start_run
+from training.configs import CONFIGS, BadConfig, TuningConfig, parse_config
+from training.models import Run
+from training.runs import ONLINE, RunRefused, next_name, start_run
+
+MOST_SEEDS = 16
+SWEPT = tuple(kind for kind, config in CONFIGS.items() if issubclass(config, TuningConfig))
+"""Kinds that train, so that a seed changes what comes of them."""
 
 
 @dataclass(frozen=True)
 class PromptChoice:
-    """Which prompts a run takes: `all` but the hold-out split, one split by name, or `count` of all at `random`."""
+    """Which prompts a run takes: `all` but the hold-out split, one split by name, `count` of all at `random`, or the
+    `same` as another run's, by their ids."""
 
     which: str = "all"
     count: int = 0
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -36,12 +43,14 @@ class NewQueue:
 def prompts_chosen(project: Project, choice: PromptChoice, *, seed: int, kind: str) -> list[str]:
     """Return the ids of the prompts that `choice` means; empty for all. The same seed draws the same prompts.
 
-    PPO draws from the train split only. The hold-out split is taken only when it is named, and never by PPO.
+    ONLINE kinds draw from the train split only. The hold-out split is taken only when it is named, and never by them.
     """
     if choice.which == "all":
         return []
+    if choice.which == "same":
+        return list(choice.ids)
     prompts = project.prompts.pool().order_by("pk")
-    if kind == Run.Kind.PPO:
+    if kind in ONLINE:
         prompts = prompts.filter(split=TRAIN)
     elif choice.which in SPLITS:
         prompts = prompts.filter(split=choice.which)
@@ -62,15 +71,13 @@ def start_chosen_run(
     kind: str,
     config: Mapping[str, Any],
     created_by: User,
-    name: str = "",
-    policy: Checkpoint | None = None,
-    reward: Checkpoint | None = None,
-    snapshot: Snapshot | None = None,
     queue: Queue | None = None,
     new_queue: NewQueue | None = None,
     prompts: PromptChoice | None = None,
+    **inputs: Any,
 ) -> Run:
-    """As `start_run`; opens `new_queue` first. Raises what it and `open_queue` raise, and then nothing is left."""
+    """As `start_run`, which takes `inputs`; opens `new_queue` first. Raises what it and `open_queue` raise, and then
+    nothing is left."""
     checked = parse_config(kind, config)
     prompt_ids = prompts_chosen(project, prompts, seed=checked.seed, kind=kind) if prompts is not None else []
     if new_queue is not None:
@@ -80,13 +87,44 @@ def start_chosen_run(
         kind=kind,
         config=config,
         created_by=created_by,
-        name=name,
-        policy=policy,
-        reward=reward,
-        snapshot=snapshot,
         queue=queue,
         prompt_ids=prompt_ids,
+        **inputs,
     )
+
+
+@transaction.atomic
+def start_sweep(
+    *, project: Project, kind: str, config: Mapping[str, Any], seeds: Sequence[int], name: str = "", **chosen: Any
+) -> list[Run]:
+    """Start the same run once for each of `seeds`; they share their prompts and `sweep`, and differ in nothing else.
+
+    `chosen` is what `start_chosen_run` takes besides. Raises what it raises, and then none is queued.
+    """
+    once = list(dict.fromkeys(seeds))
+    if kind not in SWEPT:
+        raise RunRefused("seeds", f"a run of kind {Run.Kind(kind).label!r} learns nothing that a seed could change")
+    if not 2 <= len(once) <= MOST_SEEDS:
+        raise RunRefused("seeds", f"give 2 to {MOST_SEEDS} different seeds; {len(once)} were given")
+    checked = parse_config(kind, config)
+    prompts = chosen.pop("prompts", None)
+    if prompts is not None and prompts.which != "all":
+        ids = prompts_chosen(project, prompts, seed=checked.seed, kind=kind)
+        prompts = PromptChoice("same", ids=tuple(ids))
+    together = uuid.uuid4()
+    named = name.strip() or next_name(project, kind)
+    return [
+        start_chosen_run(
+            project=project,
+            kind=kind,
+            config={**config, "seed": seed},
+            name=f"{named}, seed {seed}",
+            prompts=prompts,
+            sweep=together,
+            **chosen,
+        )
+        for seed in once
+    ]
 
 
 def latest_guideline(project: Project) -> str:

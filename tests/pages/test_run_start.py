@@ -14,8 +14,10 @@ from django.urls import reverse
 
 from feedback.models import Project, Queue, User
 from feedback.selection import Selection
+from tests.every_kind import judge
 from tests.factories import (
     make_base_checkpoint,
+    make_member,
     make_policy_checkpoint,
     make_project,
     make_prompt,
@@ -71,7 +73,22 @@ def ready(project: Project) -> dict[str, Any]:
     base = usable_base(project)
     snapshot = make_snapshot(project, labels=8)
     reward = usable(make_reward_checkpoint(project, name="scorer", parent=base, snapshot=snapshot))
+    annotator = make_member(project)
+    judge(project, annotator, "demonstration", answer={"text": "As a person says it."})
+    judge(
+        project,
+        annotator,
+        "rating",
+        ("It is so.",),
+        answer={"ratings": [{"helpfulness": 4, "correctness": 4, "thumbs": 1}]},
+    )
+    make_snapshot(project, name="Written and rated", selection=Selection(kinds=("demonstration", "rating")))
     return {"base": base, "snapshot": snapshot, "reward": reward}
+
+
+@pytest.fixture
+def adapter(project: Project, ready: dict[str, Any]) -> Checkpoint:
+    return usable(make_policy_checkpoint(project, name="pupil", parent=ready["base"], snapshot=ready["snapshot"]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -101,14 +118,16 @@ def test_a_visitor_is_asked_to_log_in(client: Client, project: Project) -> None:
 
 def test_there_is_no_other_kind(client: Client, project: Project, ml_staff: User) -> None:
     client.force_login(ml_staff)
-    assert client.get(url(project, "sft")).status_code == 404
+    assert client.get(url(project, "distillation")).status_code == 404
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_form_has_every_setting_of_the_kind(project: Project, kind: str) -> None:
     form = RunForm(project=project, kind=kind)
-    shown = {field.name for field in [*form.main_settings, *form.advanced_settings]}
-    assert shown == {setting.name for setting in dataclasses.fields(CONFIGS[kind])}
+    advanced = [field for group in form.advanced_settings for field in group.fields]
+    shown = [field.name for field in [*form.main_settings, *advanced]]
+    assert len(shown) == len(set(shown))
+    assert set(shown) == {setting.name for setting in dataclasses.fields(CONFIGS[kind])}
     for setting in dataclasses.fields(CONFIGS[kind]):
         assert form[setting.name].label == setting.metadata["label"]
         assert form[setting.name].help_text == setting.metadata["help"]
@@ -116,7 +135,7 @@ def test_the_form_has_every_setting_of_the_kind(project: Project, kind: str) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_form_as_it_comes_starts_a_run_with_the_default_settings(
-    client: Client, project: Project, ready: dict[str, Any], ml_staff: User, kind: str
+    client: Client, project: Project, ready: dict[str, Any], adapter: Checkpoint, ml_staff: User, kind: str
 ) -> None:
     client.force_login(ml_staff)
     before = set(Run.objects.values_list("pk", flat=True))
@@ -382,7 +401,11 @@ def test_one_response_per_prompt_is_warned_of(
         ("sample", ["base", "prompts"]),
         ("reward", ["base", "snapshot"]),
         ("dpo", ["base", "snapshot"]),
-        ("ppo", ["base", "prompts", "reward"]),
+        ("sft", ["base", "snapshot"]),
+        ("kto", ["base", "snapshot"]),
+        ("ppo", ["base", "prompts"]),
+        ("grpo", ["base", "prompts"]),
+        ("merge", ["adapter"]),
         ("evaluate", ["snapshot", "model"]),
         ("score", ["reward"]),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -19,6 +20,7 @@ from feedback.access import may, project_or_404
 from feedback.models import Project
 from feedback.views.requests import SignedInRequest
 from training.glossary import charts_of
+from training.kind_words import GROUPS
 from training.models import Run
 from training.reading import metric_names, metrics_after, numbers, settings_of
 from training.rundir import RunDirectory
@@ -150,6 +152,14 @@ def run_or_404(
     return within, get_object_or_404(within.runs.select_related(*related), pk=run)
 
 
+def as_uuid(text: str) -> UUID | None:
+    """Return the id that a query string names; None for anything else."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
 def list_context(request: SignedInRequest, project: str) -> dict:
     within = project_or_404(request.user, project, "training.read")
     now = timezone.now()
@@ -159,6 +169,8 @@ def list_context(request: SignedInRequest, project: str) -> dict:
         runs = runs.filter(kind=kind)
     if state in Run.State.values:
         runs = runs.filter(state=state)
+    if sweep := as_uuid(request.GET.get("sweep", "")):
+        runs = runs.filter(sweep=sweep)
     page_obj = Paginator(runs, PAGE).get_page(request.GET.get("page"))
     unfinished = within.runs.unfinished()
     return {
@@ -169,8 +181,9 @@ def list_context(request: SignedInRequest, project: str) -> dict:
         "no_worker": unfinished.exists() and not worker_is_alive(now),
         "may_run": may(request.user, "training.run", within),
         "kinds": Run.Kind.choices,
+        "groups": GROUPS,
         "states": Run.State.choices,
-        "chosen": {"kind": kind, "state": state},
+        "chosen": {"kind": kind, "state": state, "sweep": sweep},
     }
 
 
