@@ -157,7 +157,9 @@ def child() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 
 def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: value for name, value in row.items() if name not in ("time", "seconds")} for row in rows]
+    """Return the rows without what the machine decides."""
+    machine = ("time", "seconds", "tokens_per_second", "memory_mb")
+    return [{name: value for name, value in row.items() if name not in machine} for row in rows]
 
 
 def finished_run(path: Path, kind: str, config: dict[str, Any], **fields: Any) -> RunDirectory:

@@ -29,6 +29,7 @@ def test_every_step_has_a_row_with_the_promised_names(dpo_run):
         == {
             *("step", "time", "seconds", "loss", "learning_rate", "grad_norm", "logps_chosen", "logps_rejected"),
             *("rewards_accuracy", "rewards_margin", "rewards_chosen", "rewards_rejected"),
+            *("tokens_per_second", "memory_mb"),
         }
         for row in rows
     )

@@ -28,6 +28,7 @@ def test_easy_preferences_are_learned(reward_run):
 
 def test_every_step_has_a_row_with_the_promised_names(reward_run):
     names = {"step", "time", "seconds", "loss", "accuracy", "margin", "mean_reward", "learning_rate", "grad_norm"}
+    names |= {"tokens_per_second", "memory_mb"}
     assert all(set(row) == names for row in reward_run.metrics())
     assert [row["step"] for row in reward_run.metrics()] == list(range(1, 21))
 
