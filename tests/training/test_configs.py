@@ -36,7 +36,7 @@ def test_a_loss_for_noisy_labels_is_refused_without_their_share(loss):
     assert parse_config("dpo", {"loss": loss, "label_noise": 0.1})
 
 
-@pytest.mark.parametrize("loss", ["sigmoid", "ipo", "hinge", "nca_pair", "apo_zero", "apo_down"])
+@pytest.mark.parametrize("loss", ["ipo", "hinge", "nca_pair", "apo_zero", "apo_down"])
 def test_a_loss_that_would_ignore_the_share_of_wrong_labels_refuses_it(loss):
     with pytest.raises(BadConfig) as refused:
         parse_config("dpo", {"loss": loss, "label_noise": 0.1})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from training.configs.base import BadConfig, Settings, setting
+from training.configs.reward_names import check_reward_function
 from training.configs.supervised import AdapterConfig, TuningConfig
 
 AGGREGATIONS = ("mean", "worst", "variance")
@@ -56,6 +57,11 @@ class OnlineConfig(Settings):
         512, "Longest prompt", "Tokens; longer prompts are refused.", minimum=1, maximum=131_072, advanced=True
     )
     temperature: float = setting(0.7, "Temperature", minimum=0.01, maximum=5.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.reward_function:
+            check_reward_function(self.reward_function)
 
 
 @dataclass(frozen=True)
