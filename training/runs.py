@@ -14,7 +14,16 @@ from feedback.models import Project, Queue, Snapshot, User
 from feedback.refusals import Refusal
 from feedback.schemas import RESPONSES
 from feedback.splits import SAMPLED
-from training.configs import LaunchConfig, NeedsConfig, OnlineConfig, config_values, parse, parse_config
+from training.configs import (
+    Config,
+    LaunchConfig,
+    NeedsConfig,
+    OnlineConfig,
+    TrainingConfig,
+    config_values,
+    parse,
+    parse_config,
+)
 from training.landing import LEAVES
 from training.lineage import CheckpointGone, ancestors, is_tuned_prompt, model_source, weights
 from training.models import Checkpoint, Run
@@ -90,6 +99,7 @@ def start_run(
     checked = parse_config(kind, config)
     started_by = config_values(parse(LaunchConfig, launch or {}, "how a run starts"))
     needed = config_values(parse(NeedsConfig, needs or {}, "what a run needs"))
+    check_launch(checked, started_by)
     prompts = list(dict.fromkeys(str(one) for one in prompt_ids))
     given = {"policy": policy, "reward": reward, "snapshot": snapshot, "queue": queue, "prompt_ids": prompts}
     check_inputs(kind, given)
@@ -129,6 +139,20 @@ def start_run(
         repeats=repeats,
         created_by=created_by,
     )
+
+
+def check_launch(config: Config, launch: Mapping[str, Any]) -> None:
+    """Refuse several processes for a kind that is carried out by one, and rows that they could not share evenly."""
+    processes = launch["processes"]
+    if processes == 1 and launch["sharding"] == "none":
+        return
+    if not isinstance(config, TrainingConfig):
+        raise RunRefused("processes", "only SFT, reward model, DPO and KTO runs are carried out by several processes")
+    if config.batch_size % processes:
+        fits = max(config.batch_size // processes, 1) * processes
+        raise RunRefused(
+            "batch_size", f"{config.batch_size} rows cannot be shared evenly by {processes} processes; {fits} can"
+        )
 
 
 def next_name(project: Project, kind: str) -> str:

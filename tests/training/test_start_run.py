@@ -297,3 +297,40 @@ def test_ppo_needs_policy_and_reward_model_on_the_same_weights(project, ml_staff
     whole = with_files(make_policy_checkpoint(project, parent=base, snapshot=snapshot, is_whole=True))
     said = refusal(project=project, kind="ppo", created_by=ml_staff, policy=whole, reward=reward_model)
     assert (said.field, "PPO holds one set of weights" in said.message) == ("reward", True)
+
+
+TWO_PROCESSES = {"launcher": "accelerate", "processes": 2}
+
+
+def test_a_run_is_queued_with_how_it_starts_and_what_it_needs(project, ml_staff, base, snapshot):
+    inputs = {"project": project, "created_by": ml_staff, "policy": base, "snapshot": snapshot}
+    run = start_run(
+        kind="dpo",
+        config={"batch_size": 4},
+        launch=TWO_PROCESSES,
+        needs={"device": "cuda", "memory_gb": 40.0},
+        **inputs,
+    )
+    assert run.launch == {**TWO_PROCESSES, "sharding": "none"}
+    assert run.needs == {"device": "cuda", "memory_gb": 40.0, "labels": ""}
+
+
+def test_rows_that_several_processes_cannot_share_are_refused(project, ml_staff, base, snapshot):
+    inputs = {"project": project, "created_by": ml_staff, "policy": base, "snapshot": snapshot}
+    refused = refusal(kind="dpo", config={"batch_size": 3}, launch=TWO_PROCESSES, **inputs)
+    assert (refused.field, "2 can" in refused.message) == ("batch_size", True)
+
+
+def test_a_kind_that_one_process_carries_out_refuses_several(project, ml_staff, policy):
+    refused = refusal(
+        project=project, created_by=ml_staff, kind="merge", config={}, policy=policy, launch=TWO_PROCESSES
+    )
+    assert refused.field == "processes"
+
+
+def test_an_unknown_launcher_is_refused(project, ml_staff, base, snapshot):
+    with pytest.raises(BadConfig, match="launcher"):
+        start_run(
+            project=project, created_by=ml_staff, kind="dpo", config={}, policy=base, snapshot=snapshot,
+            launch={"launcher": "carrier pigeon"},
+        )  # fmt: skip

@@ -1,9 +1,8 @@
 """Carry a run out as a Slurm job, by submitit: `python -m training.launchers.slurm RUN_DIR`.
 
 SLURM_PARAMETERS (JSON) are submitit's parameters for every job, such as {"slurm_partition": "gpu", "timeout_min": 600}.
-The cluster's machines see the data directory under the same path and have Concord installed. SLURM_CLUSTER is the
-executor of submitit:
-"slurm" where it is not set, "local" to try it out on one machine.
+The cluster's machines see the data directory under the same path and have Concord installed. SLURM_CLUSTER is
+submitit's executor: "slurm" where it is not set, "local" to try it out on one machine.
 """
 
 from __future__ import annotations
