@@ -9,7 +9,7 @@ import pytest
 from tests.ml.conftest import in_this_process, make_run_directory, prompt_rows, write_prompts
 from training.configs import PPOConfig
 from training.ml.models import load_policy
-from training.ml.ppo import run_ppo
+from training.ml.ppo_runs import run_ppo
 from training.ml.reward_models import load_scorer
 from training.ml.sampling import Interrupted, generate_tokens
 from training.rundir import ModelSource, RunDirectory, directory_digest
@@ -102,4 +102,4 @@ def test_an_update_that_has_not_begun_to_learn_is_given_up(tmp_path, tiny, rewar
     outcome = run_ppo(CancelledLater(run.path), run.spec(), PPOConfig(**PPO))
     assert (outcome.status, outcome.step) == ("cancelled", 2)
     assert [row["step"] for row in run.metrics()] == [1, 2]
-    assert [path.name for path in run.checkpoints_path.iterdir()] == ["update-000002"]
+    assert [path.name for path in run.checkpoints_path.iterdir()] == ["checkpoint-2"]

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import shutil
 
 import pytest
 import torch
+from peft.utils import load_peft_weights
 
+from feedback.contract import PromptRow
 from tests.ml.conftest import in_this_process, make_run_directory, prompt_rows, write_prompts
+from tests.ml.test_shared_models import ensemble_of
 from training.configs import PPOConfig
 from training.ml.chat import prompt_ids
-from training.ml.models import load_policy
-from training.ml.ppo import accumulate_gradients, gather_experience, prompt_order
+from training.ml.models import load_policy, load_tokenizer
+from training.ml.ppo import LossNotFinite, accumulate_gradients, gather_experience, learn, prompt_order, write
+from training.ml.ppo_checkpoints import Kept, Standing
+from training.ml.ppo_rewards import Judge, Prompt
+from training.ml.ppo_runs import after_look, policy_to_leave, read_both
+from training.ml.reward_models import RewardCard
 from training.ml.sequences import Rollouts, lay_out, response_logits
 from training.ml.shared_models import SharedModels
 from training.rundir import ModelSource, read_lines
@@ -22,9 +30,16 @@ pytestmark = pytest.mark.torch
 CONFIG = PPOConfig(updates=3, batch_size=8, minibatch_size=8, max_new_tokens=7, lora_rank=4, learning_rate=1e-3)
 
 
+HELD_OUT: PromptRow = {
+    "prompt_id": "held-out",
+    "messages": [{"role": "user", "content": "tell two answer"}],
+    "split": "evaluation",
+}
+
+
 @pytest.fixture(scope="module")
 def models(tiny, reward_model, tokenizer) -> SharedModels:
-    models = SharedModels(tiny, reward_model, tokenizer, rank=4, alpha=8, seed=1).eval()
+    models = SharedModels(tiny, reward_model, tokenizer, CONFIG).eval()
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():  # as after some training, so that every gradient has something to say
         for parameter in models.trained().values():
@@ -34,8 +49,11 @@ def models(tiny, reward_model, tokenizer) -> SharedModels:
 
 @pytest.fixture(scope="module")
 def experience(models, tokenizer):
-    prompts = [prompt_ids(tokenizer, row["messages"]) for row in prompt_rows(8)]
-    made = gather_experience(models, tokenizer, prompts, CONFIG, 1, CONFIG.kl_coef)
+    prompts = [
+        Prompt(row["prompt_id"], prompt_ids(tokenizer, row["messages"]), row["messages"]) for row in prompt_rows(8)
+    ]
+    judge = Judge(models, CONFIG, tokenizer.pad_token_id, tokenizer.eos_token_id)
+    made = gather_experience(judge, tokenizer, prompts, 1, CONFIG.kl_coef)
     # Responses of different lengths, as real ones have.
     lengths = torch.tensor([1, 2, 3, 4, 5, 6, 7, 7])
     mask = torch.arange(7) < lengths[:, None]
@@ -98,7 +116,7 @@ def small_run(path, tiny, reward_model, **config):
         policy=tiny,
         reward=reward_model,
     )
-    write_prompts(run, [*prompt_rows(4), *prompt_rows(1, "evaluation")])
+    write_prompts(run, [*prompt_rows(4), HELD_OUT])
     assert in_this_process(run) == 0, run.error()
     return run
 
@@ -122,7 +140,7 @@ def test_a_ppo_run_writes_the_promised_figures(ppo_run):
     names = {
         *("step", "time", "seconds", "score_mean", "reward_mean", "kl", "kl_coef", "entropy", "response_length"),
         *("ratio_mean_first", "clip_fraction_first", "clip_fraction", "approx_kl", "policy_loss", "value_loss"),
-        *("eos_fraction", "learning_rate", "grad_norm"),
+        *("eos_fraction", "learning_rate", "grad_norm", "tokens_per_second", "memory_mb"),
     }
     assert all(set(row) == names for row in ppo_run.metrics())
     outcome = ppo_run.outcome()
@@ -131,6 +149,19 @@ def test_a_ppo_run_writes_the_promised_figures(ppo_run):
     previews = list(read_lines(ppo_run.path / "samples_preview.jsonl"))
     assert [row["step"] for row in previews] == [1, 1, 2, 2, 3, 3]
     assert all(set(row) == {"step", "prompt", "response", "score"} for row in previews)
+
+
+def left_kl(run, tiny, reward_model) -> float:
+    """Return the KL of what `run` left, on the prompts and random numbers of its last update."""
+    config = PPOConfig(**run.spec().config)
+    tokenizer = load_tokenizer(tiny)
+    models = SharedModels(tiny, reward_model, tokenizer, config).eval()
+    left = load_peft_weights(str(run.model_path), device="cpu")
+    models.put({name.replace(".weight", ".default.weight"): weight for name, weight in left.items()})
+    prompts, _ = read_both(run, tokenizer, config)
+    update = len(run.metrics())
+    chosen = [prompts[row] for row in prompt_order(len(prompts), config.batch_size, update, config.seed)]
+    return write(models, tokenizer, chosen, config, f"update {update}").kl.sum(1).mean().item()
 
 
 def test_the_coefficient_follows_the_kl_towards_its_target(tmp_path, tiny, reward_model):
@@ -150,9 +181,11 @@ def test_a_policy_too_far_from_its_reference_is_stopped_before_it_learns_more(tm
     outcome = run.outcome()
     assert outcome.status == "succeeded"
     assert outcome.evaluation["stopped_at_kl"] > limit
-    assert outcome.step == len(run.metrics()) < 3
+    assert len(run.metrics()) < 3
     assert all(row["kl"] <= limit for row in run.metrics())
-    assert outcome.model_sha256
+    # What is left is the policy that wrote the last row: the one after it is that whose KL was past the limit.
+    assert outcome.step == len(run.metrics()) - 1
+    assert left_kl(run, tiny, reward_model) == pytest.approx(run.metrics()[-1]["kl"], abs=1e-5)
 
 
 def test_a_length_penalty_comes_off_for_each_token(tmp_path, tiny, reward_model, ppo_run):
@@ -170,8 +203,8 @@ def test_held_out_prompts_are_never_trained_on(tmp_path, tiny, reward_model):
 
 
 def test_the_published_adapter_is_the_trained_policy(ppo_run, tiny, reward_model, tokenizer):
-    models = SharedModels(tiny, reward_model, tokenizer, rank=4, alpha=32, seed=1).eval()
-    (state_path,) = ppo_run.checkpoints_path.glob("update-000003/state.pt")
+    models = SharedModels(tiny, reward_model, tokenizer, CONFIG).eval()
+    (state_path,) = ppo_run.checkpoints_path.glob("checkpoint-3/state.pt")
     state = torch.load(state_path, weights_only=True)
     with torch.no_grad():
         for name, parameter in models.trained().items():
@@ -214,3 +247,140 @@ def test_a_policy_adapter_is_no_reward_model(tmp_path, tiny, dpo_model):
     write_prompts(run, prompt_rows(2))
     assert in_this_process(run) == 1
     assert "it has no score.weight" in run.error()
+
+
+def test_a_function_alone_can_give_the_reward(tmp_path, tiny):
+    run = small_run(tmp_path / "run", tiny, None, reward_function="words:4", updates=2)
+    texts = [row for row in read_lines(run.previews_path) if row["step"] == 1]
+    assert all(row["score"] == pytest.approx(-abs(len(row["response"].split()) - 4) / 4) for row in texts)
+    assert run.outcome().model_sha256
+
+
+def test_a_function_is_added_to_the_reward_model(tmp_path, tiny, reward_model, ppo_run):
+    run = small_run(tmp_path / "run", tiny, reward_model, reward_function="words:4", updates=1)
+    alone = [row for row in read_lines(ppo_run.previews_path) if row["step"] == 1]
+    both = [row for row in read_lines(run.previews_path) if row["step"] == 1]
+    for one, two in zip(alone, both, strict=True):
+        assert two["response"] == one["response"]
+        words = -abs(len(one["response"].split()) - 4) / 4
+        assert two["score"] == pytest.approx(one["score"] + words, abs=1e-5)
+
+
+def test_a_run_without_any_reward_is_refused(tmp_path, tiny):
+    run = make_run_directory(tmp_path / "none", "ppo", {}, policy=tiny)
+    write_prompts(run, prompt_rows(2))
+    assert in_this_process(run) == 1
+    assert "neither a reward model nor a reward function" in run.error()
+
+
+def test_an_ensemble_is_read_as_the_config_says(tmp_path, tiny, reward_model, ppo_run):
+    both = ensemble_of(reward_model, tmp_path / "both", RewardCard(members=2, ensemble="heads"), [1.0, 3.0])
+    first = {
+        how: small_run(tmp_path / how, tiny, both, updates=1, reward_aggregation=how, variance_penalty=2.0)
+        for how in ("mean", "worst", "variance")
+    }
+    row = first["mean"].metrics()[0]
+    alone = {line["response"]: line["score"] for line in read_lines(ppo_run.previews_path) if line["step"] == 1}
+    assert row["score_mean"] == pytest.approx(2 * ppo_run.metrics()[0]["score_mean"], rel=1e-4)
+    expected = {"mean": lambda s: 2 * s, "worst": lambda s: min(s, 3 * s), "variance": lambda s: 2 * s - 2 * s * s}
+    for how, run in first.items():
+        for line in read_lines(run.previews_path):
+            assert line["score"] == pytest.approx(expected[how](alone[line["response"]]), abs=1e-3)
+    assert row["score_spread"] > 0
+    assert "score_spread" not in ppo_run.metrics()[0]
+
+
+def test_a_reward_model_that_cannot_share_is_read_beside_the_policy(tmp_path, tiny, reward_model, ppo_run):
+    copy = ModelSource(str(shutil.copytree(tiny.base, tmp_path / "copy")))
+    run = small_run(tmp_path / "run", copy, reward_model, updates=1)
+    assert run.metrics()[0]["score_mean"] == pytest.approx(ppo_run.metrics()[0]["score_mean"], abs=1e-4)
+
+
+@pytest.mark.parametrize("config", [{"tuning": "dora"}, {"precision": "bfloat16"}])
+def test_the_first_ratio_is_1_however_the_policy_is_trained(tmp_path, tiny, reward_model, config):
+    first, second = small_run(tmp_path / "run", tiny, reward_model, updates=2, **config).metrics()
+    assert first["kl"] == 0.0
+    assert first["ratio_mean_first"] == pytest.approx(1.0, abs=0.02 if "precision" in config else 1e-5)
+    assert second["kl"] != 0.0
+
+
+def test_checkpointing_activations_changes_nothing_that_is_learned(tmp_path, tiny, reward_model, ppo_run):
+    run = small_run(tmp_path / "run", tiny, reward_model, gradient_checkpointing=True)
+    for row, expected in zip(run.metrics(), ppo_run.metrics(), strict=True):
+        for name in ("policy_loss", "value_loss", "grad_norm", "kl"):
+            assert row[name] == pytest.approx(expected[name], rel=1e-4, abs=1e-6)
+
+
+def test_a_look_at_held_out_prompts_leaves_the_run_as_it_was(tmp_path, tiny, reward_model, ppo_run):
+    run = small_run(tmp_path / "run", tiny, reward_model, evaluate_every=2)
+    second = run.metrics()[1]
+    looked = {name: second.pop(name) for name in ("held_out_score", "held_out_kl", "held_out_reward")}
+    assert all("held_out_reward" not in row for row in (run.metrics()[0], run.metrics()[2]))
+    assert [row["policy_loss"] for row in run.metrics()] == [row["policy_loss"] for row in ppo_run.metrics()]
+    assert run.outcome().model_sha256 == ppo_run.outcome().model_sha256
+    assert run.outcome().evaluation["held_out_reward_best"] == looked["held_out_reward"]
+    assert run.outcome().evaluation["n_held_out"] == 1
+
+
+def test_without_patience_left_the_run_stops_and_leaves_its_best_policy(tmp_path, tiny, reward_model):
+    # Nothing can be better than the first look: the learning rate of what follows is too small to change a token.
+    config = {"updates": 6, "evaluate_every": 1, "patience": 2, "learning_rate": 1e-9}
+    run = small_run(tmp_path / "run", tiny, reward_model, **config)
+    outcome = run.outcome()
+    assert outcome.status == "succeeded"
+    assert outcome.evaluation["stopped_without_better_for"] == 2
+    looks = [row["held_out_reward"] for row in run.metrics()]
+    assert len(looks) == outcome.step + 2
+    assert looks[outcome.step - 1] == max(looks)
+
+
+def test_looks_without_a_held_out_prompt_are_refused(tmp_path, tiny, reward_model):
+    run = make_run_directory(tmp_path / "run", "ppo", {"evaluate_every": 1}, policy=tiny, reward=reward_model)
+    write_prompts(run, prompt_rows(2))
+    assert in_this_process(run) == 1
+    assert "no prompt of this run is in the evaluation split" in run.error()
+
+
+def test_patience_counts_looks_since_the_best():
+    standing = Standing(0, 0.1)
+    for update, reward in enumerate((1.0, 3.0, 3.0, 2.0), start=1):
+        standing = after_look(standing, Kept(update, {}, reward))
+    assert standing.best.update == 2
+    assert standing.looks_since_best == 2
+
+
+@pytest.mark.parametrize(
+    ("best", "patience", "ended", "left"),
+    [
+        (None, 0, {}, None),
+        (2, 0, {}, None),
+        (2, 1, {}, 2),
+        (2, 1, {"stopped_at_kl": 9.0}, 2),
+        (4, 1, {"stopped_at_kl": 9.0}, 3),
+        (None, 0, {"stopped_at_kl": 9.0}, 3),
+    ],
+)
+def test_which_policy_is_left(best, patience, ended, left):
+    config = PPOConfig(patience=patience, evaluate_every=1)
+    standing = Standing(4, 0.1, within=Kept(3, {}), best=Kept(best, {}) if best else None)
+    found = policy_to_leave(standing, ended, config)
+    assert (found and found.update) == left
+
+
+def test_a_loss_that_is_no_number_ends_the_run_before_the_weights_are_spoiled(models, experience):
+    spoiled = dataclasses.replace(experience, advantages=experience.advantages * float("nan"))
+    before = {name: parameter.clone() for name, parameter in models.trained().items()}
+    optimizer = torch.optim.AdamW(models.trained().values(), lr=1.0)
+    with pytest.raises(LossNotFinite, match="policy_loss became nan in update 7"):
+        learn(models, optimizer, spoiled, CONFIG, 7)
+    assert all(torch.equal(parameter, before[name]) for name, parameter in models.trained().items())
+
+
+def test_a_tuned_prompt_is_refused_as_the_policy(tmp_path, tiny, reward_model):
+    (tmp_path / "prompt").mkdir()
+    (tmp_path / "prompt" / "adapter_config.json").write_text('{"peft_type": "PROMPT_TUNING"}')
+    policy = ModelSource(tiny.base, (str(tmp_path / "prompt"),))
+    run = make_run_directory(tmp_path / "run", "ppo", {}, policy=policy, reward=reward_model)
+    write_prompts(run, prompt_rows(2))
+    assert in_this_process(run) == 1
+    assert "nothing can be trained on top" in run.error()

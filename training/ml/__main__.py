@@ -83,7 +83,7 @@ def carry_out(run: RunDirectory) -> Outcome:
 
             return run_dpo(run, spec, config)
         case PPOConfig():
-            from training.ml.ppo import run_ppo
+            from training.ml.ppo_runs import run_ppo
 
             return run_ppo(run, spec, config)
         case EvaluateConfig():

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from training.configs import (
+    AdapterConfig,
     DPOConfig,
     GroupConfig,
     GRPOConfig,
@@ -30,7 +31,6 @@ from training.configs import (
     RewardConfig,
     RLOOConfig,
     TrainingConfig,
-    TuningConfig,
 )
 
 TRIAL_TOKENS = 128
@@ -74,7 +74,7 @@ class Trial:
     width: int
 
 
-def step_rows(config: TuningConfig) -> float:
+def step_rows(config: AdapterConfig) -> float:
     """Return how many rows (or prompts) one step or update takes."""
     match config:
         case TrainingConfig():
@@ -87,7 +87,7 @@ def step_rows(config: TuningConfig) -> float:
             raise TypeError(f"{type(config).__name__} takes no steps")
 
 
-def run_steps(config: TuningConfig) -> int:
+def run_steps(config: AdapterConfig) -> int:
     match config:
         case TrainingConfig() | GroupConfig():
             return config.steps
@@ -105,7 +105,7 @@ def padded(lengths: Sequence[int], batch: int, is_grouped: bool) -> float:
     return fmean(max(draw.choices(lengths, k=batch)) for _ in range(200))
 
 
-def work_of(config: TuningConfig, sequences: Sequence[Sequence[int]]) -> Work:
+def work_of(config: AdapterConfig, sequences: Sequence[Sequence[int]]) -> Work:
     """Return what `config` asks for, where `sequences` are the lengths of each row's sequences (1, or 2 of a pair)."""
     lengths = [max(row) for row in sequences]
     longest = sorted(lengths)
@@ -177,7 +177,7 @@ def seconds_of(call: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - started
 
 
-def try_out(model: nn.Module, config: TuningConfig, ids: Sequence[int], at_once: int) -> Trial:
+def try_out(model: nn.Module, config: AdapterConfig, ids: Sequence[int], at_once: int) -> Trial:
     """Read `ids` once without and once with gradients, and one token of `at_once` responses; return what it took."""
     device = next(model.parameters()).device
     tokens = torch.tensor([list(ids)], device=device)
@@ -221,7 +221,7 @@ def try_out(model: nn.Module, config: TuningConfig, ids: Sequence[int], at_once:
     )
 
 
-def estimate(config: TuningConfig, work: Work, trial: Trial, resident: int) -> dict[str, Any]:
+def estimate(config: AdapterConfig, work: Work, trial: Trial, resident: int) -> dict[str, Any]:
     """Return preflight's estimate; `resident` is the memory in use before the first step, in bytes."""
     trained, saved = trial.trained, trial.saved
     if config.gradient_checkpointing:

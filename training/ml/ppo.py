@@ -5,45 +5,50 @@ rollouts at a sampling temperature [detail 15], the score read on the end token,
 [18], KL per token against the reference [20], a value model that starts as the reward model [17], GAE over the
 response, whitened advantages [19], clipped policy and value losses, AdamW with epsilon 1e-5 and a linearly falling
 learning rate [10], and where asked for an adaptive KL coefficient (arXiv:1909.08593, 2.2) and rewards scaled to unit
-variance. Left out: reuse of rollouts across updates, several devices.
+variance. Left out: reuse of rollouts across updates, several devices. `ppo_runs` is the run around it.
 
 Everything random is a function of the seed and the update, so a run resumed from a checkpoint goes on bit for bit.
 """
 
 from __future__ import annotations
 
+import math
 import random
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from feedback.contract import TRAIN, PromptRow
 from training.configs import PPOConfig
-from training.ml import rl
-from training.ml.chat import prompt_ids, refuse_too_long, template_digest
-from training.ml.models import check_source, load_tokenizer, pick_device, publish_model
-from training.ml.ppo_checkpoints import resume, save_checkpoint
-from training.ml.sampling import (
-    Interrupted,
-    NoPrompts,
-    generate_tokens,
-    never,
-    read_prompts,
-    readable,
-    response_seed,
-)
-from training.ml.sequences import Rollouts, lay_out, response_logits, response_states, sequence_scores
+from training.ml import CannotRun, rl
+from training.ml.ppo_rewards import Judge, Prompt, Verdict
+from training.ml.sampling import Interrupted, generate_tokens, never, readable, response_seed
+from training.ml.sequences import Rollouts, lay_out, response_logits
 from training.ml.shared_models import SharedModels
-from training.rundir import Outcome, RunDirectory, RunSpec, append_line, keep_lines, read_lines
 
-PREVIEWS = 2
-"""Rollouts of each update that are kept for people to read."""
+
+class LossNotFinite(CannotRun):
+    """A loss or a gradient became infinite or no number; nothing after it could be learned."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """Responses that the policy wrote, and how far it has come from its reference; float tensors [B, T] unless said."""
+
+    rollouts: Rollouts
+    responses: list[list[int]]
+    texts: list[str]
+    finished: Tensor
+    """bool [B]: False when the response was cut off."""
+    logprobs: Tensor
+    kl: Tensor
+    entropy: Tensor
+
+    @property
+    def mask(self) -> Tensor:
+        return self.rollouts.response_mask
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,7 @@ class Experience:
 
     rollouts: Rollouts
     texts: list[str]
-    scores: Tensor
-    """[B]: what the reward model says."""
+    verdict: Verdict
     finished: Tensor
     """bool [B]: False when the response was cut off."""
     logprobs: Tensor
@@ -84,15 +88,72 @@ def prompt_order(count: int, batch_size: int, update: int, seed: int) -> list[in
 
 def policy_logits(models: SharedModels, rollouts: Rollouts, temperature: float) -> Tensor:
     """Return the current model's logits [B, T, V] as sampling saw them: divided by the temperature."""
-    return response_logits(models.causal, rollouts) / temperature
+    return response_logits(models.causal, rollouts).float() / temperature
+
+
+def pieces_of(rollouts: Rollouts, config: PPOConfig) -> list[Rollouts]:
+    """Return the rollouts in pieces of one forward pass."""
+    micro = config.minibatch_size // config.gradient_accumulation
+    return [rollouts[start : start + micro] for start in range(0, len(rollouts), micro)]
+
+
+@torch.no_grad()
+def write(
+    models: SharedModels,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Prompt],
+    config: PPOConfig,
+    occasion: str,
+    interrupted: Callable[[], bool] = never,
+) -> Written:
+    """Write a response to each prompt and measure the KL; the same `occasion` draws the same random numbers.
+
+    Raises Interrupted when `interrupted` says so meanwhile.
+    """
+    # 1. Rollouts from the policy as it is now.
+    models.use("policy")
+    responses = generate_tokens(
+        models.causal,
+        tokenizer,
+        [prompt.ids for prompt in prompts],
+        [response_seed(config.seed, occasion, row) for row in range(len(prompts))],
+        temperature=config.temperature,
+        top_p=1.0,
+        max_new_tokens=config.max_new_tokens,
+        interrupted=interrupted,
+    )
+    device = models.value_head.weight.device
+    rollouts = lay_out([prompt.ids for prompt in prompts], responses, tokenizer.pad_token_id, device)
+
+    # 2. Log-probabilities under policy and reference.
+    logprobs, entropy, reference = [], [], []
+    for part in pieces_of(rollouts, config):
+        logits = policy_logits(models, part, config.temperature)
+        logprobs.append(rl.logprobs_from_logits(logits, part.response_ids))
+        entropy.append(rl.entropy_from_logits(logits))
+    models.use("reference")
+    for part in pieces_of(rollouts, config):
+        logits = policy_logits(models, part, config.temperature)
+        reference.append(rl.logprobs_from_logits(logits, part.response_ids))
+    if interrupted():
+        raise Interrupted
+    old = torch.cat(logprobs)
+    return Written(
+        rollouts=rollouts,
+        responses=responses,
+        texts=[readable(tokenizer, tokens) for tokens in responses],
+        finished=torch.tensor([tokens[-1] == tokenizer.eos_token_id for tokens in responses], device=device),
+        logprobs=old,
+        kl=rl.kl_per_token(old, torch.cat(reference), rollouts.response_mask),
+        entropy=torch.cat(entropy),
+    )
 
 
 @torch.no_grad()
 def gather_experience(
-    models: SharedModels,
+    judge: Judge,
     tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[list[int]],
-    config: PPOConfig,
+    prompts: Sequence[Prompt],
     update: int,
     kl_coef: float,
     interrupted: Callable[[], bool] = never,
@@ -101,74 +162,31 @@ def gather_experience(
 
     Raises Interrupted when `interrupted` says so while responses are being written or read.
     """
-    device = models.value_head.weight.device
-    pad_id, end_id = tokenizer.pad_token_id, tokenizer.eos_token_id
-    micro = config.minibatch_size // config.gradient_accumulation
-
-    # 1. Rollouts from the policy as it is now.
-    models.use("policy")
-    seeds = [response_seed(config.seed, f"update {update}", row) for row in range(len(prompts))]
-    responses = generate_tokens(
-        models.causal,
-        tokenizer,
-        prompts,
-        seeds,
-        temperature=config.temperature,
-        top_p=1.0,
-        max_new_tokens=config.max_new_tokens,
-        interrupted=interrupted,
-    )
-    rollouts = lay_out(prompts, responses, pad_id, device)
-    finished = torch.tensor([tokens[-1] == end_id for tokens in responses], device=device)
-    pieces = [slice(start, start + micro) for start in range(0, len(rollouts), micro)]
-
-    # 2. Log-probabilities under policy and reference, values, and scores. A response that was cut off is closed with
-    #    the end token before it is scored, as in the reward model's training data.
-    logprobs, entropy, reference, values = [], [], [], []
-    for piece in pieces:
-        part = rollouts[piece]
-        logits = policy_logits(models, part, config.temperature)
-        logprobs.append(rl.logprobs_from_logits(logits, part.response_ids))
-        entropy.append(rl.entropy_from_logits(logits))
-    models.use("reference")
-    for piece in pieces:
-        part = rollouts[piece]
-        logits = policy_logits(models, part, config.temperature)
-        reference.append(rl.logprobs_from_logits(logits, part.response_ids))
-    if interrupted():
-        raise Interrupted
-    models.use("value")
-    for piece in pieces:
-        values.append(models.value_head(response_states(models.trunk, rollouts[piece])).squeeze(-1))
-    models.use("reward")
-    closed = [
-        [*prompt, *response, *([] if response[-1] == end_id else [end_id])]
-        for prompt, response in zip(prompts, responses, strict=True)
-    ]
-    scores = torch.tensor(sequence_scores(models.trunk, models.score_head, closed, pad_id, micro), device=device)
+    models, config = judge.models, judge.config
+    written = write(models, tokenizer, prompts, config, f"update {update}", interrupted)
+    mask = written.mask
+    value = torch.cat([models.values(part) for part in pieces_of(written.rollouts, config)])
 
     # 3. Rewards: minus the KL on every token, the score (less the penalties of a missing end and of length) on the
     #    last one.
-    mask = rollouts.response_mask
-    old = torch.cat(logprobs)
-    kl = rl.kl_per_token(old, torch.cat(reference), mask)
-    penalties = config.missing_eos_penalty * (~finished).float() + config.length_penalty * mask.sum(1) / 100
-    rewards = rl.token_rewards(scores - penalties, kl, mask, kl_coef)
+    verdict = judge.verdict(prompts, written.responses, written.texts)
+    scores = verdict.scores.to(mask.device)
+    penalties = judge.penalties(mask.sum(1), written.finished)
+    rewards = rl.token_rewards(scores - penalties, written.kl, mask, kl_coef)
     if config.whiten_rewards:
         rewards = rl.scale_to_unit_variance(rewards, mask)
 
     # 4. Advantages by GAE, whitened over the whole batch so that minibatches cannot change them.
-    value = torch.cat(values)
     advantages, returns = rl.generalized_advantages(rewards, value, mask, config.gamma, config.gae_lambda)
     return Experience(
-        rollouts=rollouts,
-        texts=[readable(tokenizer, tokens) for tokens in responses],
-        scores=scores,
-        finished=finished,
-        logprobs=old,
-        kl=kl,
+        rollouts=written.rollouts,
+        texts=written.texts,
+        verdict=verdict,
+        finished=written.finished,
+        logprobs=written.logprobs,
+        kl=written.kl,
         values=value,
-        entropy=torch.cat(entropy),
+        entropy=written.entropy,
         rewards=rewards,
         kl_coef=kl_coef,
         advantages=rl.whiten(advantages, mask),
@@ -199,8 +217,7 @@ def accumulate_gradients(
         policy_loss = rl.masked_sum(losses, mask) / tokens
         policy_loss.backward()
 
-        models.use("value")
-        values = models.value_head(response_states(models.trunk, part)).squeeze(-1)
+        values = models.values(part)
         losses = rl.clipped_value_loss(
             values, experience.values[micro], experience.returns[micro], mask, config.value_clip_range
         )
@@ -221,7 +238,11 @@ def accumulate_gradients(
 def learn(
     models: SharedModels, optimizer: torch.optim.Optimizer, experience: Experience, config: PPOConfig, update: int
 ) -> dict[str, float]:
-    """Steps 5 and 6: several passes over the rollouts in shuffled minibatches, one optimizer step for each."""
+    """Steps 5 and 6: several passes over the rollouts in shuffled minibatches, one optimizer step for each.
+
+    Raises LossNotFinite before it would spoil the weights.
+    """
+    models.train(config.gradient_checkpointing)  # it works in training mode alone; there is no dropout in either
     trained = list(models.trained().values())
     shuffle = torch.Generator().manual_seed(response_seed(config.seed, "minibatches", update))
     figures: list[dict[str, float]] = []
@@ -231,8 +252,10 @@ def learn(
             row = accumulate_gradients(models, experience, rows.to(experience.mask.device), config)
             # 6. One clipped AdamW step.
             row["grad_norm"] = float(torch.nn.utils.clip_grad_norm_(trained, config.max_grad_norm))
+            refuse_infinite(row, update)
             optimizer.step()
             figures.append(row)
+    models.eval()
     means = {name: sum(row[name] for row in figures) / len(figures) for name in figures[0]}
     return {
         **{name: means[name] for name in ("policy_loss", "value_loss", "clip_fraction", "approx_kl", "grad_norm")},
@@ -241,10 +264,22 @@ def learn(
     }
 
 
+def refuse_infinite(figures: Mapping[str, float], update: int) -> None:
+    for name in ("policy_loss", "value_loss", "grad_norm"):
+        if not math.isfinite(figures[name]):
+            raise LossNotFinite(
+                f"{name} became {figures[name]} in update {update}; nothing after it could be learned. Lower the "
+                "learning rate or the gradient clip, and run again. The last checkpoint is kept."
+            )
+
+
 def describe(experience: Experience) -> dict[str, float]:
     """Return the figures of a batch of rollouts: means over rollouts, entropy over tokens, kl summed per rollout."""
+    members = experience.verdict.members
+    spread = {"score_spread": members.std(0, correction=0).mean().item()} if len(members) > 1 else {}
     return {
-        "score_mean": experience.scores.mean().item(),
+        "score_mean": experience.verdict.scores.mean().item(),
+        **spread,
         "reward_mean": experience.rewards.sum(1).mean().item(),
         "kl": experience.kl.sum(1).mean().item(),
         "entropy": rl.masked_mean(experience.entropy, experience.mask).item(),
@@ -254,117 +289,23 @@ def describe(experience: Experience) -> dict[str, float]:
     }
 
 
-# The run ------------------------------------------------------------------------------------------------
+def look_at_held_out(judge: Judge, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> dict[str, float]:
+    """Return what the policy gets on prompts that it does not learn from, each a mean over them.
 
-
-def train_prompts(
-    run: RunDirectory, tokenizer: PreTrainedTokenizerBase, config: PPOConfig
-) -> tuple[list[PromptRow], list[list[int]]]:
-    """Return the prompts of the train split and their ids; held-out prompts are never trained on."""
-    prompts = [row for row in read_prompts(run) if row["split"] == TRAIN]
-    if not prompts:
-        raise NoPrompts("every prompt of this run is held out for evaluation; PPO trains on none of those")
-    ids = [prompt_ids(tokenizer, row["messages"]) for row in prompts]
-    names = [f"prompt {row['prompt_id']}" for row in prompts]
-    refuse_too_long([len(one) for one in ids], config.max_prompt_length, "max_prompt_length", names)
-    return prompts, ids
-
-
-def run_ppo(run: RunDirectory, spec: RunSpec, config: PPOConfig) -> Outcome:
-    """Train the run's policy against its reward model and publish the adapter."""
-    policy = check_source(spec.policy, "policy to train")
-    reward = check_source(spec.reward, "reward model")
-    tokenizer = load_tokenizer(policy)
-    prompts, ids = train_prompts(run, tokenizer, config)
-    run.write_progress("loading the models", 0, config.updates)
-    models = SharedModels(
-        policy, reward, tokenizer, rank=config.lora_rank, alpha=config.lora_alpha, seed=config.seed
-    ).to(pick_device())
-    models.eval()  # no dropout: the ratio of the first minibatch must be 1
-    optimizer = torch.optim.AdamW(
-        models.trained().values(), lr=config.learning_rate, eps=1e-5, weight_decay=0.0, foreach=False
-    )
-    resumed = resume(run, models, optimizer, config.kl_coef)
-    done, kl_coef = resumed.update, resumed.kl_coef
-    previews = run.previews_path
-    run.forget_metrics_after(done)
-    keep_lines(previews, [row for row in read_lines(previews) if row["step"] <= done])
-
-    def stop_now() -> bool:
-        """An update that has not begun to learn may be given up; the first one is always finished."""
-        return done > 0 and run.cancel_requested()
-
-    cancelled, stopped_at_kl = False, None
-    for update in range(done + 1, config.updates + 1):
-        run.write_progress("writing and scoring responses", done, config.updates)
-        started = time.monotonic()
-        rate = config.learning_rate * (1.0 - (update - 1) / config.updates)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        chosen = prompt_order(len(prompts), config.batch_size, update, config.seed)
-        try:
-            experience = gather_experience(
-                models, tokenizer, [ids[row] for row in chosen], config, update, kl_coef, stop_now
-            )
-        except Interrupted:
-            cancelled = True
-            save_checkpoint(run, models, optimizer, done, kl_coef)
-            break
-        told = describe(experience)
-        if config.max_kl and done and told["kl"] > config.max_kl:  # the first update starts at the reference
-            stopped_at_kl = told["kl"]
-            save_checkpoint(run, models, optimizer, done, kl_coef)
-            break
-        run.write_progress("learning", done, config.updates)
-        figures = learn(models, optimizer, experience, config, update)
-        append_previews(previews, update, [prompts[row] for row in chosen], experience)
-        run.append_metrics(
-            {
-                "step": update,
-                "time": time.time(),
-                **told,
-                **figures,
-                "learning_rate": rate,
-                "seconds": time.monotonic() - started,
-            }
-        )
-        done = update
-        if config.kl_target:
-            kl_coef = rl.adapted_kl_coef(kl_coef, told["kl"], config.kl_target, config.batch_size, config.kl_horizon)
-        if update % config.checkpoint_every == 0 or update == config.updates:
-            save_checkpoint(run, models, optimizer, update, kl_coef)
-
-    run.write_progress("saving the policy", done, config.updates)
-    sha256 = publish_model(run, models.peft, tokenizer, kind="policy", source=policy, step=done)
-    run.write_progress("done", done, config.updates)
-    figures = summary(run, config)
-    if stopped_at_kl is not None:
-        figures["stopped_at_kl"] = stopped_at_kl
-    return Outcome("cancelled" if cancelled else "succeeded", done, sha256, template_digest(tokenizer), figures)
-
-
-def append_previews(path: Path, update: int, prompts: Sequence[PromptRow], experience: Experience) -> None:
-    """Append the first rollouts of an update, for people to read."""
-    for row in range(min(PREVIEWS, len(prompts))):
-        append_line(
-            path,
-            {
-                "step": update,
-                "prompt": prompts[row]["messages"][-1]["content"],
-                "response": experience.texts[row],
-                "score": experience.scores[row].item(),
-            },
-        )
-
-
-def summary(run: RunDirectory, config: PPOConfig) -> dict[str, Any]:
-    """Return score and KL of the first and the last update, each a mean over `n` rollouts."""
-    rows = run.metrics()
-    first, last = rows[0], rows[-1]
+    The reward is the score less its penalties and less what the KL costs at the config's own coefficient, so that it
+    is the same yardstick throughout. The same random numbers are drawn at every look.
+    """
+    config = judge.config
+    scores, kl, costs = [], [], []
+    for start in range(0, len(prompts), config.batch_size):
+        batch = prompts[start : start + config.batch_size]
+        written = write(judge.models, tokenizer, batch, config, f"held out {start}")
+        scores.append(judge.verdict(batch, written.responses, written.texts).scores)
+        kl.append(written.kl.sum(1).cpu())
+        costs.append(judge.penalties(written.mask.sum(1), written.finished).cpu())
+    score, distance = torch.cat(scores), torch.cat(kl)
     return {
-        "score_first": first["score_mean"],
-        "score_last": last["score_mean"],
-        "kl_first": first["kl"],
-        "kl_last": last["kl"],
-        "n": config.batch_size,
+        "held_out_score": score.mean().item(),
+        "held_out_kl": distance.mean().item(),
+        "held_out_reward": (score - torch.cat(costs) - config.kl_coef * distance).mean().item(),
     }

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from training.configs import OnlineConfig, RewardConfig, TrainingConfig, TuningConfig
+from training.configs import AdapterConfig, OnlineConfig, RewardConfig, TrainingConfig
 from training.ml import CannotRun, Paused, checks
 from training.ml.checks import ReadRow
 from training.ml.estimates import (
@@ -49,7 +49,7 @@ class PreflightFailed(CannotRun):
 def look_first(
     run: RunDirectory,
     spec: RunSpec,
-    config: TuningConfig,
+    config: AdapterConfig,
     tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[R],
     held_out: Sequence[H] = (),
@@ -107,7 +107,7 @@ def look_first(
 NO_ROWS = Check("rows", "blocking", "No row is left to learn from; label more whose prompts are not held out.")
 
 
-def longest_allowed(config: TuningConfig) -> tuple[int, str]:
+def longest_allowed(config: AdapterConfig) -> tuple[int, str]:
     """Return the most tokens of a sequence and the name of the setting that says so."""
     match config:
         case TrainingConfig():
@@ -119,7 +119,7 @@ def longest_allowed(config: TuningConfig) -> tuple[int, str]:
 
 
 def row_checks(
-    config: TuningConfig, tokenizer: PreTrainedTokenizerBase, trained: list[ReadRow], measured: list[ReadRow]
+    config: AdapterConfig, tokenizer: PreTrainedTokenizerBase, trained: list[ReadRow], measured: list[ReadRow]
 ) -> list[Check]:
     found = [check(trained, tokenizer) for check in checks.ROW_CHECKS]
     if len(trained[0].readings) == 2:
@@ -135,7 +135,7 @@ def row_checks(
 # Memory and time --------------------------------------------------------------------------------------
 
 
-def look_at_device(config: TuningConfig, model: nn.Module, trained: list[ReadRow]) -> dict[str, Any]:
+def look_at_device(config: AdapterConfig, model: nn.Module, trained: list[ReadRow]) -> dict[str, Any]:
     """Return the estimate of memory and time, from a short trial on the run's own tokens."""
     work = work_of(config, [[len(reading.ids) for reading in one.readings] for one in trained])
     tokens: list[int] = []

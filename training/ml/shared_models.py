@@ -1,17 +1,20 @@
-"""The four models of PPO on one backbone, told apart by which LoRA adapters are switched on.
+"""The models of PPO on one backbone, told apart by which LoRA adapters are switched on.
 
-    policy     the adapters it starts from, and "default", which is trained (arXiv:2106.09685: at first it adds nothing)
-    reference  the adapters the policy starts from
-    reward     the reward model's adapters, with its score head; frozen
-    value      the reward model's adapters with the last one replaced by a trained copy, and a trained copy of the head
+policy     the adapters it starts from, and "default", which is trained (arXiv:2106.09685: at first it adds nothing)
+reference  the adapters the policy starts from
+reward     the reward model's adapters, with its score heads; frozen; one set for each full member of an ensemble
+value      the first member's adapters with the last one replaced by a trained copy, and a trained copy of its head
 
-So 135 M weights are held once instead of four times. What was left out: a reward model on another base model.
+So 135 M weights are held once instead of four times. Where the reward model cannot share the backbone (it is a whole
+model, stands on another base, or is no plain LoRA) it is loaded beside it, and the value model starts as the policy's
+backbone with a head of zeros; so it does where a function alone gives the reward.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -21,60 +24,92 @@ from peft.utils import load_peft_weights, set_peft_model_state_dict
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from training.configs import PPOConfig
 from training.ml import CannotRun
 from training.ml.chat import template_digest
-from training.ml.models import MissingModel, backbone, load_policy, lora_config
+from training.ml.models import DTYPES, MissingModel, backbone, load_policy
+from training.ml.reward_models import member_path, model_directory, read_card
+from training.ml.sequences import Rollouts, last_states, response_states
 from training.rundir import ModelSource
 
 Part = Literal["policy", "reference", "reward", "value"]
 SCORE_WEIGHT = "score.weight"
 
 
-class OtherBaseModel(CannotRun):
-    """The reward model stands on another base model, or speaks another chat format, than the policy."""
+class OtherFormat(CannotRun):
+    """The reward model speaks another chat format than the policy."""
+
+
+class CannotShare(CannotRun):
+    """An adapter is of a kind that PPO's backbone cannot carry."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member of the reward model: the adapters to switch on, and the head to read."""
+
+    adapters: list[str]
+    head: nn.Linear
+    centre: float
+    """Taken off its scores, so that members can be compared."""
 
 
 class SharedModels(nn.Module):
     def __init__(
         self,
         policy: ModelSource,
-        reward: ModelSource,
+        reward: ModelSource | None,
         tokenizer: PreTrainedTokenizerBase,
-        *,
-        rank: int,
-        alpha: int,
-        seed: int,
+        config: PPOConfig,
     ) -> None:
+        """Load everything; `reward` is None where it is not to share the backbone (see `can_share`)."""
         super().__init__()
-        check_one_base(policy, reward, tokenizer)
-        causal = load_policy(ModelSource(policy.base), tokenizer)
-        torch.manual_seed(seed)
-        self.peft = get_peft_model(causal, lora_config(rank, alpha, TaskType.CAUSAL_LM))
-        names: dict[str, str] = {}
-        for path in (*policy.adapters, *reward.adapters):
-            if path not in names:
-                names[path] = f"frozen{len(names)}"
-                self._add_adapter(path, names[path])
-        head = self._add_adapter(reward.adapters[-1], "value")
-        if head is None:
-            raise MissingModel(f"{reward.adapters[-1]} is not a reward model: it has no {SCORE_WEIGHT}")
-        start = [names[path] for path in policy.adapters]
-        scoring = [names[path] for path in reward.adapters]
-        self.active: dict[Part, list[str]] = {
-            "policy": [*start, "default"],
-            "reference": start,
-            "reward": scoring,
-            "value": [*scoring[:-1], "value"],
-        }
-        self.score_head = scalar_head(head)
+        dora = config.tuning == "dora"
+        stacked = reward is not None  # else the policy's adapters are merged, which is quicker to compute with
+        causal = load_policy(ModelSource(policy.base) if stacked else policy, tokenizer, DTYPES[config.precision])
+        torch.manual_seed(config.seed)
+        fresh = LoraConfig(
+            r=config.lora_rank,
+            lora_alpha=config.lora_alpha,
+            use_dora=dora,
+            target_modules="all-linear",
+            task_type=TaskType.CAUSAL_LM,
+        )
+        self.peft = get_peft_model(causal, fresh)
+        self.members: list[Member] = []
+        start: list[str] = []
+        value = ["value"]
+        self.value_shift: float = 0.0
+        """Taken off what the value head reads, as the reward model's centre is of its scores."""
+        if reward is None:
+            self.peft.add_adapter("value", fresh)
+            head = torch.zeros(1, causal.config.get_text_config().hidden_size)
+        else:
+            names: dict[str, str] = {}
+            for path in (*policy.adapters, *reward.adapters[:-1]):
+                if path not in names:
+                    names[path] = f"frozen{len(names)}"
+                    self._add_adapter(path, names[path])
+            start = [names[path] for path in policy.adapters]
+            below = [names[path] for path in reward.adapters[:-1]]
+            self.members = self._add_members(reward, below)
+            head = self.members[0].head.weight
+            self.value_shift = self.members[0].centre
+            self._add_adapter(reward.adapters[-1], "value")
+            value = [*below, "value"]
+        self.member_heads = nn.ModuleList(member.head for member in self.members)
         self.value_head = scalar_head(head)
+        self.active: dict[Part, list[str]] = {"policy": [*start, "default"], "reference": start, "value": value}
+        without_dropout(self.peft)
+        if config.gradient_checkpointing:
+            causal.gradient_checkpointing_enable({"use_reentrant": False})
         self.use("policy")
 
     def _add_adapter(self, path: str, name: str) -> Tensor | None:
-        """Load the adapter in `path` as `name`; return its score head, if it has one."""
+        """Load the adapter in `path` as `name`; return its score heads, if it has them."""
         config = PeftConfig.from_pretrained(path)
         if not isinstance(config, LoraConfig):
-            raise CannotRun(f"the adapter {path} is {config.peft_type}, not LoRA; PPO shares one backbone by LoRA")
+            raise CannotShare(f"the adapter {path} is {config.peft_type}, not LoRA; PPO shares one backbone by LoRA")
         config.task_type = TaskType.CAUSAL_LM
         config.modules_to_save = None
         config.inference_mode = False
@@ -86,6 +121,22 @@ class SharedModels(nn.Module):
             raise MissingModel(f"the adapter {path} does not fit its base model: {unexpected[0]} has no place")
         return head
 
+    def _add_members(self, reward: ModelSource, below: list[str]) -> list[Member]:
+        """Load every full member's adapter; of each, its heads of the reward itself (see `reward_models`)."""
+        card = read_card(reward)
+        found: list[Member] = []
+        for number in range(card.full_members):
+            path = str(member_path(model_directory(reward), number))
+            weight = self._add_adapter(path, f"member{number}")
+            if weight is None:
+                raise MissingModel(f"{path} is not a reward model: it has no {SCORE_WEIGHT}")
+            if len(weight) != card.head_rows:
+                raise MissingModel(f"{path} has {len(weight)} score heads, and its card says {card.head_rows}")
+            for row in weight[:: len(card.heads)]:
+                centre = card.centre[len(found)] if card.centre else 0.0
+                found.append(Member([*below, f"member{number}"], scalar_head(row[None]), centre))
+        return found
+
     @property
     def causal(self) -> nn.Module:
         return self.peft.get_base_model()
@@ -96,9 +147,29 @@ class SharedModels(nn.Module):
 
     def use(self, part: Part) -> None:
         """Make `causal` and `trunk` the given model. Finish a backward pass before the next call."""
-        self.peft.base_model.set_adapter(self.active[part], inference_mode=True)
+        self._switch_on(self.active[part])
+
+    def _switch_on(self, adapters: list[str]) -> None:
+        self.peft.base_model.set_adapter(adapters, inference_mode=True)
         for parameter in self.trained().values():
             parameter.requires_grad_(True)
+
+    @torch.no_grad()
+    def scores(self, sequences: Sequence[Sequence[int]], pad_id: int, batch_size: int) -> Tensor:
+        """Return what each member says of each sequence, [members, B]; no row where no reward model shares."""
+        told = torch.zeros(len(self.members), len(sequences))
+        for number, member in enumerate(self.members):
+            self._switch_on(member.adapters)
+            for begin in range(0, len(sequences), batch_size):
+                states = last_states(self.trunk, sequences[begin : begin + batch_size], pad_id)
+                told[number, begin : begin + batch_size] = member.head(states.float()).squeeze(-1).cpu()
+            told[number] -= member.centre
+        return told
+
+    def values(self, rollouts: Rollouts) -> Tensor:
+        """Return the value before each response token, [B, T]; switches the value model on."""
+        self.use("value")
+        return self.value_head(response_states(self.trunk, rollouts).float()).squeeze(-1) - self.value_shift
 
     def trained(self) -> dict[str, nn.Parameter]:
         """Return what PPO trains, by name, always in the same order."""
@@ -109,6 +180,19 @@ class SharedModels(nn.Module):
         }
         return {**mine, "value_head.weight": self.value_head.weight}
 
+    def policy_weights(self) -> dict[str, Tensor]:
+        """Return copies of the policy's trained weights, by name."""
+        return {
+            name: parameter.detach().cpu().clone() for name, parameter in self.trained().items() if ".default." in name
+        }
+
+    @torch.no_grad()
+    def put(self, weights: dict[str, Tensor]) -> None:
+        """Put trained weights, by name, in their places."""
+        trained = self.trained()
+        for name, weight in weights.items():
+            trained[name].copy_(weight)
+
 
 def scalar_head(weight: Tensor) -> nn.Linear:
     """Return a frozen-shape linear layer from hidden states to one number that starts from `weight` [1, hidden]."""
@@ -117,20 +201,43 @@ def scalar_head(weight: Tensor) -> nn.Linear:
     return head
 
 
-def check_one_base(policy: ModelSource, reward: ModelSource, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Refuse a reward model that cannot share the policy's backbone or was trained on another chat format."""
-    if policy.base != reward.base and Path(policy.base).resolve() != Path(reward.base).resolve():
-        raise OtherBaseModel(
-            f"the reward model stands on {reward.base}, the policy on {policy.base}; train one on the policy's base"
-        )
+def without_dropout(model: nn.Module) -> None:
+    """Switch every dropout off for good: the ratio of the first minibatch must be 1, in training mode too."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        if hasattr(module, "attention_dropout"):
+            vars(module)["attention_dropout"] = 0.0  # a plain number that its forward pass reads
+
+
+def can_share(policy: ModelSource, reward: ModelSource, tuning: str) -> bool:
+    """Tell whether policy and reward model can stand on one backbone, their adapters added side by side.
+
+    A DoRA adapter scales what lies below it, so it can be added to the bare base alone.
+    """
     if not reward.adapters:
-        raise MissingModel(f"{reward.base} is a base model, not a reward model: it has no adapter with a score head")
-    trained_on = read_template_digest(reward.adapters)
+        return False
+    if policy.base != reward.base and Path(policy.base).resolve() != Path(reward.base).resolve():
+        return False
+    if tuning == "dora" and policy.adapters:
+        return False
+    return all(map(is_plain, policy.adapters)) and (len(reward.adapters) == 1 or all(map(is_plain, reward.adapters)))
+
+
+def is_plain(path: str) -> bool:
+    """Tell whether an adapter is LoRA without DoRA."""
+    config = json.loads((Path(path) / "adapter_config.json").read_text())
+    return config.get("peft_type") == "LORA" and not config.get("use_dora")
+
+
+def check_one_format(reward: ModelSource, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse a reward model that was trained on another chat format than the policy's."""
+    trained_on = read_template_digest(reward)
     if trained_on and trained_on != template_digest(tokenizer):
-        raise OtherBaseModel("the reward model was trained with another chat template or end token than the policy's")
+        raise OtherFormat("the reward model was trained with another chat template or end token than the policy's")
 
 
-def read_template_digest(adapters: Sequence[str]) -> str:
-    """Return the template digest in the last adapter's checkpoint.json; empty when it has none."""
-    path = Path(adapters[-1]) / "checkpoint.json"
+def read_template_digest(source: ModelSource) -> str:
+    """Return the template digest in the last part's checkpoint.json; empty when it has none."""
+    path = Path(source.adapters[-1] if source.adapters else source.base) / "checkpoint.json"
     return json.loads(path.read_text()).get("template_digest", "") if path.is_file() else ""
