@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.ml.conftest import in_this_process, make_run_directory, prompt_rows, write_prompts
+from tests.ml.conftest import in_this_process, make_run_directory, prompt_rows, without_times, write_prompts
 from training.configs import PPOConfig
+from training.ml import Paused
 from training.ml.models import load_policy
 from training.ml.ppo_runs import run_ppo
 from training.ml.reward_models import load_scorer
@@ -102,4 +103,25 @@ def test_an_update_that_has_not_begun_to_learn_is_given_up(tmp_path, tiny, rewar
     outcome = run_ppo(CancelledLater(run.path), run.spec(), PPOConfig(**PPO))
     assert (outcome.status, outcome.step) == ("cancelled", 2)
     assert [row["step"] for row in run.metrics()] == [1, 2]
-    assert [path.name for path in run.checkpoints_path.iterdir()] == ["checkpoint-2"]
+    assert sorted(path.name for path in run.checkpoints_path.iterdir()) == ["checkpoint-1", "checkpoint-2"]
+
+
+def test_a_ppo_run_pauses_after_its_update_and_goes_on(tmp_path, tiny, reward_model):
+    """Asked while the third update's responses are written, it pauses after the second, and then ends as ever."""
+    whole = make_run_directory(tmp_path / "whole", "ppo", PPO, policy=tiny, reward=reward_model)
+    run = make_run_directory(tmp_path / "paused", "ppo", PPO, policy=tiny, reward=reward_model)
+    for one in (whole, run):
+        write_prompts(one, prompt_rows(4))
+
+    class PausedLater(RunDirectory):
+        def pause_requested(self) -> bool:
+            return len(self.metrics()) == 2 and self.progress()["phase"] == "writing and scoring responses"
+
+    with pytest.raises(Paused) as paused:
+        run_ppo(PausedLater(run.path), run.spec(), PPOConfig(**PPO))
+    assert paused.value.step == 2
+    assert not run.model_path.exists()
+    for one in (whole, run):
+        assert in_this_process(one) == 0, one.error()
+    assert without_times(run.metrics()) == without_times(whole.metrics())
+    assert run.outcome() == whole.outcome()

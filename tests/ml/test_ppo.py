@@ -11,7 +11,7 @@ import torch
 from peft.utils import load_peft_weights
 
 from feedback.contract import PromptRow
-from tests.ml.conftest import in_this_process, make_run_directory, prompt_rows, write_prompts
+from tests.ml.conftest import in_this_process, make_run_directory, prompt_rows, without_times, write_prompts
 from tests.ml.test_shared_models import ensemble_of
 from training.configs import PPOConfig
 from training.ml.chat import prompt_ids
@@ -384,3 +384,14 @@ def test_a_tuned_prompt_is_refused_as_the_policy(tmp_path, tiny, reward_model):
     write_prompts(run, prompt_rows(2))
     assert in_this_process(run) == 1
     assert "nothing can be trained on top" in run.error()
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, tiny, reward_model, ppo_run):
+    run = small_run(tmp_path / "run", tiny, reward_model)
+    damaged = run.checkpoints_path / "checkpoint-3" / "state.pt"
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    run.outcome_path.unlink()
+    shutil.rmtree(run.model_path)
+    assert in_this_process(run) == 0, run.error()
+    assert without_times(run.metrics()) == without_times(ppo_run.metrics())
+    assert run.outcome() == ppo_run.outcome()

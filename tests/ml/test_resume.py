@@ -39,14 +39,19 @@ CONFIGS = {
         "kl_horizon": 20,
         "whiten_rewards": True,
         "length_penalty": 1.0,
+        "max_kl": 1000.0,  # so the policy before the last update is kept, too
+        "evaluate_every": 4,
+        "patience": 1000,  # so is the best on held-out prompts
     },
 }
+
+HELD_OUT = {"prompt_id": "held-out", "messages": [{"role": "user", "content": "tell two"}], "split": "evaluation"}
 
 
 def lay_out_run(path: Path, kind: str, tiny, reward_model, snapshot) -> RunDirectory:
     if kind == "ppo":
         run = make_run_directory(path, kind, CONFIGS[kind], policy=tiny, reward=reward_model)
-        write_prompts(run, prompt_rows(6))
+        write_prompts(run, [*prompt_rows(6), HELD_OUT])
     else:
         run = make_run_directory(
             path, kind, CONFIGS[kind], policy=tiny, snapshot=snapshot[0], snapshot_sha256=snapshot[1]
@@ -115,7 +120,7 @@ def test_a_run_killed_after_its_last_step_trains_no_further(tmp_path, tiny, rewa
         config = {**CONFIGS[kind], ("updates" if kind == "ppo" else "steps"): 5}
         if kind == "ppo":
             run = make_run_directory(tmp_path / kind, kind, config, policy=tiny, reward=reward_model)
-            write_prompts(run, prompt_rows(6))
+            write_prompts(run, [*prompt_rows(6), HELD_OUT])
         else:
             run = make_run_directory(
                 tmp_path / kind, kind, config, policy=tiny, snapshot=snapshot[0], snapshot_sha256=snapshot[1]

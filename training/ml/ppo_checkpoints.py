@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from training.ml.shared_models import SharedModels
-from training.ml.trl_checkpoints import checkpoint_step, last_good_checkpoint, mark_complete
+from training.ml.trl_checkpoints import checkpoint_step, drop_bad_checkpoints, last_checkpoint, mark_complete
 from training.rundir import RunDirectory, publish_directory
 
 KEPT = 2
@@ -75,7 +75,8 @@ def save_checkpoint(
 
 def resume(run: RunDirectory, models: SharedModels, optimizer: torch.optim.Optimizer, kl_coef: float) -> Standing:
     """Put the last good checkpoint's state in place; without one, nothing is done yet."""
-    last = last_good_checkpoint(run.checkpoints_path)
+    drop_bad_checkpoints(run.checkpoints_path)
+    last = last_checkpoint(run.checkpoints_path)
     if last is None:
         return Standing(0, kl_coef)
     state = torch.load(last / "state.pt", map_location="cpu", weights_only=True)
