@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from training.views import checkpoints, runs, start
+from training.views import checkpoints, controls, runs, start
 
 IN_PROJECT = "p/<slug:project>/"
 ONE_RUN = f"{IN_PROJECT}runs/<uuid:run>/"
@@ -17,7 +17,10 @@ urlpatterns = [
     path(f"{ONE_RUN}numbers/", runs.run_numbers, name="run-numbers"),
     path(f"{ONE_RUN}texts/", runs.run_texts, name="run-texts"),
     path(f"{ONE_RUN}log/", runs.run_log, name="run-log"),
-    path(f"{ONE_RUN}cancel/", runs.run_cancel, name="run-cancel"),
+    path(f"{ONE_RUN}cancel/", controls.run_cancel, name="run-cancel"),
+    path(f"{ONE_RUN}pause/", controls.run_pause, name="run-pause"),
+    path(f"{ONE_RUN}resume/", controls.run_resume, name="run-resume"),
+    path(f"{ONE_RUN}retry/", controls.run_retry, name="run-retry"),
     path(f"{IN_PROJECT}checkpoints/", checkpoints.checkpoint_list, name="checkpoints"),
     path(f"{IN_PROJECT}checkpoints/base/", checkpoints.checkpoint_base, name="checkpoint-base"),
     path(f"{IN_PROJECT}checkpoints/<uuid:checkpoint>/", checkpoints.checkpoint_detail, name="checkpoint"),

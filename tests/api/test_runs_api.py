@@ -45,6 +45,9 @@ def runs_url(project: Project) -> str:
     return f"/api/v1/projects/{project.slug}/runs/"
 
 
+VERBS = ("cancel/", "pause/", "resume/", "retry/")
+
+
 def run_url(run: Run, verb: str = "") -> str:
     return f"/api/v1/runs/{run.pk}/{verb}"
 
@@ -54,7 +57,8 @@ def test_everything_asks_for_a_token(api: APIClient, project: Project) -> None:
     for path in (runs_url(project), run_url(run), run_url(run, "metrics/")):
         assert api.get(path).status_code == 401
     assert api.post(runs_url(project), {}).status_code == 401
-    assert api.post(run_url(run, "cancel/")).status_code == 401
+    for verb in VERBS:
+        assert api.post(run_url(run, verb)).status_code == 401
 
 
 def test_who_may_read(
@@ -75,7 +79,8 @@ def test_others_start_and_cancel_nothing(
     api.force_authenticate(request.getfixturevalue(person))
     asked = {"kind": "dpo", "policy": str(base.pk), "snapshot": str(make_snapshot(project).pk)}
     assert api.post(runs_url(project), asked, format="json").status_code == status
-    assert api.post(run_url(run, "cancel/")).status_code == status
+    for verb in VERBS:
+        assert api.post(run_url(run, verb)).status_code == status
     assert list(Run.objects.values_list("state", flat=True)) == ["queued"]
 
 
@@ -190,6 +195,28 @@ def test_cancelling(api: APIClient, project: Project, ml_staff: User) -> None:
     refused = api.post(run_url(over, "cancel/"))
     assert refused.status_code == 409
     assert "is over" in refused.json()["errors"][0]["detail"]
+
+
+def test_pausing_and_resuming(api: APIClient, project: Project, ml_staff: User) -> None:
+    waiting, running, over = make_run(project), make_run(project, state="running"), make_run(project, state="failed")
+    api.force_authenticate(ml_staff)
+    assert api.post(run_url(waiting, "pause/")).json()["state"] == "paused"
+    assert api.post(run_url(running, "pause/")).json()["pause_requested_at"]
+    assert api.post(run_url(over, "pause/")).status_code == 409
+    assert api.post(run_url(waiting, "resume/")).json()["state"] == "queued"
+    refused = api.post(run_url(running, "resume/"))
+    assert refused.status_code == 409
+    assert "is not paused: running" in refused.json()["errors"][0]["detail"]
+
+
+def test_retrying(api: APIClient, project: Project, ml_staff: User) -> None:
+    failed, waiting = make_run(project, state="failed", error="The disk is full."), make_run(project)
+    api.force_authenticate(ml_staff)
+    again = api.post(run_url(failed, "retry/")).json()
+    assert (again["state"], again["error"], again["finished_at"]) == ("queued", "", None)
+    refused = api.post(run_url(waiting, "retry/"))
+    assert refused.status_code == 409
+    assert "has not failed" in refused.json()["errors"][0]["detail"]
 
 
 def test_metrics_after_a_step(api: APIClient, project: Project, ml_staff: User) -> None:

@@ -28,7 +28,8 @@ class RunSerializer(serializers.ModelSerializer[Run]):
         model = Run
         fields = [
             "id", "project", "kind", "name", "config", "policy", "reward", "snapshot", "queue", "prompts", "state",
-            "cancel_requested_at", "attempt", "progress", "outcome", "error", "checkpoint", "created_by", "created_at",
+            "cancel_requested_at", "pause_requested_at",
+            "attempt", "progress", "outcome", "error", "checkpoint", "created_by", "created_at",
             "started_at", "finished_at",
         ]  # fmt: skip
         read_only_fields = fields

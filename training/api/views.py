@@ -35,7 +35,17 @@ from training.configs import BadConfig
 from training.lineage import learned_from
 from training.models import Checkpoint, Run
 from training.reading import metrics_after
-from training.runs import RunEnded, RunRefused, cancel_run, start_run
+from training.runs import (
+    NoRetry,
+    NotPaused,
+    RunEnded,
+    RunRefused,
+    cancel_run,
+    pause_run,
+    resume_run,
+    retry_run,
+    start_run,
+)
 
 FILTERS = {
     "runs": [
@@ -115,6 +125,39 @@ class RunCancel(APIView):
         except RunEnded as refusal:
             raise Conflict("run_ended", str(refusal)) from refusal
         return ApiResponse(RunSerializer(stopped).data)
+
+
+class RunPause(APIView):
+    @extend_schema(request=None, responses={200: RunSerializer, 409: CONFLICT})
+    def post(self, request: Request, run: UUID) -> ApiResponse:
+        """Ask a run to save a checkpoint and wait until it is resumed. 409 when it is over."""
+        try:
+            paused = pause_run(run=run_or_404(request, run, "training.run"), now=timezone.now())
+        except RunEnded as refusal:
+            raise Conflict("run_ended", str(refusal)) from refusal
+        return ApiResponse(RunSerializer(paused).data)
+
+
+class RunResume(APIView):
+    @extend_schema(request=None, responses={200: RunSerializer, 409: CONFLICT})
+    def post(self, request: Request, run: UUID) -> ApiResponse:
+        """Let a paused run go on after its last checkpoint. 409 for any other."""
+        try:
+            resumed = resume_run(run=run_or_404(request, run, "training.run"))
+        except NotPaused as refusal:
+            raise Conflict("not_paused", str(refusal)) from refusal
+        return ApiResponse(RunSerializer(resumed).data)
+
+
+class RunRetry(APIView):
+    @extend_schema(request=None, responses={200: RunSerializer, 409: CONFLICT})
+    def post(self, request: Request, run: UUID) -> ApiResponse:
+        """Let a failed run go on after its last good checkpoint. 409 for any other, and where it left a checkpoint."""
+        try:
+            again = retry_run(run=run_or_404(request, run, "training.run"))
+        except NoRetry as refusal:
+            raise Conflict("no_retry", str(refusal)) from refusal
+        return ApiResponse(RunSerializer(again).data)
 
 
 class RunMetrics(APIView):

@@ -109,14 +109,14 @@ def out_of_memory(error: BaseException) -> bool:
 
 def disk_is_full(error: BaseException) -> bool:
     """Tell whether there was no room to write; what libraries raise has the system's words in it, or its cause has."""
-    while True:
-        if (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)) or any(
-            words in str(error) for words in ("No space left on device", "Disk quota exceeded")
-        ):
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
-        if error.__cause__ is None and error.__context__ is None:
-            return False
-        error = error.__cause__ or error.__context__
+        if any(words in str(seen) for words in ("No space left on device", "Disk quota exceeded")):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def explained(run: RunDirectory, error: BaseException) -> str:

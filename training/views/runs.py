@@ -5,15 +5,14 @@ from __future__ import annotations
 import csv
 from uuid import UUID
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import FileResponse, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from feedback.access import may, project_or_404
@@ -24,7 +23,6 @@ from training.kind_words import GROUPS
 from training.models import Run
 from training.reading import metric_names, metrics_after, numbers, settings_of
 from training.rundir import RunDirectory
-from training.runs import RunEnded, cancel_run
 from training.watching import (
     advice,
     landed_samples,
@@ -124,24 +122,6 @@ def run_log(request: SignedInRequest, project: str, run: str) -> HttpResponseBas
     if not path.is_file():
         return HttpResponse("There is no log yet.", content_type="text/plain; charset=utf-8")
     return FileResponse(open(path, "rb"), content_type="text/plain; charset=utf-8")
-
-
-@require_POST
-@vary_on_headers("HX-Request")
-@login_required
-def run_cancel(request: SignedInRequest, project: str, run: str) -> HttpResponse:
-    within, found = run_or_404(request, project, run, "training.run")
-    try:
-        found = cancel_run(run=found, now=timezone.now())
-    except RunEnded as refusal:
-        found.refresh_from_db()
-        context = {**live_context(request, within, found), "refusal": str(refusal)}
-        template = "training/_run_live.html" if request.htmx else "training/run_ended.html"
-        return render(request, template, context, status=409)
-    if request.htmx:
-        return render(request, "training/_run_live.html", live_context(request, within, found))
-    messages.success(request, f"“{found.name}” is asked to stop.")
-    return redirect("run", within.slug, found.pk)
 
 
 def run_or_404(
