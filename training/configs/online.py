@@ -164,7 +164,7 @@ class PPOConfig(OnlineConfig, AdapterConfig):
 
 @dataclass(frozen=True)
 class GroupConfig(OnlineConfig, TuningConfig):
-    """What the kinds share that compare several responses to one prompt, by TRL's trainers."""
+    """What the kinds share that compare several responses to one prompt."""
 
     steps: int = setting(20, "Optimizer steps", minimum=1, maximum=1_000_000)
     prompts_per_step: int = setting(4, "Prompts per step", "Each is answered several times.", minimum=1, maximum=65_536)
@@ -198,6 +198,24 @@ class GroupConfig(OnlineConfig, TuningConfig):
             )
 
 
+PASSES = setting(
+    1,
+    "Passes",
+    "Optimizer steps on each set of responses; each counts as a step.",
+    minimum=1,
+    maximum=64,
+    advanced=True,
+)
+GROUP_CLIP = setting(
+    0.2,
+    "Policy clip",
+    "How far the policy may move on one set of responses; takes hold with more than one pass.",
+    minimum=1e-3,
+    maximum=10.0,
+    advanced=True,
+)
+
+
 @dataclass(frozen=True)
 class GRPOConfig(GroupConfig):
     """Group-relative policy optimisation (arXiv:2402.03300), by TRL's GRPOTrainer."""
@@ -213,7 +231,8 @@ class GRPOConfig(GroupConfig):
         choices=("grpo", "dr_grpo", "dapo", "bnpo", "cispo"),
         advanced=True,
     )
-    clip_range: float = setting(0.2, "Policy clip", minimum=1e-3, maximum=10.0, advanced=True)
+    passes: int = PASSES
+    clip_range: float = GROUP_CLIP
     scale_rewards: bool = setting(
         True, "Scale by the group's spread", "Divide advantages by the group's standard deviation.", advanced=True
     )
@@ -227,12 +246,19 @@ class RLOOConfig(GroupConfig):
     kl_coef: float = setting(
         0.05, "KL coefficient", "Reward units per nat of distance from the reference.", minimum=0.0, maximum=10.0
     )
-    clip_range: float = setting(0.2, "Policy clip", minimum=1e-3, maximum=10.0, advanced=True)
+    passes: int = PASSES
+    clip_range: float = GROUP_CLIP
 
 
 @dataclass(frozen=True)
 class OnlineDPOConfig(GroupConfig):
-    """DPO on pairs that the policy writes and the reward decides (arXiv:2402.04792), by TRL's OnlineDPOTrainer."""
+    """DPO on pairs that the policy writes and the reward decides (arXiv:2402.04792)."""
 
     beta: float = setting(0.1, "Beta", "How strongly the policy is held to its reference.", minimum=1e-4, maximum=100.0)
-    loss: str = setting("sigmoid", "Loss", choices=("sigmoid", "ipo"), advanced=True)
+    loss: str = setting(
+        "sigmoid",
+        "Loss",
+        "sigmoid: DPO itself. ipo: does not run away where all pairs agree.",
+        choices=("sigmoid", "ipo"),
+        advanced=True,
+    )

@@ -19,8 +19,11 @@ from training.configs import (
     BadConfig,
     DPOConfig,
     EvaluateConfig,
+    GRPOConfig,
+    OnlineDPOConfig,
     PPOConfig,
     RewardConfig,
+    RLOOConfig,
     SampleConfig,
     ScoreConfig,
     parse_config,
@@ -86,6 +89,18 @@ def carry_out(run: RunDirectory) -> Outcome:
             from training.ml.ppo_runs import run_ppo
 
             return run_ppo(run, spec, config)
+        case GRPOConfig():
+            from training.ml.grpo import run_grpo
+
+            return run_grpo(run, spec, config)
+        case RLOOConfig():
+            from training.ml.rloo import run_rloo
+
+            return run_rloo(run, spec, config)
+        case OnlineDPOConfig():
+            from training.ml.online_dpo import run_online_dpo
+
+            return run_online_dpo(run, spec, config)
         case EvaluateConfig():
             from training.ml.evaluate import run_evaluate
 
