@@ -24,13 +24,14 @@ from trl.models.utils import unwrap_model_for_generation
 from trl.trainer.utils import add_fused_lm_head
 
 from training.configs import GroupConfig, GRPOConfig, RLOOConfig
+from training.ml import processes
 from training.ml.chat import template_digest
 from training.ml.models import check_source, load_tokenizer, publish_model
 from training.ml.online_rewards import OnlinePrompt, OnlineRewards, Rewarded, load_rewards, train_prompts
 from training.ml.ppo import prompt_order
 from training.ml.preflight import look_first
 from training.ml.sampling import generate_tokens, response_seed
-from training.ml.trl_checkpoints import checkpoint_step, last_good_checkpoint
+from training.ml.trl_checkpoints import checkpoint_step, drop_bad_checkpoints, last_checkpoint
 from training.ml.trl_runs import train
 from training.ml.tuning import as_policy, load_to_train
 from training.rundir import ModelSource, Outcome, RunDirectory, RunSpec, append_lines, keep_lines, read_lines
@@ -151,7 +152,7 @@ class Responses:
         return rewarded
 
 
-class WritesItself:
+class WritesItself(Trainer):
     """Mixed into TRL's GRPOTrainer and RLOOTrainer: prompts come from `rows_in_order`, responses from `Responses`.
 
     Also keeps the responses that a checkpoint falls in the middle of, which TRL forgets.
@@ -160,30 +161,33 @@ class WritesItself:
     responses: Responses
     rows: list[int]
     """Of the responses that are being written."""
+    mean_length: float
+    """Of the last responses, in tokens."""
 
-    def _generate_and_score_completions(self: Any, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         self.rows = [one["row"] for one in inputs]
         prompts = self.responses.prompts
-        return super()._generate_and_score_completions([{"prompt": prompts[row].messages} for row in self.rows])
+        trainer: Any = super()
+        return trainer._generate_and_score_completions([{"prompt": prompts[row].messages} for row in self.rows])
 
-    def _tokenize_prompts(self: Any, prompts: list[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:
+    def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:
         return [list(self.responses.prompts[row].ids) for row in self.rows], None, {}
 
-    def _save_checkpoint(self: Any, model: nn.Module, trial: Any) -> None:
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
         torch.save({"step": self._step, "buffered": self._buffered_inputs}, self.kept_responses(folder))
 
-    def _load_optimizer_and_scheduler(self: Any, checkpoint: str | None) -> None:
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None and self.kept_responses(Path(checkpoint)).is_file():
             kept = torch.load(self.kept_responses(Path(checkpoint)), map_location=self.accelerator.device)
             self._step, self._buffered_inputs = kept["step"], kept["buffered"]
 
-    def kept_responses(self: Any, folder: Path) -> Path:
+    def kept_responses(self, folder: Path) -> Path:
         return folder / f"responses-{self.accelerator.process_index}.pt"
 
-    def log(self: Any, logs: dict[str, float], start_time: float | None = None) -> None:
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         figures = self._metrics["train"]
         if figures.get("completions/mean_length"):
             self.mean_length = figures["completions/mean_length"][-1]
@@ -228,7 +232,10 @@ def frozen_copy(model: PreTrainedModel) -> PreTrainedModel:
 
 def forget_rollouts(run: RunDirectory) -> None:
     """Drop the rollouts after the last good checkpoint, which a resumed run writes again."""
-    last = last_good_checkpoint(run.checkpoints_path)
+    if not processes.is_first():
+        return
+    drop_bad_checkpoints(run.checkpoints_path)
+    last = last_checkpoint(run.checkpoints_path)
     done = checkpoint_step(last) if last else 0
     keep_lines(run.previews_path, [row for row in read_lines(run.previews_path) if row["step"] <= done])
 

@@ -14,6 +14,7 @@ from trl import GRPOTrainer
 from training.configs import GRPOConfig
 from training.ml.group_runs import (
     METRICS,
+    Ready,
     Responses,
     WritesItself,
     frozen_copy,
@@ -35,9 +36,8 @@ class OwnGRPOTrainer(WritesItself, GRPOTrainer):
         return self.responses.write(self, self.rows), None
 
 
-def run_grpo(run: RunDirectory, spec: RunSpec, config: GRPOConfig) -> Outcome:
-    """Train the run's policy on groups of its own responses and publish it."""
-    ready = make_ready(run, spec, config)
+def make_trainer(run: RunDirectory, config: GRPOConfig, ready: Ready) -> OwnGRPOTrainer:
+    """Return the trainer, its policy wrapped for training and held to what it is now."""
     reference = frozen_copy(ready.model) if config.tuning == "full" and config.kl_coef else None
     made: list[OwnGRPOTrainer] = []
     trainer = OwnGRPOTrainer(
@@ -64,4 +64,10 @@ def run_grpo(run: RunDirectory, spec: RunSpec, config: GRPOConfig) -> Outcome:
     made.append(trainer)
     trainer.responses = Responses(run, config, ready)
     set_reference(trainer, reference, config.kl_coef)
-    return train_and_publish(run, config, ready, trainer, METRICS)
+    return trainer
+
+
+def run_grpo(run: RunDirectory, spec: RunSpec, config: GRPOConfig) -> Outcome:
+    """Train the run's policy on groups of its own responses and publish it."""
+    ready = make_ready(run, spec, config)
+    return train_and_publish(run, config, ready, make_trainer(run, config, ready), METRICS)

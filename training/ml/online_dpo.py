@@ -23,6 +23,7 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments, default_da
 from training.configs import OnlineDPOConfig
 from training.ml import rl
 from training.ml.group_runs import (
+    Ready,
     Responses,
     frozen_copy,
     make_ready,
@@ -180,19 +181,23 @@ class OnlineDPOTrainer(Trainer):
         super().log(logs, start_time)
 
 
-def run_online_dpo(run: RunDirectory, spec: RunSpec, config: OnlineDPOConfig) -> Outcome:
-    """Train the run's policy on pairs of its own responses and publish it."""
-    ready = make_ready(run, spec, config)
+def make_trainer(run: RunDirectory, config: OnlineDPOConfig, ready: Ready) -> OnlineDPOTrainer:
+    """Return the trainer, its policy wrapped for training and held to what it is now."""
     reference = frozen_copy(ready.model) if config.tuning == "full" else None
     torch.manual_seed(config.seed)
-    trainer = OnlineDPOTrainer(
+    return OnlineDPOTrainer(
         Responses(run, config, ready),
         reference,
         config,
         model=tuned(ready.model, config),
-        args=TrainingArguments(**trainer_arguments(run, config), remove_unused_columns=False, optim="adamw_torch"),
+        args=TrainingArguments(**trainer_arguments(run, config), remove_unused_columns=False),
         train_dataset=rows_in_order(config, len(ready.prompts)),
         processing_class=ready.tokenizer,
         data_collator=default_data_collator,
     )
-    return train_and_publish(run, config, ready, trainer, METRICS)
+
+
+def run_online_dpo(run: RunDirectory, spec: RunSpec, config: OnlineDPOConfig) -> Outcome:
+    """Train the run's policy on pairs of its own responses and publish it."""
+    ready = make_ready(run, spec, config)
+    return train_and_publish(run, config, ready, make_trainer(run, config, ready), METRICS)

@@ -1,7 +1,8 @@
 """What a response is worth to a policy that learns from its own: by a reward model, a function, or the sum of both.
 
 A response that was cut off is closed with the end token before it is scored, as in the reward model's training data,
-and pays for it; so does a long one where the run says so.
+and pays for it; so does a long one where the run says so. A reward model on another base reads the text with its own
+tokenizer and chat template.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from transformers import PreTrainedTokenizerBase
 from feedback.contract import TRAIN, Message
 from training.configs import OnlineConfig
 from training.ml import CannotRun, rl
-from training.ml.chat import prompt_ids
-from training.ml.models import backbone, check_source, load_reward_model, pick_device
+from training.ml.chat import prompt_ids, response_ids, template_digest
+from training.ml.models import load_tokenizer
 from training.ml.readings import Reading
 from training.ml.reward_functions import RewardFunction, load_reward_function
+from training.ml.reward_models import Scorer, check_reward_source, load_scorer
 from training.ml.sampling import NoPrompts, read_prompts, readable
-from training.ml.sequences import sequence_scores
 from training.rundir import RunDirectory, RunSpec
 
 
@@ -73,13 +74,16 @@ class OnlineRewards:
         self,
         tokenizer: PreTrainedTokenizerBase,
         config: OnlineConfig,
-        model: torch.nn.Module | None,
+        scorer: Scorer | None,
         function: RewardFunction | None,
+        reader: PreTrainedTokenizerBase | None = None,
     ) -> None:
+        """`reader` is the reward model's tokenizer where that is another than the policy's."""
         self.tokenizer = tokenizer
         self.config = config
-        self.model = model
+        self.scorer = scorer
         self.function = function
+        self.reader = reader
 
     def __call__(self, prompts: Sequence[OnlinePrompt], responses: Sequence[Sequence[int]]) -> Rewarded:
         """Return what each response (its token ids, the end token included where it was written) is worth."""
@@ -87,12 +91,9 @@ class OnlineRewards:
         texts = [readable(self.tokenizer, tokens) for tokens in responses]
         finished = torch.tensor([tokens[-1] == end_id for tokens in responses])
         scores = torch.zeros(len(responses))
-        if self.model is not None:
-            closed = [
-                [*prompt.ids, *tokens, *([] if tokens[-1] == end_id else [end_id])]
-                for prompt, tokens in zip(prompts, responses, strict=True)
-            ]
-            members = self.member_scores(closed)
+        if self.scorer is not None:
+            sequences = [self.as_read(*one) for one in zip(prompts, responses, texts, strict=True)]
+            members = self.scorer.scores(sequences, len(sequences))
             scores += rl.aggregate(members, config.reward_aggregation, config.variance_penalty)
         if self.function is not None:
             scores += torch.tensor(self.function([prompt.messages for prompt in prompts], texts))
@@ -100,13 +101,12 @@ class OnlineRewards:
         penalties = config.missing_eos_penalty * (~finished).float() + config.length_penalty * lengths / 100
         return Rewarded(texts, scores, scores - penalties, finished)
 
-    def member_scores(self, sequences: Sequence[Sequence[int]]) -> Tensor:
-        """Return what each member of the reward model says of each closed sequence, [members, B]."""
-        assert self.model is not None
-        values = sequence_scores(
-            backbone(self.model), self.model.score, sequences, self.tokenizer.pad_token_id, len(sequences)
-        )
-        return torch.tensor([values])
+    def as_read(self, prompt: OnlinePrompt, response: Sequence[int], text: str) -> list[int]:
+        """Return the token ids that the reward model reads, closed with its end token."""
+        if self.reader is not None:
+            return [*prompt_ids(self.reader, prompt.messages), *response_ids(self.reader, text)]
+        end_id = self.tokenizer.eos_token_id
+        return [*prompt.ids, *response, *([] if response[-1] == end_id else [end_id])]
 
 
 def load_rewards(spec: RunSpec, config: OnlineConfig, tokenizer: PreTrainedTokenizerBase) -> OnlineRewards:
@@ -114,8 +114,14 @@ def load_rewards(spec: RunSpec, config: OnlineConfig, tokenizer: PreTrainedToken
     if spec.reward is None and not config.reward_function:
         raise NoReward("nothing scores what the policy writes: name a reward model or a reward_function")
     function = load_reward_function(config.reward_function) if config.reward_function else None
-    model = None
+    scorer, reader = None, None
     if spec.reward is not None:
-        source = check_source(spec.reward, "reward model")
-        model = load_reward_model(source, tokenizer).to(pick_device()).eval().requires_grad_(False)
-    return OnlineRewards(tokenizer, config, model, function)
+        own = load_tokenizer(check_reward_source(spec.reward))
+        reader = None if reads_alike(own, tokenizer) else own
+        scorer = load_scorer(spec.reward, own)
+    return OnlineRewards(tokenizer, config, scorer, function, reader)
+
+
+def reads_alike(one: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase) -> bool:
+    """Tell whether two tokenizers make the same ids of a chat."""
+    return template_digest(one) == template_digest(other) and one.get_vocab() == other.get_vocab()

@@ -14,6 +14,7 @@ from trl import RLOOTrainer
 from training.configs import RLOOConfig
 from training.ml.group_runs import (
     METRICS,
+    Ready,
     Responses,
     WritesItself,
     frozen_copy,
@@ -35,9 +36,8 @@ class OwnRLOOTrainer(WritesItself, RLOOTrainer):
         return self.responses.write(self, self.rows)
 
 
-def run_rloo(run: RunDirectory, spec: RunSpec, config: RLOOConfig) -> Outcome:
-    """Train the run's policy on its own responses, each against the others to its prompt, and publish it."""
-    ready = make_ready(run, spec, config)
+def make_trainer(run: RunDirectory, config: RLOOConfig, ready: Ready) -> OwnRLOOTrainer:
+    """Return the trainer, its policy wrapped for training and held to what it is now."""
     reference = frozen_copy(ready.model) if config.tuning == "full" and config.kl_coef else None
     made: list[OwnRLOOTrainer] = []
     trainer = OwnRLOOTrainer(
@@ -60,4 +60,10 @@ def run_rloo(run: RunDirectory, spec: RunSpec, config: RLOOConfig) -> Outcome:
     made.append(trainer)
     trainer.responses = Responses(run, config, ready)
     set_reference(trainer, reference, config.kl_coef)
-    return train_and_publish(run, config, ready, trainer, METRICS)
+    return trainer
+
+
+def run_rloo(run: RunDirectory, spec: RunSpec, config: RLOOConfig) -> Outcome:
+    """Train the run's policy on its own responses, each against the others to its prompt, and publish it."""
+    ready = make_ready(run, spec, config)
+    return train_and_publish(run, config, ready, make_trainer(run, config, ready), METRICS)

@@ -1,0 +1,12 @@
+"""Reward functions that tests list in CONCORD_REWARD_FUNCTIONS."""
+
+from __future__ import annotations
+
+
+def vowels(prompts, responses):
+    """The share of letters that are vowels: a reward that a tiny model can learn within seconds."""
+    return [sum(letter in "aeiou" for letter in text) / max(len(text), 1) for text in responses]
+
+
+def alike(prompts, responses):
+    return [1.0] * len(responses)
