@@ -53,8 +53,8 @@ def what_came_of_it(run: RunDirectory) -> tuple[Any, ...]:
     """Return all that a setting can have an effect on."""
     told = without_times(run.metrics())
     for row in told:
-        row.pop("memory_mb")
-        row.pop("tokens_per_second")
+        row.pop("memory_mb", None)
+        row.pop("tokens_per_second", None)
     places = sorted(path.name for path in run.checkpoints_path.glob("checkpoint-*"))
     return run.outcome().model_sha256, told, list(read_lines(run.previews_path)), places
 

@@ -176,13 +176,15 @@ class WritesItself(Trainer):
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
-        torch.save({"step": self._step, "buffered": self._buffered_inputs}, self.kept_responses(folder))
+        kept = {"step": self._step, "buffered": self._buffered_inputs, "mean_length": self.mean_length}
+        torch.save(kept, self.kept_responses(folder))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None and self.kept_responses(Path(checkpoint)).is_file():
             kept = torch.load(self.kept_responses(Path(checkpoint)), map_location=self.accelerator.device)
             self._step, self._buffered_inputs = kept["step"], kept["buffered"]
+            self.mean_length = kept["mean_length"]
 
     def kept_responses(self, folder: Path) -> Path:
         return folder / f"responses-{self.accelerator.process_index}.pt"

@@ -41,6 +41,7 @@ def load_to_train(source: ModelSource, tokenizer: PreTrainedTokenizerBase, confi
     if config.tuning != "qlora":
         model = load_policy(source, tokenizer)
         if config.tuning == "full":
+            model.requires_grad_(True)  # merging an adapter in left the weights frozen
             freeze_layers(model, config.freeze_layers)
     else:
         check_four_bit(source)
