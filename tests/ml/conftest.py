@@ -8,7 +8,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,16 +79,22 @@ def write_snapshot(
     directory: Path, train: list[PreferenceRow], evaluation: list[PreferenceRow] | None = None
 ) -> tuple[str, str]:
     """Write a snapshot as feedback does; returns (directory, sha256)."""
+    return write_tables(directory, {"preference": {"train": train, "evaluation": evaluation or []}})
+
+
+def write_tables(directory: Path, tables: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> tuple[str, str]:
+    """Write a snapshot of {table: {split: rows}}; returns (directory, sha256). A split without rows gets no file."""
     import pyarrow
     import pyarrow.parquet
 
     files: dict[str, str] = {}
-    (directory / "data" / "preference").mkdir(parents=True)
-    for split, rows in (("train", train), ("evaluation", evaluation or [])):
-        if rows:
-            path = directory / table_file("preference", split)
-            pyarrow.parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows]), path)
-            files[table_file("preference", split)] = hashlib.sha256(path.read_bytes()).hexdigest()
+    for table, splits in tables.items():
+        (directory / "data" / table).mkdir(parents=True)
+        for split, rows in splits.items():
+            if rows:
+                path = directory / table_file(table, split)
+                pyarrow.parquet.write_table(pyarrow.Table.from_pylist([dict(row) for row in rows]), path)
+                files[table_file(table, split)] = hashlib.sha256(path.read_bytes()).hexdigest()
     manifest = json.dumps({"files": files}).encode()
     (directory / "manifest.json").write_bytes(manifest)
     return str(directory), hashlib.sha256(manifest).hexdigest()

@@ -161,7 +161,7 @@ class PolicyConfig(TrainingConfig):
 
 @dataclass(frozen=True)
 class SFTConfig(PolicyConfig):
-    """Supervised fine-tuning on demonstrations, corrections, accepted responses and talks, by TRL's SFTTrainer."""
+    """Supervised fine-tuning on demonstrations, corrections, accepted responses and talks."""
 
     demonstrations: bool = setting(True, "Written responses", "Demonstrations and corrections.")
     accepted: bool = setting(
@@ -179,6 +179,10 @@ class SFTConfig(PolicyConfig):
         super().__post_init__()
         if not (self.demonstrations or self.accepted or self.conversations):
             raise BadConfig("demonstrations", "choose at least one source of responses")
+        if self.packing and self.tuning == "prompt":
+            raise BadConfig(
+                "packing", "virtual tokens stand in front of each sequence, not of each row in it; leave packing off"
+            )
 
 
 @dataclass(frozen=True)

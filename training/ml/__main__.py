@@ -20,12 +20,14 @@ from training.configs import (
     DPOConfig,
     EvaluateConfig,
     GRPOConfig,
+    MergeConfig,
     OnlineDPOConfig,
     PPOConfig,
     RewardConfig,
     RLOOConfig,
     SampleConfig,
     ScoreConfig,
+    SFTConfig,
     parse_config,
 )
 from training.ml import CannotRun, Paused, processes
@@ -77,6 +79,14 @@ def carry_out(run: RunDirectory) -> Outcome:
             from training.ml.sampling import run_sample
 
             return run_sample(run, spec, config)
+        case SFTConfig():
+            from training.ml.sft import run_sft
+
+            return run_sft(run, spec, config)
+        case MergeConfig():
+            from training.ml.merge import run_merge
+
+            return run_merge(run, spec, config)
         case RewardConfig():
             from training.ml.reward import run_reward
 

@@ -53,8 +53,6 @@ def load_to_train(source: ModelSource, tokenizer: PreTrainedTokenizerBase, confi
         )
         model = load_policy(source, tokenizer, torch.bfloat16, quantization_config=four_bit, device_map={"": 0})
         model = prepare_four_bit(model, use_gradient_checkpointing=False)
-    if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
     return model
 
 
