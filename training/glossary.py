@@ -158,8 +158,8 @@ PPO = (
     Chart(
         "Score and reward",
         (Series("score_mean", "score"), Series("reward_mean", "reward")),
-        "Score: the reward model's mean for this update's responses. Reward: the score less the missing-EOS penalty "
-        "and less what the distance from the reference costs; this is what is maximised.",
+        "Score: the mean of what the reward says of this update's responses. Reward: the score less its "
+        "penalties and less what the distance from the reference costs; this is what is maximised.",
         "Both rise slowly; the gap between them is the price of unended responses and of the distance.",
         "Score shoots up while texts get odd: the reward model is being exploited. Read the rollouts, raise the KL "
         "coefficient, or stop. Flat: learning rate too low, or all responses are cut off.",
@@ -172,6 +172,27 @@ PPO = (
         "A jump, or ever steeper growth: over-optimisation. Raise the KL coefficient or lower the learning rate. "
         "Below 0: too few rollouts per update to measure it.",
         Line(0.0, "the reference"),
+    ),
+    Chart(
+        "Held-out prompts",
+        (Series("held_out_score", "score"), Series("held_out_reward", "reward")),
+        "The same of prompts of the evaluation split, which are never learned from, at the run's own KL coefficient.",
+        "Both rise with the training prompts' own.",
+        "Reward falls while the training prompts' rises: over-optimisation. Patience stops there and leaves the best.",
+    ),
+    one(
+        "held_out_kl",
+        "KL on held-out prompts",
+        "As the KL to the reference, of responses to held-out prompts.",
+        "Near the KL on the training prompts.",
+        folded=True,
+    ),
+    one(
+        "score_spread",
+        "Doubt of the ensemble",
+        "Standard deviation of the members' scores of one response, a mean over responses.",
+        "Steady.",
+        "Grows: the policy goes where the reward models have seen no data. Use the worst member's score, or stop.",
     ),
     Chart(
         "Clip fraction",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from feedback.contract import TRAIN, PromptRow
+from feedback.contract import EVALUATION, TRAIN, PromptRow
 from feedback.models import Prompt
 from feedback.splits import SAMPLED
+from training.configs import parse_config
 from training.lineage import model_source
 from training.models import Run
 from training.rundir import BadRunDirectory, ModelSource, RunDirectory, RunSpec, keep_lines
-from training.runs import ONLINE
+from training.runs import ONLINE, looks_at_held_out
 from training.scoring import response_rows
 
 
@@ -49,11 +50,15 @@ def source(run: Run, role: str) -> ModelSource | None:
 
 
 def prompt_rows(run: Run) -> list[PromptRow]:
-    """Return the run's prompts in a fixed order: ONLINE kinds' from the train split; the hold-out's only by id."""
+    """Return the run's prompts in a fixed order; the hold-out's only by id.
+
+    ONLINE kinds' are from the train split, and from the evaluation split where the run looks at held-out prompts.
+    """
     prompts = Prompt.objects.pool().filter(project=run.project).order_by("pk")
     prompts = prompts.filter(pk__in=run.prompt_ids) if run.prompt_ids else prompts.filter(split__in=SAMPLED)
     if run.kind in ONLINE:
-        prompts = prompts.filter(split=TRAIN)
+        looks = looks_at_held_out(parse_config(run.kind, run.config))
+        prompts = prompts.filter(split__in=[TRAIN, EVALUATION] if looks else [TRAIN])
     return [
         {"prompt_id": str(prompt.pk), "messages": prompt.messages, "split": prompt.split}
         for prompt in prompts.iterator()

@@ -19,6 +19,7 @@ from training.configs import (
     LaunchConfig,
     NeedsConfig,
     OnlineConfig,
+    PPOConfig,
     TrainingConfig,
     config_values,
     parse,
@@ -119,7 +120,7 @@ def start_run(
     elif queue is not None:
         check_queue(queue)
     if kind == "sample" or kind in ONLINE:
-        check_prompts(kind, project, prompts)
+        check_prompts(kind, project, prompts, checked)
     if len(name) > 200:
         raise RunRefused("name", f"{len(name)} characters are too many; the most is 200")
     return Run.objects.create(
@@ -214,13 +215,6 @@ def check_reward_model(kind: str, reward: Checkpoint, policy: Checkpoint | None)
             f"{reward} stands on {bases[1]} and the policy on {bases[0]}; they read different tokens. "
             "Train a reward model on the policy's base",
         )
-    wholes = [weights(one)[0] for one in (policy, reward)]
-    if kind == "ppo" and wholes[0] != wholes[1]:
-        raise RunRefused(
-            "reward",
-            f"{reward} uses the weights of {wholes[1]} and the policy those of {wholes[0]}, and PPO holds one set of "
-            "weights for both. Train a reward model on the policy, or both on adapters",
-        )
     if policy.template_digest and reward.template_digest and policy.template_digest != reward.template_digest:
         raise RunRefused("reward", f"{reward} was trained with another chat template than {policy}")
 
@@ -269,7 +263,7 @@ def check_snapshot(kind: str, snapshot: Snapshot, config: Mapping[str, Any]) -> 
         raise RunRefused("snapshot", f"the files of {snapshot} are gone: {snapshot.directory} has no manifest.json")
 
 
-def check_prompts(kind: str, project: Project, prompt_ids: list[str]) -> None:
+def check_prompts(kind: str, project: Project, prompt_ids: list[str], config: Config) -> None:
     prompts = project.prompts.pool()
     if not prompt_ids:
         prompts = prompts.filter(split__in=SAMPLED)
@@ -286,8 +280,18 @@ def check_prompts(kind: str, project: Project, prompt_ids: list[str]) -> None:
             raise RunRefused(
                 "prompt_ids", f"{Run.Kind(kind).label} learns on the train split only, and there is no such prompt"
             )
+        if looks_at_held_out(config) and not prompts.filter(split=EVALUATION).exists():
+            raise RunRefused(
+                "evaluate_every",
+                "there is no prompt of the evaluation split to look at; choose some, or set it to 0 for no looks",
+            )
     elif not prompts.exists():
         raise RunRefused("prompt_ids", "the project has no prompts outside of the hold-out split; import some first")
+
+
+def looks_at_held_out(config: Config) -> bool:
+    """Tell whether a run that learns from prompts is measured on held-out ones on the way."""
+    return isinstance(config, PPOConfig) and config.evaluate_every > 0
 
 
 def cancel_run(*, run: Run, now: datetime) -> Run:

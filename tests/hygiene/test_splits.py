@@ -108,11 +108,13 @@ def test_a_run_samples_the_hold_out_split_only_by_name(project, prompts):
     assert [row["split"] for row in prompt_rows(run)] == ["holdout"]
 
 
-def test_ppo_never_sees_evaluation_or_hold_out_prompts(project, prompts):
+def test_ppo_sees_evaluation_prompts_only_to_look_and_hold_out_prompts_never(project, prompts):
     run = make_run(project, "ppo", policy=make_base_checkpoint(project))
     assert [row["split"] for row in prompt_rows(run)] == ["train"]
     run.prompt_ids = [str(prompt.pk) for prompt in prompts.values()]
     assert [row["split"] for row in prompt_rows(run)] == ["train"]
+    run.config = {"evaluate_every": 2}
+    assert {row["split"] for row in prompt_rows(run)} == {"train", "evaluation"}
     assert prompts_chosen(project, PromptChoice("holdout"), seed=1, kind="ppo") == [str(prompts["train"].pk)]
 
 

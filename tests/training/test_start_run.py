@@ -293,10 +293,23 @@ def test_adapters_are_merged_and_a_whole_model_has_none_to_merge(project, ml_sta
     assert (said.field, said.message) == ("policy", f"{base} is a whole model already; there is no adapter to merge")
 
 
-def test_ppo_needs_policy_and_reward_model_on_the_same_weights(project, ml_staff, base, reward_model, snapshot):
+def test_ppo_may_have_its_reward_model_on_other_weights_of_the_same_base(
+    project, ml_staff, base, reward_model, snapshot
+):
+    make_prompt(project)
     whole = with_files(make_policy_checkpoint(project, parent=base, snapshot=snapshot, is_whole=True))
-    said = refusal(project=project, kind="ppo", created_by=ml_staff, policy=whole, reward=reward_model)
-    assert (said.field, "PPO holds one set of weights" in said.message) == ("reward", True)
+    run = start_run(project=project, kind="ppo", config={}, created_by=ml_staff, policy=whole, reward=reward_model)
+    assert (run.policy, run.reward) == (whole, reward_model)
+
+
+def test_looks_at_held_out_prompts_need_some(project, ml_staff, base, reward_model):
+    inputs = {"project": project, "kind": "ppo", "created_by": ml_staff, "policy": base, "reward": reward_model}
+    learned, held_out = (str(make_prompt(project, split=split).pk) for split in ("train", "evaluation"))
+    said = refusal(**inputs, config={"evaluate_every": 2}, prompt_ids=[learned])
+    assert said.field == "evaluate_every"
+    assert "no prompt of the evaluation split" in said.message
+    run = start_run(**inputs, config={"evaluate_every": 2}, prompt_ids=[learned, held_out])
+    assert run.config["evaluate_every"] == 2
 
 
 TWO_PROCESSES = {"launcher": "accelerate", "processes": 2}
