@@ -67,6 +67,27 @@ GRAD_NORM = one(
 
 SECONDS = one("seconds", "Seconds per step", "Wall time of the step.", "Steady.", folded=True)
 
+SFT = (
+    Chart(
+        "Loss",
+        (Series("loss", "training rows"), Series("held_out_loss", "held-out rows")),
+        "Mean of -log p over the response tokens, prompts left out, each row by its weight.",
+        "Both fall and level off.",
+        "Held out rises while training falls: learned by heart; take fewer steps, or set patience. Flat: raise the "
+        "learning rate (virtual tokens want 0.01 to 0.3).",
+    ),
+    Chart(
+        "Tokens guessed right",
+        (Series("token_accuracy", "training rows"), Series("held_out_token_accuracy", "held-out rows")),
+        "Share of response tokens that the model holds for the likeliest, given those before them.",
+        "Rises with the loss's fall.",
+        "Near 1 on training rows: learned by heart.",
+    ),
+    LEARNING_RATE,
+    GRAD_NORM,
+    SECONDS,
+)
+
 REWARD = (
     one(
         "loss",
@@ -268,7 +289,7 @@ PPO = (
     SECONDS,
 )
 
-CHARTS: dict[str, tuple[Chart, ...]] = {"reward": REWARD, "dpo": DPO, "ppo": PPO}
+CHARTS: dict[str, tuple[Chart, ...]] = {"sft": SFT, "reward": REWARD, "dpo": DPO, "ppo": PPO}
 """By run kind; sampling and evaluating take no steps."""
 
 NOT_DRAWN = frozenset({"time", "step"})

@@ -366,6 +366,17 @@ def test_it_looks_at_held_out_rows_and_stops_when_they_get_no_better(tmp_path, t
     assert run.outcome().evaluation["held_out_loss"] == pytest.approx(looks[best], rel=1e-4)
 
 
+@pytest.mark.parametrize("tuning", ["lora", "full", "prompt"])
+def test_texts_are_written_on_the_way_and_change_nothing(tmp_path, tiny, written, tuning):
+    config = {"steps": 4, "tuning": tuning, "learning_rate": 1e-2}
+    plain = finished_run(tmp_path / "plain", "sft", config, policy=tiny, **written)
+    run = finished_run(tmp_path / "run", "sft", {**config, "sample_every": 2}, policy=tiny, **written)
+    texts = [json.loads(line) for line in run.previews_path.read_text().splitlines()]
+    assert [text["step"] for text in texts] == [0] * 4 + [2] * 4 + [4] * 4
+    assert {text["response"] for text in texts[:4]} != {text["response"] for text in texts[-4:]}
+    assert weights(run) == weights(plain)
+
+
 def test_rows_that_do_not_fit_are_refused_or_left_out_as_the_run_says(tmp_path, tiny, written):
     config = {"steps": 1, "max_length": 42}
     refused = make_run_directory(tmp_path / "refused", "sft", config, policy=tiny, **written)

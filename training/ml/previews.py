@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.ml.sampling import generate_tokens, readable
+from training.ml.tuning import as_policy
 from training.rundir import RunDirectory, append_lines, keep_lines, read_lines
 
 MOST_PROMPTS = 4
@@ -46,11 +47,9 @@ class Previews:
 
     def write(self, model: PreTrainedModel, step: int) -> None:
         """Append the response to each prompt after `step`; 0 is the model before training."""
-        was_training = model.training
-        model.eval()
-        with torch.no_grad():
+        with as_policy(model) as policy, torch.no_grad():
             responses = generate_tokens(
-                model,
+                policy,
                 self.tokenizer,
                 self.prompts,
                 [0] * len(self.prompts),
@@ -58,7 +57,6 @@ class Previews:
                 top_p=1.0,
                 max_new_tokens=self.max_new_tokens,
             )
-        model.train(was_training)
         append_lines(
             self.run.previews_path,
             [
