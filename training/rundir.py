@@ -14,6 +14,7 @@ outcome.json       Outcome, written last: its presence means that the child ende
 error.txt          a message for people, when the child gave up
 log.txt            stdout and stderr of the child, every attempt
 preflight.json     Preflight, what was found before the first step
+reference.json     what the policy before training says of the rows, asked once (DPO and KTO runs)
 environment.json   versions, git commit, device: what it takes to run it again
 cancel             asks the child to stop after this step, keep a checkpoint and write its outcome
 pause              asks the child to stop after this step, keep a checkpoint and say in its outcome that it is paused
@@ -139,6 +140,7 @@ class RunDirectory:
         self.error_path = self.path / "error.txt"
         self.log_path = self.path / "log.txt"
         self.preflight_path = self.path / "preflight.json"
+        self.reference_path = self.path / "reference.json"
         self.preflight_seen_path = self.path / "preflight-seen"
         self.environment_path = self.path / "environment.json"
         self.cancel_path = self.path / "cancel"

@@ -10,6 +10,7 @@ import pytest
 from tests.ml.conftest import finished_run
 from training.configs import NOISY_LOSSES, DPOConfig
 from training.ml.chat import template_digest
+from training.ml.preference_losses import WITHOUT_REFERENCE
 from training.rundir import directory_digest
 
 pytestmark = pytest.mark.torch
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.torch
 def test_the_first_loss_is_ln_2(dpo_run):
     first = dpo_run.metrics()[0]
     assert first["loss"] == pytest.approx(math.log(2), abs=1e-5)
-    assert first["rewards_margin"] == first["rewards_chosen"] == first["rewards_rejected"] == 0.0
+    assert [first[f"rewards_{of}"] for of in ("margin", "chosen", "rejected")] == pytest.approx([0.0] * 3, abs=1e-5)
 
 
 def test_every_step_has_a_row_with_the_promised_names(dpo_run):
@@ -27,7 +28,18 @@ def test_every_step_has_a_row_with_the_promised_names(dpo_run):
     assert all(
         set(row)
         == {
-            *("step", "time", "seconds", "loss", "learning_rate", "grad_norm", "logps_chosen", "logps_rejected"),
+            *(
+                "step",
+                "time",
+                "seconds",
+                "tokens_per_second",
+                "memory_mb",
+                "loss",
+                "learning_rate",
+                "grad_norm",
+                "logps_chosen",
+                "logps_rejected",
+            ),
             *("rewards_accuracy", "rewards_margin", "rewards_chosen", "rewards_rejected"),
             *("tokens_per_second", "memory_mb"),
         }
@@ -44,6 +56,9 @@ def test_the_outcome_describes_the_model(dpo_run, tiny, tokenizer):
     assert outcome.evaluation["loss_first"] == dpo_run.metrics()[0]["loss"]
     assert outcome.evaluation["n"] == 12
     assert outcome.evaluation["accuracy"] == 1.0
+    assert outcome.evaluation["rewards_margin"] > 0
+    assert outcome.evaluation["held_out_loss"] < math.log(2)
+    assert outcome.evaluation["chosen_shift"] > outcome.evaluation["rejected_shift"]
     assert json.loads((dpo_run.model_path / "checkpoint.json").read_text()) == {
         "kind": "policy",
         "base": tiny.base,
@@ -109,7 +124,7 @@ FIRST_LOSSES = {
 
 def test_every_loss_has_its_first_value_by_hand():
     choices = DPOConfig.__dataclass_fields__["loss"].metadata["choices"]
-    assert set(choices) == set(FIRST_LOSSES)
+    assert set(choices) == {*FIRST_LOSSES, *WITHOUT_REFERENCE}  # those without have their values in another test
 
 
 @pytest.mark.parametrize("loss", FIRST_LOSSES)
@@ -125,5 +140,79 @@ def test_the_first_loss_is_what_its_paper_says_and_the_gap_grows(tmp_path, tiny,
     )
     rows = run.metrics()
     assert rows[0]["loss"] == pytest.approx(FIRST_LOSSES[loss], abs=1e-4)
-    assert rows[0]["rewards_margin"] == 0.0
+    assert rows[0]["rewards_margin"] == pytest.approx(0.0, abs=1e-4)
     assert rows[-1]["rewards_margin"] > 0.0
+
+
+@pytest.mark.parametrize("loss", WITHOUT_REFERENCE)
+def test_a_loss_without_reference_asks_none_and_widens_the_gap(tmp_path, tiny, snapshot, loss):
+    run = finished_run(
+        tmp_path / loss,
+        "dpo",
+        {"steps": 4, "loss": loss, "beta": 1.0, "learning_rate": 1e-3},
+        policy=tiny,
+        snapshot=snapshot[0],
+        snapshot_sha256=snapshot[1],
+    )
+    rows = run.metrics()
+    assert rows[-1]["rewards_margin"] > rows[0]["rewards_margin"]
+    assert not run.reference_path.exists()
+    assert "chosen_shift" not in run.outcome().evaluation
+
+
+def test_the_reference_is_asked_about_the_rows_to_come_alone(tmp_path, tiny):
+    from tests.ml.conftest import easy_preferences, write_snapshot
+
+    directory, sha256 = write_snapshot(tmp_path / "snapshot", easy_preferences(60), easy_preferences(12, seed=1))
+    config = {"steps": 3, "batch_size": 4}
+    run = finished_run(tmp_path / "run", "dpo", config, policy=tiny, snapshot=directory, snapshot_sha256=sha256)
+    assert len(json.loads(run.reference_path.read_text())["logprobs"]) == 2 * (3 * 4 + 12)
+    assert run.metrics()[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
+
+
+@pytest.mark.parametrize("config", [{"tuning": "full"}, {"tuning": "full", "freeze_layers": 1}, {"tuning": "prompt"}])
+def test_other_ways_to_tune_start_from_the_reference_too(tmp_path, tiny, snapshot, config):
+    run = finished_run(
+        tmp_path / "run",
+        "dpo",
+        {"steps": 3, "learning_rate": 1e-3, **config},
+        policy=tiny,
+        snapshot=snapshot[0],
+        snapshot_sha256=snapshot[1],
+    )
+    rows = run.metrics()
+    if config["tuning"] == "full":  # virtual tokens change what is read from the first step on
+        assert rows[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
+    assert rows[-1]["rewards_margin"] > rows[0]["rewards_margin"]
+    assert run.outcome().evaluation["n"] == 12
+
+
+def test_gradient_accumulation_takes_the_same_first_step(tmp_path, tiny, snapshot):
+    def first(name: str, **config):
+        run = finished_run(
+            tmp_path / name,
+            "dpo",
+            {"steps": 2, "group_by_length": False, "learning_rate": 1e-3, **config},
+            policy=tiny,
+            snapshot=snapshot[0],
+            snapshot_sha256=snapshot[1],
+        )
+        return [[row["loss"], row["rewards_margin"], row["grad_norm"]] for row in run.metrics()]
+
+    whole, parts = first("whole", batch_size=8), first("parts", batch_size=4, gradient_accumulation=2)
+    for one, other in zip(whole, parts, strict=True):
+        assert one == pytest.approx(other, rel=1e-3, abs=1e-5)
+
+
+def test_looks_at_held_out_rows_are_in_the_metrics(tmp_path, tiny, snapshot):
+    run = finished_run(
+        tmp_path / "looks",
+        "dpo",
+        {"steps": 4, "evaluate_every": 2, "learning_rate": 1e-3},
+        policy=tiny,
+        snapshot=snapshot[0],
+        snapshot_sha256=snapshot[1],
+    )
+    looks = [row["held_out_loss"] for row in run.metrics() if "held_out_loss" in row]
+    assert len(looks) == 2
+    assert looks[-1] == pytest.approx(run.outcome().evaluation["held_out_loss"], abs=1e-4)

@@ -1,86 +1,127 @@
-"""Train a policy with TRL's DPOTrainer (arXiv:2305.18290 and its relatives) against itself before training.
+"""Train a policy on preferences: DPO (arXiv:2305.18290), its relatives, SimPO and ORPO.
 
 The preference's strength is dropped: DPO has no use for it. At the first step policy and reference are one model, so
-the first loss is a number known beforehand: ln 2 for the sigmoid loss.
+the first loss is a number known beforehand: ln 2 for the sigmoid loss. The losses are in `preference_losses`; the rows
+go in as token ids, so that the model learns to write the very ids that sampling produces.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import torch
-from datasets import Dataset
-from peft import PeftModel, TaskType
-from trl import DPOConfig as TRLDPOConfig
-from trl import DPOTrainer
+from torch import Tensor, nn
 
 from training.configs import DPOConfig
 from training.ml.chat import template_digest
-from training.ml.evaluate import groups_of, implicit_accuracy, logprob_margins
-from training.ml.models import check_source, load_policy, load_tokenizer, lora_config, publish_model
-from training.ml.preferences import PreferenceTokens, read_preferences, require_train_rows
-from training.ml.trl_runs import draw_by_weight, train, trainer_arguments
+from training.ml.drawing import draw_rows
+from training.ml.evaluate import accuracy, groups_of
+from training.ml.logprob_training import LogprobTrainer, reference_logprobs, rows_to_come, without_dropout
+from training.ml.models import check_source, load_tokenizer, publish_model
+from training.ml.preference_losses import WITHOUT_REFERENCE, PairLogprobs, implied_rewards, pair_losses
+from training.ml.preferences import PreferenceTokens, read_pairs
+from training.ml.preflight import look_first
+from training.ml.readings import Reading
+from training.ml.response_logprobs import let_score, response_logprobs, scoring_batch
+from training.ml.trl_runs import train
+from training.ml.tuning import as_policy, load_to_train, tuned
 from training.rundir import Outcome, RunDirectory, RunSpec
 
 METRICS = {
     "loss": "loss",
-    "rewards/accuracies": "rewards_accuracy",
-    "rewards/margins": "rewards_margin",
-    "rewards/chosen": "rewards_chosen",
-    "rewards/rejected": "rewards_rejected",
-    "logps/chosen": "logps_chosen",
-    "logps/rejected": "logps_rejected",
+    "rewards_accuracy": "rewards_accuracy",
+    "rewards_margin": "rewards_margin",
+    "rewards_chosen": "rewards_chosen",
+    "rewards_rejected": "rewards_rejected",
+    "logps_chosen": "logps_chosen",
+    "logps_rejected": "logps_rejected",
     "learning_rate": "learning_rate",
     "grad_norm": "grad_norm",
 }
 
 
-class TokenizedDPOTrainer(DPOTrainer):
-    """TRL's trainer over rows that are token ids already, as its RewardTrainer takes them of itself.
+@dataclass
+class Pair:
+    """A row as the trainer takes it."""
 
-    TRL's own tokenizing leaves the template's newline after the end token and truncates; ours does neither.
-    """
+    chosen: Reading
+    rejected: Reading
+    reference: tuple[float, float] = (0.0, 0.0)
+    """Log-probabilities of chosen and rejected before training; of no use to a loss without reference."""
 
-    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
-        return dataset
+
+def pairs_of(rows: Sequence[PreferenceTokens]) -> list[Pair]:
+    return [Pair(chosen, rejected) for chosen, rejected in (row.readings() for row in rows)]
 
 
-def dataset(rows: list[PreferenceTokens]) -> Dataset:
-    return Dataset.from_dict(
-        {
-            "prompt_ids": [row.prompt for row in rows],
-            "chosen_ids": [row.chosen for row in rows],
-            "rejected_ids": [row.rejected for row in rows],
-        }
-    )
+def collate(pairs: Sequence[Pair], pad_id: int) -> dict[str, Tensor]:
+    """Return a batch of 2B sequences, the chosen ones first, and what the reference says of them, float32 [2B]."""
+    readings = [*(pair.chosen for pair in pairs), *(pair.rejected for pair in pairs)]
+    reference = [*(pair.reference[0] for pair in pairs), *(pair.reference[1] for pair in pairs)]
+    return {**scoring_batch(readings, pad_id), "reference": torch.tensor(reference)}
+
+
+def loss_of(model: nn.Module, batch: dict[str, Tensor], config: DPOConfig) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the mean loss of a batch, and its figures."""
+    scored = model(**{name: batch[name] for name in ("input_ids", "attention_mask", "labels")}, score_responses=True)
+    (chosen, rejected), (chosen_tokens, rejected_tokens) = scored.sums.chunk(2), scored.counts.chunk(2)
+    pairs = PairLogprobs(chosen, rejected, chosen_tokens, rejected_tokens, *batch["reference"].chunk(2))
+    better, worse = implied_rewards(pairs, config)
+    return pair_losses(pairs, config).mean(), {
+        "rewards_chosen": better,
+        "rewards_rejected": worse,
+        "rewards_margin": better - worse,
+        "rewards_accuracy": better > worse,
+        "logps_chosen": chosen,
+        "logps_rejected": rejected,
+    }
 
 
 def run_dpo(run: RunDirectory, spec: RunSpec, config: DPOConfig) -> Outcome:
-    """Train on the snapshot's train split, publish the adapter, and measure the implicit reward on the rest."""
+    """Train on the snapshot's train split, publish the policy, and measure the implied reward on the rest."""
     source = check_source(spec.policy, "policy to train")
     tokenizer = load_tokenizer(source)
-    rows, held_out = read_preferences(spec, tokenizer, config.max_length)
-    require_train_rows(rows)
+    rows, held_out = read_pairs(spec, tokenizer)
     run.write_progress("loading the model", 0, config.steps)
     torch.manual_seed(config.seed)
-    trainer = TokenizedDPOTrainer(
-        model=load_policy(source, tokenizer),
-        peft_config=lora_config(config.lora_rank, config.lora_alpha, TaskType.CAUSAL_LM),
-        args=TRLDPOConfig(
-            **trainer_arguments(run, config),
-            loss_type=[config.loss],
-            beta=config.beta,
-            label_smoothing=config.label_noise,
-        ),
-        train_dataset=dataset(rows),
-        processing_class=tokenizer,
+    model = tuned(without_dropout(load_to_train(source, tokenizer, config)), config)
+    let_score(model)
+    rows, held_out = look_first(run, spec, config, tokenizer, rows, held_out, model=model)
+    pairs = pairs_of(rows)
+    held_out = sorted(held_out, key=lambda row: row.length)
+    measured = pairs_of(held_out)
+    trainer = LogprobTrainer(
+        model,
+        run,
+        config,
+        train_dataset=pairs,
+        eval_dataset=measured or None,
+        collate=functools.partial(collate, pad_id=tokenizer.pad_token_id),
+        loss=functools.partial(loss_of, config=config),
     )
-    draw_by_weight(trainer, [row.weight for row in rows], config.seed)
-    status, step = train(run, trainer, METRICS, config)
+    draw_rows(
+        trainer,
+        seed=config.seed,
+        count=len(rows),
+        weights=[row.weight for row in rows],
+        lengths=[row.length for row in rows] if config.group_by_length else (),
+        batch=config.batch_size,
+    )
+    if config.loss not in WITHOUT_REFERENCE:
+        asked = [*(pairs[place] for place in rows_to_come(trainer, config)), *measured]
+        ask_reference(run, trainer, asked, tokenizer.pad_token_id, 2 * config.batch_size)
+    prompts = [row.prompt for row in held_out or rows]
+    status, step = train(run, trainer, METRICS, config, tokenizer, prompts)
 
     run.write_progress("evaluating", step, config.steps)
     sha256 = publish_model(run, trainer.model, tokenizer, kind="policy", source=source, step=step)
-    figures = held_out_accuracy(trainer.model, held_out, tokenizer.pad_token_id, config.batch_size)
+    with as_policy(trainer.model) as policy, trainer.accelerator.autocast():
+        readings = [reading for pair in measured for reading in (pair.chosen, pair.rejected)]
+        found = response_logprobs(policy, readings, tokenizer.pad_token_id, 2 * config.batch_size)
     losses = [row["loss"] for row in run.metrics()]
     run.write_progress("done", step, config.steps)
     return Outcome(
@@ -88,16 +129,53 @@ def run_dpo(run: RunDirectory, spec: RunSpec, config: DPOConfig) -> Outcome:
         step,
         sha256,
         template_digest(tokenizer),
-        {**figures, "loss_first": losses[0] if losses else None, "loss_last": losses[-1] if losses else None},
+        {
+            **held_out_figures(measured, found, groups_of(held_out), config),
+            "loss_first": losses[0] if losses else None,
+            "loss_last": losses[-1] if losses else None,
+        },
     )
 
 
-def held_out_accuracy(
-    model: PeftModel, held_out: list[PreferenceTokens], pad_id: int, batch_size: int
+def ask_reference(
+    run: RunDirectory, trainer: LogprobTrainer, pairs: Sequence[Pair], pad_id: int, batch_size: int
+) -> None:
+    """Note in each pair what the policy says of it before training."""
+    readings = [reading for pair in pairs for reading in (pair.chosen, pair.rejected)]
+    found = reference_logprobs(run, trainer, readings, pad_id, batch_size)
+    for pair, chosen, rejected in zip(pairs, found[::2], found[1::2], strict=True):
+        pair.reference = (chosen, rejected)
+
+
+def held_out_figures(
+    pairs: Sequence[Pair], logprobs: Sequence[float], groups: Sequence[str], config: DPOConfig
 ) -> dict[str, Any]:
-    """Return the accuracy of the implicit reward: the adapter's log-probabilities over those without it."""
-    inner = model.get_base_model().eval()
-    policy = logprob_margins(inner, held_out, pad_id, batch_size)
-    with model.disable_adapter():
-        reference = logprob_margins(inner, held_out, pad_id, batch_size)
-    return implicit_accuracy(policy, reference, groups_of(held_out))
+    """Return how often the implied reward prefers what people preferred, with its interval, and how far it moved.
+
+    `logprobs` are the trained policy's, chosen and rejected in turn. A shift is the change of a response's
+    log-probability by training, in nats; DPO often lowers that of the chosen responses, too.
+    """
+    if not pairs:
+        return accuracy([], [])
+    compared = PairLogprobs(
+        chosen=torch.tensor(logprobs[::2]),
+        rejected=torch.tensor(logprobs[1::2]),
+        chosen_tokens=torch.tensor([pair.chosen.learned_tokens for pair in pairs]),
+        rejected_tokens=torch.tensor([pair.rejected.learned_tokens for pair in pairs]),
+        reference_chosen=torch.tensor([pair.reference[0] for pair in pairs]),
+        reference_rejected=torch.tensor([pair.reference[1] for pair in pairs]),
+    )
+    chosen, rejected = implied_rewards(compared, config)
+    margins = (chosen - rejected).tolist()
+    figures = {
+        **accuracy(margins, groups),
+        "held_out_loss": pair_losses(compared, config).mean().item(),
+        "rewards_margin": fmean(margins),
+    }
+    if config.loss in WITHOUT_REFERENCE:
+        return figures
+    return {
+        **figures,
+        "chosen_shift": compared.chosen_ratio.mean().item(),
+        "rejected_shift": compared.rejected_ratio.mean().item(),
+    }

@@ -179,7 +179,9 @@ def seconds_of(call: Callable[[], object], device: torch.device) -> float:
 
 def try_out(model: nn.Module, config: AdapterConfig, ids: Sequence[int], at_once: int) -> Trial:
     """Read `ids` once without and once with gradients, and one token of `at_once` responses; return what it took."""
-    device = next(model.parameters()).device
+    device = this_device()
+    if next(model.parameters()).device != device:
+        model.to(device)
     tokens = torch.tensor([list(ids)], device=device)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
@@ -300,6 +302,13 @@ def container_limit() -> int:
     return 0
 
 
-def is_first_process() -> bool:
-    """Tell whether this process writes for all of those that carry out the run together."""
-    return os.environ.get("RANK", "0") == "0"
+def is_sharded() -> bool:
+    """Tell whether `accelerate launch` will spread the weights over processes, so that none could try them alone."""
+    return any(os.environ.get(name) == "true" for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"))
+
+
+def this_device() -> torch.device:
+    """Return the device on which this process trains."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))

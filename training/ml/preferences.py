@@ -96,6 +96,16 @@ def read_preferences(
     return train, evaluation
 
 
+def read_pairs(
+    spec: RunSpec, tokenizer: PreTrainedTokenizerBase
+) -> tuple[list[PreferenceTokens], list[PreferenceTokens]]:
+    """Return (train, evaluation) as tokens, whatever their length, for preflight to judge.
+
+    The evaluation rows are those of `read_compared`.
+    """
+    return tokenize(read_split(spec, TRAIN), tokenizer, TRAIN), read_compared(spec, tokenizer)
+
+
 def refuse_rows_too_long(rows: Sequence[PreferenceTokens], max_length: int) -> None:
     refuse_too_long([row.length for row in rows], max_length, "max_length", [row.name for row in rows])
 

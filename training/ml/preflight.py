@@ -19,7 +19,7 @@ from training.ml.estimates import (
     available_memory,
     estimate,
     forget_peak,
-    is_first_process,
+    is_sharded,
     memory_now,
     peak_memory,
     run_steps,
@@ -64,11 +64,11 @@ def look_first(
     when a check blocks, and Paused when the run waits for a person who has not yet seen what was found.
     """
     run.write_progress("looking at the rows")
+    limit, setting = longest_allowed(config)
     every = [
         *(ReadRow(row, row.readings()) for row in rows),
         *(ReadRow(row, row.readings(), held_out=True) for row in held_out),
     ]
-    limit, setting = longest_allowed(config)
     long, empty = checks.too_long(every, limit), checks.without_response(every, tokenizer)
     left_out = {id(one) for one in (*long, *empty)}
     is_refused = checks.percent(len(left_out), len(every)) > config.max_refused_percent
@@ -86,13 +86,12 @@ def look_first(
     found.append(checks.check_template(tokenizer, [one for one in (spec.policy, spec.reward) if one is not None]))
     found += extra
     guessed: dict[str, Any] = {}
-    if model is not None and trained and not any(check.verdict == "blocking" for check in found):
+    if model is not None and not is_sharded() and trained and not any(check.verdict == "blocking" for check in found):
         guessed = look_at_device(config, model, trained)
         found.append(check_memory(guessed["memory_mb"], available_memory()))
     examples = [example(tokenizer, one, reading) for one in pick(trained) for reading in one.readings]
     preflight = Preflight(found, examples, guessed)
-    if is_first_process():
-        run.write_preflight(preflight)
+    run.write_preflight(preflight)
     if preflight.blocking:
         raise PreflightFailed(" ".join(check.message for check in preflight.blocking))
     if spec.waits_after_preflight and not run.preflight_seen_path.exists():
@@ -163,7 +162,7 @@ def check_memory(needed_mb: int, available: int) -> Check:
 def look_back(run: RunDirectory) -> None:
     """Write beside the estimate what then happened: seconds for each step and the most memory."""
     preflight = run.preflight()
-    if preflight is None or not preflight.estimate or not is_first_process():
+    if preflight is None or not preflight.estimate:
         return
     seconds = [row["seconds"] for row in run.metrics() if row.get("seconds") is not None]
     happened = {

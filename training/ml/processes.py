@@ -52,6 +52,17 @@ def any_says(flag: bool) -> bool:
     return bool(said.item())
 
 
+def parts_of_all(part: Any) -> list[Any]:
+    """Return what each process gives, in their order; all of them have to ask."""
+    from torch import distributed
+
+    if not distributed.is_initialized():
+        return [part]
+    found: list[Any] = [None] * count()
+    distributed.all_gather_object(found, part)
+    return found
+
+
 def wait_for_all() -> None:
     """Go on once every process has come here."""
     from torch import distributed
