@@ -170,7 +170,9 @@ def test_the_reference_is_asked_about_the_rows_to_come_alone(tmp_path, tiny):
     assert run.metrics()[0]["loss"] == pytest.approx(math.log(2), abs=1e-5)
 
 
-@pytest.mark.parametrize("config", [{"tuning": "full"}, {"tuning": "full", "freeze_layers": 1}, {"tuning": "prompt"}])
+@pytest.mark.parametrize(
+    "config", [{"tuning": "full"}, {"tuning": "full", "freeze_layers": 1}, {"tuning": "prompt", "learning_rate": 0.3}]
+)
 def test_other_ways_to_tune_start_from_the_reference_too(tmp_path, tiny, snapshot, config):
     run = finished_run(
         tmp_path / "run",

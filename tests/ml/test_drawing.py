@@ -12,7 +12,7 @@ from training.ml.drawing import Draw, rows_to_come
 
 pytestmark = pytest.mark.torch
 
-LENGTHS = [random.Random(3).randint(10, 500) for _ in range(203)]
+LENGTHS = random.Random(3).choices(range(10, 500), k=203)
 
 
 def drawn(weights: list[float] | None = None, epoch: int = 0, **overrides) -> list[int]:

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from training.configs import DPOConfig
 from training.ml.chat import template_digest
-from training.ml.drawing import draw_rows
+from training.ml.drawing import draw, rows_to_come
 from training.ml.evaluate import accuracy, groups_of
-from training.ml.logprob_training import LogprobTrainer, reference_logprobs, rows_to_come, without_dropout
+from training.ml.logprob_training import LogprobTrainer, reference_logprobs, without_dropout
 from training.ml.models import check_source, load_tokenizer, publish_model
 from training.ml.preference_losses import WITHOUT_REFERENCE, PairLogprobs, implied_rewards, pair_losses
-from training.ml.preferences import PreferenceTokens, read_pairs
+from training.ml.preferences import PreferenceTokens, read_pairs, require_train_rows
 from training.ml.preflight import look_first
 from training.ml.readings import Reading
 from training.ml.response_logprobs import let_score, response_logprobs, scoring_batch
@@ -86,6 +86,7 @@ def run_dpo(run: RunDirectory, spec: RunSpec, config: DPOConfig) -> Outcome:
     source = check_source(spec.policy, "policy to train")
     tokenizer = load_tokenizer(source)
     rows, held_out = read_pairs(spec, tokenizer)
+    require_train_rows(rows)
     run.write_progress("loading the model", 0, config.steps)
     torch.manual_seed(config.seed)
     model = tuned(without_dropout(load_to_train(source, tokenizer, config)), config)
@@ -103,16 +104,9 @@ def run_dpo(run: RunDirectory, spec: RunSpec, config: DPOConfig) -> Outcome:
         collate=functools.partial(collate, pad_id=tokenizer.pad_token_id),
         loss=functools.partial(loss_of, config=config),
     )
-    draw_rows(
-        trainer,
-        seed=config.seed,
-        count=len(rows),
-        weights=[row.weight for row in rows],
-        lengths=[row.length for row in rows] if config.group_by_length else (),
-        batch=config.batch_size,
-    )
+    order = draw(trainer, [row.length for row in rows], [row.weight for row in rows], config)
     if config.loss not in WITHOUT_REFERENCE:
-        asked = [*(pairs[place] for place in rows_to_come(trainer, config)), *measured]
+        asked = [*(pairs[place] for place in rows_to_come(order, config)), *measured]
         ask_reference(run, trainer, asked, tokenizer.pad_token_id, 2 * config.batch_size)
     prompts = [row.prompt for row in held_out or rows]
     status, step = train(run, trainer, METRICS, config, tokenizer, prompts)

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 import torch
@@ -110,15 +109,6 @@ class LogprobTrainer(Trainer):
 
 
 # The reference ----------------------------------------------------------------------------------------
-
-
-def rows_to_come(trainer: Trainer, config: TrainingConfig) -> list[int]:
-    """Return the rows that the run takes, each once and in their own order; all where it passes over them all."""
-    count = len(trainer.train_dataset)
-    taken = config.steps * config.batch_size * config.gradient_accumulation
-    if taken >= count:
-        return list(range(count))
-    return sorted(set(islice(iter(trainer._get_train_sampler()), taken)))
 
 
 @contextlib.contextmanager
