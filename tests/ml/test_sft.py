@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.ml.conftest import easy_preferences, finished_run, in_this_process, make_run_directory, write_tables
+from tests.ml.test_several_processes import start as start_processes
 from training.configs import BadConfig, SFTConfig
 from training.ml.readings import answered
 from training.rundir import ModelSource, RunDirectory, RunSpec
@@ -398,3 +399,17 @@ def test_a_tuned_whole_model_is_a_base_for_the_next_run(tmp_path, tiny, written)
         first.outcome().evaluation["held_out_loss"], rel=1e-5
     )
     assert math.isfinite(second.metrics()[0]["loss"])
+
+
+def test_two_processes_have_the_losses_of_one(tmp_path, tiny):
+    rows = demonstrations(24)
+    for number, row in enumerate(rows):
+        row["weight"] = 1.0 + number % 3
+    tables = snapshot_of(tmp_path / "s", sft=rows)
+    config = {"steps": 3, "batch_size": 4, "gradient_accumulation": 2, "learning_rate": 5e-3}
+    one = finished_run(tmp_path / "one", "sft", config, policy=tiny, **tables)
+    launch = {"launcher": "accelerate", "processes": 2}
+    two = make_run_directory(tmp_path / "two", "sft", config, launch=launch, policy=tiny, **tables)
+    assert start_processes(two).wait(300) == 0, two.error() or two.log_path.read_text()[-3000:]
+    for name in ("loss", "token_accuracy", "grad_norm"):
+        assert [row[name] for row in two.metrics()] == pytest.approx([row[name] for row in one.metrics()], rel=1e-4)
