@@ -1,0 +1,174 @@
+"""What people said of responses, as token ids for a reward model: pairs, rankings with their ties, ratings.
+
+A tied comparison is a ranking of two on one place. The pairs that a snapshot makes of a ranking are left aside where
+the ranking itself is learned from, or each would count twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow
+import pyarrow.parquet
+
+from feedback.contract import TRAIN, table_file
+from training.configs import RewardConfig
+from training.ml.chat import prompt_ids, response_ids
+from training.ml.preferences import (
+    WEIGHT,
+    PreferenceTokens,
+    SnapshotDamaged,
+    read_split,
+    row_name,
+    tokenize,
+    verify_snapshot,
+)
+from training.ml.readings import Reading, answered
+from training.rundir import RunSpec
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+RANKING = "ranking"
+RATING = "rating"
+
+
+@dataclass(frozen=True)
+class RewardRow:
+    """What one person said of the responses to one prompt, the best first; each ends with the end token."""
+
+    name: str
+    """How a message to people calls this row."""
+    prompt: list[int]
+    responses: list[list[int]]
+    ranks: list[int]
+    """1 = best, equal = tied; a rated response is alone and has rank 1."""
+    margin: float = 0.0
+    ratings: dict[str, float] = field(default_factory=dict)
+    """By attribute, where on its scale the response lies: 0 = the lower end, 1 = the upper."""
+    weight: float = 1.0
+
+    @property
+    def sequences(self) -> list[list[int]]:
+        return [[*self.prompt, *response] for response in self.responses]
+
+    @property
+    def is_tie(self) -> bool:
+        return len(self.ranks) == 2 and self.ranks[0] == self.ranks[1]
+
+    @property
+    def length(self) -> int:
+        return len(self.prompt) + max(map(len, self.responses))
+
+    def readings(self) -> list[Reading]:
+        if len(self.responses) == 2 and not self.is_tie:
+            parts = ["chosen", "rejected"]
+        else:
+            parts = [f"rank {rank}" if not self.ratings else "rated" for rank in self.ranks]
+        return [answered(self.prompt, one, part) for one, part in zip(self.responses, parts, strict=True)]
+
+
+def of_pair(pair: PreferenceTokens) -> RewardRow:
+    return RewardRow(pair.name, pair.prompt, [pair.chosen, pair.rejected], [1, 2], pair.margin, {}, pair.weight)
+
+
+def read_train_rows(spec: RunSpec, tokenizer: PreTrainedTokenizerBase, config: RewardConfig) -> list[RewardRow]:
+    """Return what the config learns from, of the train split. Raises SnapshotDamaged, NothingToLearnFrom."""
+    pairs = read_split(spec, TRAIN)
+    ranked = read_table(spec, RANKING, TRAIN) if config.use_rankings or config.use_ties else []
+    rankings = [one for one in map(placed, ranked) if wanted(one, config)]
+    if config.use_rankings and rankings:
+        pairs = [row for row in pairs if row["origin"] != RANKING]
+    rows = [of_pair(one) for one in tokenize(pairs, tokenizer, TRAIN)]
+    rows += ranking_rows(rankings, tokenizer)
+    if config.attribute_heads:
+        rows += rating_rows(read_table(spec, RATING, TRAIN), tokenizer, TRAIN)
+    return rows
+
+
+def read_table(spec: RunSpec, table: str, split: str) -> list[dict[str, Any]]:
+    """Return the rows of one table and split of the run's snapshot, without columns that are not needed."""
+    name = table_file(table, split)
+    if name not in verify_snapshot(spec):
+        return []
+    path = Path(spec.snapshot) / name
+    columns = {
+        RANKING: ("prompt", "responses", "ranks", "judgment_id", "task_id"),
+        RATING: ("prompt", "response", "ratings", "judgment_id", "task_id"),
+    }[table]
+    try:
+        there = pyarrow.parquet.read_schema(path).names
+        return pyarrow.parquet.read_table(
+            path, columns=[*columns, *([WEIGHT] if WEIGHT in there else [])]
+        ).to_pylist()
+    except (pyarrow.ArrowException, KeyError) as error:
+        raise SnapshotDamaged(f"{path} is not a table of {table}s: {error}") from error
+
+
+# Rankings ---------------------------------------------------------------------------------------------
+
+
+def placed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a ranking row with its rankable responses alone, the best first."""
+    found = sorted(
+        ((rank, place) for place, rank in enumerate(row["ranks"]) if rank is not None), key=lambda one: one[0]
+    )
+    return {
+        **row,
+        "ranks": [rank for rank, _ in found],
+        "responses": [row["responses"][place] for _, place in found],
+    }
+
+
+def wanted(row: Mapping[str, Any], config: RewardConfig) -> bool:
+    """Tell whether a placed ranking says something that the config learns from."""
+    ranks = row["ranks"]
+    if len(ranks) == 2 and ranks[0] == ranks[1]:
+        return config.use_ties
+    return config.use_rankings and len(ranks) > 1 and (config.use_ties or len(set(ranks)) > 1)
+
+
+def ranking_rows(rows: Iterable[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase) -> list[RewardRow]:
+    return [
+        RewardRow(
+            name=f"{TRAIN} ranking {number} ({row_name({**row, 'group': row['task_id']})})",
+            prompt=prompt_ids(tokenizer, row["prompt"]),
+            responses=[response_ids(tokenizer, one[-1]["content"]) for one in row["responses"]],
+            ranks=list(row["ranks"]),
+            weight=row.get(WEIGHT, 1.0),
+        )
+        for number, row in enumerate(rows, start=1)
+    ]
+
+
+# Ratings ----------------------------------------------------------------------------------------------
+
+
+def rating_rows(
+    rows: Iterable[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase, split: str
+) -> list[RewardRow]:
+    """Return the rated responses; one without a rating says nothing."""
+    return [
+        RewardRow(
+            name=f"{split} rating {number} ({row_name({**row, 'group': row['task_id']})})",
+            prompt=prompt_ids(tokenizer, row["prompt"]),
+            responses=[response_ids(tokenizer, row["response"][-1]["content"])],
+            ranks=[1],
+            ratings={
+                one["attribute"]: (one["value"] - one["low"]) / (one["high"] - one["low"])
+                for one in row["ratings"]
+                if one["high"] > one["low"]
+            },
+            weight=row.get(WEIGHT, 1.0),
+        )
+        for number, row in enumerate(rows, start=1)
+        if row["ratings"]
+    ]
+
+
+def attributes_of(rows: Sequence[RewardRow]) -> tuple[str, ...]:
+    """Return the attributes that any row rates, in the order of the alphabet."""
+    return tuple(sorted({attribute for row in rows for attribute in row.ratings}))
