@@ -27,8 +27,8 @@ def test_easy_preferences_are_learned(reward_run):
 
 
 def test_every_step_has_a_row_with_the_promised_names(reward_run):
-    names = {"step", "time", "seconds", "loss", "accuracy", "margin", "mean_reward", "learning_rate", "grad_norm"}
-    names |= {"tokens_per_second", "memory_mb"}
+    names = {"step", "time", "seconds", "tokens_per_second", "memory_mb", "loss", "accuracy", "margin", "mean_reward"}
+    names |= {"learning_rate", "grad_norm"}
     assert all(set(row) == names for row in reward_run.metrics())
     assert [row["step"] for row in reward_run.metrics()] == list(range(1, 21))
 
@@ -79,4 +79,4 @@ def test_a_fresh_score_head_is_the_same_for_the_same_seed(tiny, tokenizer):
     heads = [with_score_head(policy, seed).score.weight.detach() for seed in (3, 3, 4)]
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])
-    assert float(heads[0].std()) == pytest.approx(65**-0.5, rel=0.3)
+    assert float(heads[0].std()) == pytest.approx(0.1 * 65**-0.5, rel=0.3)

@@ -34,6 +34,13 @@ class EvaluateConfig(Config):
 
     batch_size: int = setting(8, "Batch size", minimum=1, maximum=4096, advanced=True)
     max_length: int = setting(512, "Longest sequence", "Tokens.", minimum=8, maximum=131_072, advanced=True)
+    precision: str = setting(
+        "float32",
+        "Precision",
+        "bfloat16 is faster where the processor has it, and rounds.",
+        choices=("float32", "bfloat16"),
+        advanced=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -47,4 +54,11 @@ class ScoreConfig(Config):
         "Tokens of prompt and response; a longer response gets no score.",
         minimum=8,
         maximum=131_072,
+    )
+    precision: str = setting(
+        "float32",
+        "Precision",
+        "bfloat16 is faster where the processor has it, and rounds.",
+        choices=("float32", "bfloat16"),
+        advanced=True,
     )

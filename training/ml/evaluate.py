@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -11,12 +12,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.configs import EvaluateConfig
 from training.ml import CannotRun
+from training.ml.calibration import calibration
 from training.ml.chat import template_digest
 from training.ml.models import check_source, load_base, load_tokenizer, merge_adapter, pick_device
 from training.ml.preferences import PreferenceTokens, read_compared, refuse_rows_too_long
 from training.ml.reward_models import Scorer, load_scorer
 from training.ml.sequences import sequence_logprobs
-from training.rundir import Outcome, RunDirectory, RunSpec
+from training.rundir import Outcome, RunDirectory, RunSpec, read_json
 
 Z_95 = 1.959963984540054
 
@@ -53,6 +55,73 @@ def reward_margins(scorer: Scorer, rows: Sequence[PreferenceTokens], batch_size:
     return scores[:, ::2] - scores[:, 1::2]
 
 
+def measure_rewards(scorer: Scorer, spec: RunSpec, rows: Sequence[PreferenceTokens], batch_size: int) -> dict[str, Any]:
+    """Return a reward model's accuracy on held-out labels, over all and by strength, language and arm.
+
+    With it the ceiling that people's agreement sets, and how far its probabilities can be believed.
+    """
+    if not rows:
+        return accuracy([], [])
+    by_member = reward_margins(scorer, rows, batch_size)
+    margins = by_member.mean(0)
+    figures = accuracy(margins.tolist(), groups_of(rows))
+    figures |= {
+        "by_strength": parted(margins, rows, [strength_of(row) for row in rows]),
+        "by_language": parted(margins, rows, [row.language for row in rows]),
+        "by_arm": parted(margins, rows, [row.arm for row in rows]),
+    }
+    if len(by_member) > 1:
+        figures["by_member"] = [accuracy(one, groups_of(rows)) for one in by_member.tolist()]
+        figures["doubt"] = float(by_member.std(0, correction=0).mean())
+    if (limit := ceiling_of(spec)) is not None:
+        figures["ceiling"] = limit
+    figures["calibration"] = calibration(margins, [row.arm for row in rows])[1]
+    return {name: value for name, value in figures.items() if value not in ({}, [])}
+
+
+def strength_of(row: PreferenceTokens) -> str:
+    """Return the strength of the preference, rounded where several people's were averaged; empty for none."""
+    return str(max(1, round(row.margin))) if row.margin else ""
+
+
+def parted(margins: Tensor, rows: Sequence[PreferenceTokens], parts: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the accuracy on the rows of each part, {"part", "accuracy", "n", "low", "high"}; none where all are one.
+
+    Rows whose part is not known are left out.
+    """
+    known = sorted({part for part in parts if part})
+    if len(known) < 2:
+        return []
+    found = []
+    for part in known:
+        at = [place for place, one in enumerate(parts) if one == part]
+        found.append({"part": part, **accuracy(margins[at].tolist(), [rows[place].group for place in at])})
+    return found
+
+
+def ceiling_of(spec: RunSpec) -> dict[str, Any] | None:
+    """Return how often two people of the snapshot gave one answer, and how often one of them is right then.
+
+    {"agreement", "accuracy", "low", "high", "n"}: nothing that learns from one label for each task can be held to more
+    than the people themselves, (1 + sqrt(2 agreement - 1)) / 2 (feedback.stats.agreement.ceiling). `n` are tasks that
+    several people judged; None where there are none. A tie counts as disagreement with a preference, so it is a lower
+    bound where people gave ties.
+    """
+    manifest = read_json(Path(spec.snapshot) / "manifest.json") or {}
+    agreement = (manifest.get("figures") or {}).get("agreement")
+    if not agreement or agreement["percent"]["value"] is None:
+        return None
+    bounds = {name: agreement["percent"][name] for name in ("value", "low", "high")}
+    right = {name: None if one is None else (1 + math.sqrt(max(0.0, 2 * one - 1))) / 2 for name, one in bounds.items()}
+    return {
+        "agreement": bounds["value"],
+        "accuracy": right["value"],
+        "low": right["low"],
+        "high": right["high"],
+        "n": agreement["tasks"],
+    }
+
+
 def logprob_margins(
     model: PreTrainedModel, rows: Sequence[PreferenceTokens], pad_id: int, batch_size: int
 ) -> list[float]:
@@ -86,10 +155,9 @@ def run_evaluate(run: RunDirectory, spec: RunSpec, config: EvaluateConfig) -> Ou
     refuse_rows_too_long(rows, config.max_length)
     run.write_progress("loading the model")
     if spec.reward is not None:
-        scorer = load_scorer(source, tokenizer)
+        scorer = load_scorer(source, tokenizer, precision=config.precision)
         run.write_progress("scoring", 0, len(rows))
-        margins = reward_margins(scorer, rows, config.batch_size).mean(0).tolist()
-        figures = accuracy(margins, groups_of(rows))
+        figures = measure_rewards(scorer, spec, rows, config.batch_size)
     else:
         figures = policy_accuracy(run, source.base, source.adapters, tokenizer, rows, config)
     run.write_progress("done", len(rows), len(rows))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 COLUMNS = ("prompt", "chosen", "rejected", "margin", "origin", "group", "judgment_id")
+CIRCUMSTANCES = ("language", "arm")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class PreferenceTokens:
     """Rows of one group are pairs over one prompt from one answer."""
     weight: float = 1.0
     """How often it is drawn, beside the others."""
+    language: str = ""
+    """Of the prompt; empty where the snapshot does not say."""
+    arm: str = ""
+    """Why the queue gave the person this task; "random" is the slice that says something of all tasks."""
 
     @property
     def length(self) -> int:
@@ -49,7 +54,7 @@ def read_split(spec: RunSpec, split: str) -> list[PreferenceRow]:
     """
     tables = open_snapshot(spec)
     tables.require(["preference"], spec.kind)
-    return cast(list[PreferenceRow], tables.rows("preference", split, COLUMNS))
+    return cast(list[PreferenceRow], tables.rows("preference", split, COLUMNS, perhaps=CIRCUMSTANCES))
 
 
 def read_compared(spec: RunSpec, tokenizer: PreTrainedTokenizerBase) -> list[PreferenceTokens]:
@@ -74,6 +79,8 @@ def tokenize(
             origin=row["origin"],
             group=row["group"],
             weight=row.get(WEIGHT, 1.0),
+            language=row.get("language") or "",
+            arm=row.get("arm") or "",
         )
         for number, row in enumerate(rows, start=1)
     ]

@@ -1,26 +1,54 @@
-"""Train a Bradley-Terry reward model with TRL's RewardTrainer; the margin asks for a wider gap where people were sure.
+"""Train a reward model on what annotators gave: preferences with their strength, ties, rankings, ratings.
 
-The rows go in as token ids, so that the model reads exactly what sampling and PPO produce, ended by the end token.
+Rows go in as token ids, so that the model reads exactly what sampling and PPO produce, ended by the end token. An
+ensemble of heads is trained at once; full members one after the other, each with a seed of its own, from the same
+model. Then every member is centred and a temperature fitted, and the whole of it published (`reward_models`).
 """
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
-from peft import TaskType
-from trl import RewardConfig as TRLRewardConfig
-from trl import RewardTrainer
+from peft import PeftModel, TaskType
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from training.configs import RewardConfig
+from training.ml import processes
 from training.ml.chat import template_digest
-from training.ml.evaluate import accuracy, groups_of, reward_margins
-from training.ml.models import check_source, load_policy, load_tokenizer, lora_config, publish_model
-from training.ml.preferences import PreferenceTokens, read_preferences, require_train_rows
-from training.ml.reward_models import RewardCard, scorer_of, with_score_head
-from training.ml.trl_runs import draw_by_weight, train, trainer_arguments
-from training.rundir import Outcome, RunDirectory, RunSpec
+from training.ml.drawing import draw_rows
+from training.ml.evaluate import measure_rewards
+from training.ml.models import check_source, load_tokenizer, save_adapter, save_whole
+from training.ml.preferences import PreferenceTokens, read_compared
+from training.ml.preflight import look_back, look_first
+from training.ml.reward_losses import tie_prevalence
+from training.ml.reward_models import (
+    REWARD,
+    RewardCard,
+    Scorer,
+    member_path,
+    scorer_of_members,
+    with_score_head,
+    write_card,
+)
+from training.ml.reward_rows import RewardRow, attributes_of, of_pair, read_train_rows
+from training.ml.reward_trainer import Collate, Objective, RewardRows, RewardTrainer
+from training.ml.trl_runs import train, trainer_arguments
+from training.ml.tuning import load_to_train, tuned
+from training.rundir import (
+    ModelSource,
+    Outcome,
+    RunDirectory,
+    RunSpec,
+    directory_digest,
+    publish_directory,
+    write_json,
+)
 
 METRICS = {
     "loss": "loss",
@@ -30,43 +58,236 @@ METRICS = {
     "learning_rate": "learning_rate",
     "grad_norm": "grad_norm",
 }
-
-
-def dataset(rows: list[PreferenceTokens], use_margin: bool) -> Dataset:
-    columns: dict[str, list[Any]] = {
-        "chosen_ids": [[*row.prompt, *row.chosen] for row in rows],
-        "rejected_ids": [[*row.prompt, *row.rejected] for row in rows],
-    }
-    if use_margin:
-        columns["margin"] = [row.margin for row in rows]
-    return Dataset.from_dict(columns)
+CENTRED_ON = 256
+"""Rows whose responses say what a member's mean reward is."""
 
 
 def run_reward(run: RunDirectory, spec: RunSpec, config: RewardConfig) -> Outcome:
     """Train on the snapshot's train split, publish the model, and measure it on the evaluation split."""
+    # 1. The rows, and the model that every member starts from.
     source = check_source(spec.policy, "model to start from")
     tokenizer = load_tokenizer(source)
-    rows, held_out = read_preferences(spec, tokenizer, config.max_length)
-    require_train_rows(rows)
-    run.write_progress("loading the model", 0, config.steps)
-    model = with_score_head(load_policy(source, tokenizer), config.seed)
-    model.config.pad_token_id = tokenizer.pad_token_id
-    torch.manual_seed(config.seed)
+    rows, held_out = read_train_rows(spec, tokenizer, config), read_compared(spec, tokenizer)
+    members = Members(run, config)
+    run.write_progress("loading the model", 0, members.total)
+    policy = load_to_train(source, tokenizer, config)
+    heads = (REWARD, *attributes_of(rows))
+    first = members.model(0, policy, heads)
+    rows, held_out = look_first(run, spec, config, tokenizer, rows, held_out, model=first)
+    objective = objective_of(config, rows, heads)
+
+    # 2. Every member, after those that an earlier attempt has finished.
+    status, step = "succeeded", 0
+    for member in range(members.count):
+        model = first if member == 0 else members.model(member, policy, heads)
+        if members.is_trained(member):
+            step += config.steps
+        else:
+            status, taken = train_member(members, member, model, tokenizer, rows, held_out, objective)
+            step += taken
+        if isinstance(model, PeftModel):
+            model.unload()  # the next member starts from the same weights
+        if status != "succeeded":
+            break
+    look_back(run)
+
+    # 3. What the finished members say of held-out labels; then all of it is published.
+    run.write_progress("evaluating", step, members.total)
+    del first, model
+    card = members.card(heads, rows, objective)
+    paths = members.paths()
+    is_whole = config.tuning == "full"
+    scorer = scorer_of_members(paths, card, policy, tokenizer, is_whole=is_whole, precision=config.precision)
+    scorer.card = card = centred(card, scorer, rows, config.batch_size)
+    figures = measure_rewards(scorer, spec, held_out, config.batch_size)
+    if config.calibrate and figures.get("calibration"):
+        card = dataclasses.replace(card, temperature=figures["calibration"]["temperature"])
+    sha256 = publish(run, paths, card, source, tokenizer, step, is_whole=is_whole)
+    run.write_progress("done", step, members.total)
+    return Outcome(status, step, sha256, template_digest(tokenizer), figures)
+
+
+def objective_of(config: RewardConfig, rows: Sequence[RewardRow], heads: Sequence[str]) -> Objective:
+    """Return what a batch costs; how likely ties are is known from the share of pairs that were tied."""
+    pairs = [row for row in rows if len(row.ranks) == 2]
+    ties = sum(row.is_tie for row in pairs)
+    nu = tie_prevalence(ties, len(pairs) - ties) if 0 < ties < len(pairs) else 2.0 if ties else 0.0
+    return Objective(len(heads), nu, config.use_ties, config.center_rewards_coefficient)
+
+
+def train_member(
+    members: Members,
+    member: int,
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[RewardRow],
+    held_out: Sequence[PreferenceTokens],
+    objective: Objective,
+) -> tuple[str, int]:
+    """Train one set of weights and keep it beside the checkpoints; return the Outcome's (status, step)."""
+    config, run = members.config_of(member), members.directory(member)
+    inner = model.get_base_model() if isinstance(model, PeftModel) else model
+    inner.config.pad_token_id = tokenizer.pad_token_id
+    arguments = trainer_arguments(run, config)
+    del arguments["max_length"]  # TRL's
     trainer = RewardTrainer(
+        objective=objective,
         model=model,
-        peft_config=lora_config(config.lora_rank, config.lora_alpha, TaskType.SEQ_CLS),
-        args=TRLRewardConfig(
-            **trainer_arguments(run, config), center_rewards_coefficient=config.center_rewards_coefficient
-        ),
-        train_dataset=dataset(rows, config.use_margin),
+        args=TrainingArguments(**arguments, remove_unused_columns=False),
+        data_collator=Collate(tokenizer.pad_token_id, attributes_of(rows), config.use_margin),
+        train_dataset=RewardRows(rows),
+        eval_dataset=RewardRows([of_pair(row) for row in held_out]) if held_out else None,
         processing_class=tokenizer,
     )
-    draw_by_weight(trainer, [row.weight for row in rows], config.seed)
+    draw_rows(
+        trainer,
+        seed=config.seed,
+        count=len(rows),
+        weights=[row.weight for row in rows],
+        lengths=[row.length for row in rows] if config.group_by_length else (),
+        batch=config.batch_size,
+    )
     status, step = train(run, trainer, METRICS, config)
+    members.keep(member, trainer.model, tokenizer, is_finished=status == "succeeded")
+    return status, step
 
-    run.write_progress("evaluating", step, config.steps)
-    trained = trainer.model
-    sha256 = publish_model(run, trained, tokenizer, kind="reward", source=source, step=step)
-    margins = reward_margins(scorer_of(trained, tokenizer, RewardCard()), held_out, config.batch_size)[0].tolist()
-    run.write_progress("done", step, config.steps)
-    return Outcome(status, step, sha256, template_digest(tokenizer), accuracy(margins, groups_of(held_out)))
+
+# Members ----------------------------------------------------------------------------------------------
+
+
+class Members:
+    """The sets of weights of one run, each with its seed and its place among the checkpoints."""
+
+    def __init__(self, run: RunDirectory, config: RewardConfig) -> None:
+        self.run, self.config = run, config
+        self.count = config.members if config.ensemble == "full" else 1
+        self.total = self.count * config.steps
+
+    def config_of(self, member: int) -> RewardConfig:
+        return dataclasses.replace(self.config, seed=self.config.seed + member)
+
+    def directory(self, member: int) -> RunDirectory:
+        return self.run if self.count == 1 else MemberDirectory(self.run, member, self.config.steps, self.count)
+
+    def place(self, member: int, *, is_finished: bool) -> Path:
+        return self.directory(member).checkpoints_path / ("trained" if is_finished else "unfinished")
+
+    def is_trained(self, member: int) -> bool:
+        return self.place(member, is_finished=True).is_dir()
+
+    def model(self, member: int, policy: PreTrainedModel, heads: Sequence[str]) -> PreTrainedModel | PeftModel:
+        """Return what this member starts from: a head of its own, and a fresh adapter or a copy of the weights."""
+        config = self.config_of(member)
+        rows = len(heads) * (config.members // self.count)
+        own = copy.deepcopy(policy) if config.tuning == "full" and self.count > 1 else policy
+        torch.manual_seed(config.seed)
+        return tuned(with_score_head(own, config.seed, rows), config, TaskType.SEQ_CLS)
+
+    def keep(
+        self, member: int, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, *, is_finished: bool
+    ) -> None:
+        """Write what was trained, whole or not at all."""
+        place = self.place(member, is_finished=is_finished)
+        if processes.is_first():
+            temporary = place.with_name(f".{place.name}.tmp")
+            shutil.rmtree(temporary, ignore_errors=True)
+            if isinstance(model, PeftModel):
+                save_adapter(model, temporary)
+            else:
+                save_whole(model, tokenizer, temporary)
+            publish_directory(temporary, place)
+        processes.wait_for_all()
+
+    def paths(self) -> list[Path]:
+        """Return where the finished members lie; where none is, the unfinished first one."""
+        finished = [self.place(one, is_finished=True) for one in range(self.count) if self.is_trained(one)]
+        return finished or [self.place(0, is_finished=False)]
+
+    def card(self, heads: tuple[str, ...], rows: Sequence[RewardRow], objective: Objective) -> RewardCard:
+        """Return the card of the members that are there, not centred yet."""
+        is_full = self.config.ensemble == "full"
+        kinds = {"preferences": 0, "ties": 0, "rankings": 0, "ratings": 0}
+        for row in rows:
+            kinds[
+                "ratings" if row.ratings else "ties" if row.is_tie else ROW_KINDS.get(len(row.ranks), "rankings")
+            ] += 1
+        return RewardCard(
+            members=len(self.paths()) if is_full else self.config.members,
+            ensemble=self.config.ensemble,
+            heads=heads,
+            trained={**kinds, "tie_prevalence": objective.nu, "use_margin": self.config.use_margin},
+        )
+
+
+ROW_KINDS = {2: "preferences"}
+
+
+class MemberDirectory(RunDirectory):
+    """The run directory as one of several full members sees it: checkpoints of its own, steps that follow the others'.
+
+    The step of a line of metrics counts over all members, so that a curve shows one after the other.
+    """
+
+    def __init__(self, run: RunDirectory, member: int, steps: int, count: int) -> None:
+        super().__init__(run.path)
+        self.run, self.member, self.before, self.count = run, member, member * steps, count
+        self.total = count * steps
+        self.checkpoints_path = run.checkpoints_path / f"member-{member}"
+
+    def write_progress(self, phase: str, done: int = 0, total: int = 0) -> None:
+        self.run.write_progress(f"{phase} member {self.member + 1} of {self.count}", self.before + done, self.total)
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        self.run.append_metrics({**row, "step": self.before + row["step"]})
+
+    def forget_metrics_after(self, step: int) -> None:
+        self.run.forget_metrics_after(self.before + step)
+
+    def write_error(self, message: str) -> None:
+        self.run.write_error(message)
+
+
+def centred(card: RewardCard, scorer: Scorer, rows: Sequence[RewardRow], batch_size: int) -> RewardCard:
+    """Return the card with the mean reward of each member of an ensemble, so that the worst of them means something.
+
+    Preferences say nothing of where zero is: members would differ by constants that mean nothing.
+    """
+    if card.members == 1:
+        return card
+    some = [sequence for row in rows if row.decides for sequence in row.sequences][: 2 * CENTRED_ON]
+    return dataclasses.replace(card, centre=tuple(scorer.scores(some, 2 * batch_size).double().mean(1).tolist()))
+
+
+def publish(
+    run: RunDirectory,
+    paths: Sequence[Path],
+    card: RewardCard,
+    source: ModelSource,
+    tokenizer: PreTrainedTokenizerBase,
+    step: int,
+    *,
+    is_whole: bool,
+) -> str:
+    """Write the members with their card and checkpoint.json to `model/`, whole or not at all; return its sha256."""
+    if not processes.is_first():
+        processes.wait_for_all()
+        return ""
+    temporary = run.path / ".model.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    for member, path in enumerate(paths):
+        shutil.copytree(path, member_path(temporary, member))
+    write_card(temporary, card)
+    write_json(
+        temporary / "checkpoint.json",
+        {
+            "kind": "reward",
+            "base": source.base,
+            "adapters": list(source.adapters),
+            "is_whole": is_whole,
+            "template_digest": template_digest(tokenizer),
+            "step": step,
+        },
+    )
+    publish_directory(temporary, run.model_path)
+    processes.wait_for_all()
+    return directory_digest(run.model_path)

@@ -33,6 +33,7 @@ from training.rundir import ModelSource, read_json, write_json
 CARD = "reward.json"
 REWARD = "reward"
 """Name of head 0."""
+HEAD_SCALE = 0.1
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,8 @@ def is_whole_reward_model(base: str) -> bool:
 def with_score_head(policy: PreTrainedModel, seed: int, rows: int = 1) -> PreTrainedModel:
     """Return a sequence classifier of `rows` labels on the backbone of `policy`, its head drawn from `seed`.
 
-    The std is 1 / sqrt(hidden + 1) (arXiv:2403.17031, detail 11), of every row.
+    The std is a tenth of 1 / sqrt(hidden + 1) (arXiv:2403.17031, detail 11): a few thousand preferences are too few to
+    unlearn the order that a wide head gives by chance.
     """
     config = copy.deepcopy(policy.config)
     config.num_labels = rows
@@ -120,7 +122,7 @@ def with_score_head(policy: PreTrainedModel, seed: int, rows: int = 1) -> PreTra
     head = nn.Linear(width, rows, bias=False, dtype=policy.dtype)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        head.weight.normal_(0.0, (width + 1) ** -0.5, generator=generator)
+        head.weight.normal_(0.0, HEAD_SCALE * (width + 1) ** -0.5, generator=generator)
     model.score = head
     return model
 
@@ -143,9 +145,10 @@ class Member:
 class Scorer:
     """Reads the scores of prompts with their responses. Nothing here is trained."""
 
-    def __init__(self, members: Sequence[Member], card: RewardCard, pad_id: int) -> None:
+    def __init__(self, members: Sequence[Member], card: RewardCard, pad_id: int, precision: str = "float32") -> None:
+        """`precision` is that of the arithmetic; weights stay as they are."""
         assert len(members) == card.full_members, f"{len(members)} members, and the card says {card.full_members}"
-        self.members, self.card, self.pad_id = members, card, pad_id
+        self.members, self.card, self.pad_id, self.precision = members, card, pad_id, precision
 
     @torch.no_grad()
     def all_scores(self, sequences: Sequence[Sequence[int]], batch_size: int = 8) -> Tensor:
@@ -162,7 +165,8 @@ class Scorer:
             trunk.eval()
             for start in range(0, len(order), batch_size):
                 places = order[start : start + batch_size]
-                states = last_states(trunk, [sequences[place] for place in places], self.pad_id)
+                with torch.autocast(pick_device().type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+                    states = last_states(trunk, [sequences[place] for place in places], self.pad_id)
                 rows[number][:, places] = head(states.to(head_dtype(head))).float().cpu().T
         if self.card.centre:
             found[:, 0] -= torch.tensor(self.card.centre)[:, None]
@@ -181,7 +185,7 @@ def load_scorer(
     source: ModelSource | None,
     tokenizer: PreTrainedTokenizerBase,
     *,
-    dtype: torch.dtype = torch.float32,
+    precision: str = "float32",
     policy: PreTrainedModel | None = None,
 ) -> Scorer:
     """Load a reward model with all its members; `policy` is what it stands on, where that is in memory already.
@@ -191,16 +195,32 @@ def load_scorer(
     source = check_reward_source(source)
     card, directory = read_card(source), model_directory(source)
     paths = [member_path(directory, member) for member in range(card.full_members)]
-    if not source.adapters:
-        return Scorer([Member(load_whole(path, dtype)) for path in paths], card, tokenizer.pad_token_id)
-    if policy is None:
-        policy = load_policy(ModelSource(source.base, source.adapters[:-1]), tokenizer, dtype)
-    return Scorer(adapter_members(policy, paths, card), card, tokenizer.pad_token_id)
+    if policy is None and source.adapters:
+        policy = load_policy(ModelSource(source.base, source.adapters[:-1]), tokenizer)
+    return scorer_of_members(paths, card, policy, tokenizer, is_whole=not source.adapters, precision=precision)
 
 
-def load_whole(path: Path, dtype: torch.dtype) -> PreTrainedModel:
+def scorer_of_members(
+    paths: Sequence[Path],
+    card: RewardCard,
+    policy: PreTrainedModel | None,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    is_whole: bool,
+    precision: str = "float32",
+) -> Scorer:
+    """Return the scores of the members whose weights lie in `paths`: whole models, or adapters on `policy`."""
+    if is_whole:
+        members = [Member(load_whole(path)) for path in paths]
+    else:
+        assert policy is not None, "adapters need the model that they stand on"
+        members = adapter_members(policy, paths, card)
+    return Scorer(members, card, tokenizer.pad_token_id, precision)
+
+
+def load_whole(path: Path) -> PreTrainedModel:
     try:
-        model = AutoModelForSequenceClassification.from_pretrained(path, dtype=dtype)
+        model = AutoModelForSequenceClassification.from_pretrained(path, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
         raise MissingModel(f"no reward model can be read from {path}: {error}") from error
     return model.to(pick_device()).eval()
@@ -223,12 +243,6 @@ def adapter_members(policy: PreTrainedModel, paths: Sequence[Path], card: Reward
         members.append(Member(model, peft, name))
     model.to(pick_device()).eval()
     return members
-
-
-def scorer_of(model: PeftModel, tokenizer: PreTrainedTokenizerBase, card: RewardCard) -> Scorer:
-    """Return the scores of a model that has just been trained, as it stands in memory."""
-    inner = model.get_base_model() if isinstance(model, PeftModel) else model
-    return Scorer([Member(inner)], card, tokenizer.pad_token_id)
 
 
 def named_heads(card: RewardCard, scores: Tensor) -> Mapping[str, Tensor]:

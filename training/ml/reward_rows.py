@@ -6,32 +6,22 @@ the ranking itself is learned from, or each would count twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow
-import pyarrow.parquet
-
-from feedback.contract import TRAIN, table_file
+from feedback.contract import TRAIN
 from training.configs import RewardConfig
 from training.ml.chat import prompt_ids, response_ids
-from training.ml.preferences import (
-    WEIGHT,
-    PreferenceTokens,
-    SnapshotDamaged,
-    read_split,
-    row_name,
-    tokenize,
-    verify_snapshot,
-)
+from training.ml.preferences import COLUMNS, PreferenceTokens, tokenize
 from training.ml.readings import Reading, answered
+from training.ml.snapshots import WEIGHT, NothingToLearnFrom, Tables, open_snapshot, row_name
 from training.rundir import RunSpec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+PREFERENCE = "preference"
 RANKING = "ranking"
 RATING = "rating"
 
@@ -60,6 +50,11 @@ class RewardRow:
         return len(self.ranks) == 2 and self.ranks[0] == self.ranks[1]
 
     @property
+    def decides(self) -> bool:
+        """Tell whether it says that one response is better than another."""
+        return len(set(self.ranks)) > 1
+
+    @property
     def length(self) -> int:
         return len(self.prompt) + max(map(len, self.responses))
 
@@ -77,35 +72,22 @@ def of_pair(pair: PreferenceTokens) -> RewardRow:
 
 def read_train_rows(spec: RunSpec, tokenizer: PreTrainedTokenizerBase, config: RewardConfig) -> list[RewardRow]:
     """Return what the config learns from, of the train split. Raises SnapshotDamaged, NothingToLearnFrom."""
-    pairs = read_split(spec, TRAIN)
-    ranked = read_table(spec, RANKING, TRAIN) if config.use_rankings or config.use_ties else []
+    tables = open_snapshot(spec)
+    tables.require((PREFERENCE,), spec.kind)
+    pairs = tables.rows(PREFERENCE, TRAIN, COLUMNS)
+    ranked = tables.rows(RANKING, TRAIN, ("prompt", "responses", "ranks", "judgment_id", "task_id"))
     rankings = [one for one in map(placed, ranked) if wanted(one, config)]
     if config.use_rankings and rankings:
         pairs = [row for row in pairs if row["origin"] != RANKING]
     rows = [of_pair(one) for one in tokenize(pairs, tokenizer, TRAIN)]
-    rows += ranking_rows(rankings, tokenizer)
+    rows += [ranking_row(row, number, tokenizer) for number, row in enumerate(rankings, start=1)]
+    if not any(row.decides for row in rows):
+        raise NothingToLearnFrom(
+            "the snapshot has no preference in its train split; label more tasks whose prompts are not held out"
+        )
     if config.attribute_heads:
-        rows += rating_rows(read_table(spec, RATING, TRAIN), tokenizer, TRAIN)
+        rows += rating_rows(tables, tokenizer, TRAIN)
     return rows
-
-
-def read_table(spec: RunSpec, table: str, split: str) -> list[dict[str, Any]]:
-    """Return the rows of one table and split of the run's snapshot, without columns that are not needed."""
-    name = table_file(table, split)
-    if name not in verify_snapshot(spec):
-        return []
-    path = Path(spec.snapshot) / name
-    columns = {
-        RANKING: ("prompt", "responses", "ranks", "judgment_id", "task_id"),
-        RATING: ("prompt", "response", "ratings", "judgment_id", "task_id"),
-    }[table]
-    try:
-        there = pyarrow.parquet.read_schema(path).names
-        return pyarrow.parquet.read_table(
-            path, columns=[*columns, *([WEIGHT] if WEIGHT in there else [])]
-        ).to_pylist()
-    except (pyarrow.ArrowException, KeyError) as error:
-        raise SnapshotDamaged(f"{path} is not a table of {table}s: {error}") from error
 
 
 # Rankings ---------------------------------------------------------------------------------------------
@@ -131,29 +113,25 @@ def wanted(row: Mapping[str, Any], config: RewardConfig) -> bool:
     return config.use_rankings and len(ranks) > 1 and (config.use_ties or len(set(ranks)) > 1)
 
 
-def ranking_rows(rows: Iterable[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase) -> list[RewardRow]:
-    return [
-        RewardRow(
-            name=f"{TRAIN} ranking {number} ({row_name({**row, 'group': row['task_id']})})",
-            prompt=prompt_ids(tokenizer, row["prompt"]),
-            responses=[response_ids(tokenizer, one[-1]["content"]) for one in row["responses"]],
-            ranks=list(row["ranks"]),
-            weight=row.get(WEIGHT, 1.0),
-        )
-        for number, row in enumerate(rows, start=1)
-    ]
+def ranking_row(row: Mapping[str, Any], number: int, tokenizer: PreTrainedTokenizerBase) -> RewardRow:
+    return RewardRow(
+        name=row_name(dict(row), f"{TRAIN} ranking", number),
+        prompt=prompt_ids(tokenizer, row["prompt"]),
+        responses=[response_ids(tokenizer, one[-1]["content"]) for one in row["responses"]],
+        ranks=list(row["ranks"]),
+        weight=row.get(WEIGHT, 1.0),
+    )
 
 
 # Ratings ----------------------------------------------------------------------------------------------
 
 
-def rating_rows(
-    rows: Iterable[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase, split: str
-) -> list[RewardRow]:
-    """Return the rated responses; one without a rating says nothing."""
+def rating_rows(tables: Tables, tokenizer: PreTrainedTokenizerBase, split: str) -> list[RewardRow]:
+    """Return the rated responses of a split; one without a rating says nothing."""
+    rows = tables.rows(RATING, split, ("prompt", "response", "ratings", "judgment_id", "task_id"))
     return [
         RewardRow(
-            name=f"{split} rating {number} ({row_name({**row, 'group': row['task_id']})})",
+            name=row_name(row, f"{split} rating", number),
             prompt=prompt_ids(tokenizer, row["prompt"]),
             responses=[response_ids(tokenizer, row["response"][-1]["content"])],
             ranks=[1],

@@ -34,7 +34,7 @@ def run_score(run: RunDirectory, spec: RunSpec, config: ScoreConfig) -> Outcome:
     run.write_progress("loading the model", len(done), total)
     source = check_reward_source(spec.reward)
     tokenizer = load_tokenizer(source)
-    scorer = load_scorer(source, tokenizer)
+    scorer = load_scorer(source, tokenizer, precision=config.precision)
 
     # 3. Batch by batch: whole chat and response, read on the last token.
     too_long = 0

@@ -49,15 +49,20 @@ class Tables:
             f"{', '.join(there) or 'no rows at all'}"
         )
 
-    def rows(self, table: str, split: str, columns: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the rows of a table and split with these columns and their weight; none where there is no file."""
+    def rows(
+        self, table: str, split: str, columns: Sequence[str], *, perhaps: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """Return the rows of a table and split with these columns and their weight; none where there is no file.
+
+        Columns of `perhaps` come too where the file has them; a snapshot of an older format may not.
+        """
         name = table_file(table, split)
         if name not in self.files:
             return []
         path = self.directory / name
         try:
             there = pyarrow.parquet.read_schema(path).names
-            wanted = [*columns, *([WEIGHT] if WEIGHT in there and WEIGHT not in columns else [])]
+            wanted = [*columns, *(one for one in (WEIGHT, *perhaps) if one in there and one not in columns)]
             return pyarrow.parquet.read_table(path, columns=wanted).to_pylist()
         except (pyarrow.ArrowException, KeyError) as error:
             raise SnapshotDamaged(f"{path} is not a table of {table} rows: {error}") from error
