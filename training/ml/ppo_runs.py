@@ -20,7 +20,7 @@ from training.configs import PPOConfig
 from training.ml import Paused, rl
 from training.ml.chat import prompt_ids, template_digest
 from training.ml.estimates import MIB, peak_memory
-from training.ml.models import DTYPES, check_source, has_virtual_tokens, load_tokenizer, pick_device, publish_model
+from training.ml.models import check_source, has_virtual_tokens, load_tokenizer, pick_device, publish_model
 from training.ml.ppo import Experience, describe, gather_experience, learn, look_at_held_out, prompt_order
 from training.ml.ppo_checkpoints import Kept, Standing, resume, save_checkpoint
 from training.ml.ppo_rewards import Judge, NoReward, Prompt
@@ -172,7 +172,7 @@ def load_judge(
     models = SharedModels(policy, shared, tokenizer, config).to(pick_device()).eval()
     scorer = None
     if reward is not None and shared is None:
-        scorer = load_scorer(reward, tokenizer, dtype=DTYPES[config.precision])
+        scorer = load_scorer(reward, tokenizer, precision=config.precision)
     return Judge(models, config, tokenizer.pad_token_id, tokenizer.eos_token_id, scorer, function)
 
 

@@ -21,7 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArgum
 from training.configs import RewardConfig
 from training.ml import processes
 from training.ml.chat import template_digest
-from training.ml.drawing import draw_rows
+from training.ml.drawing import draw
 from training.ml.evaluate import measure_rewards
 from training.ml.models import check_source, load_tokenizer, save_adapter, save_whole
 from training.ml.preferences import PreferenceTokens, read_compared
@@ -139,14 +139,7 @@ def train_member(
         eval_dataset=RewardRows([of_pair(row) for row in held_out]) if held_out else None,
         processing_class=tokenizer,
     )
-    draw_rows(
-        trainer,
-        seed=config.seed,
-        count=len(rows),
-        weights=[row.weight for row in rows],
-        lengths=[row.length for row in rows] if config.group_by_length else (),
-        batch=config.batch_size,
-    )
+    draw(trainer, [row.length for row in rows], [row.weight for row in rows], config)
     status, step = train(run, trainer, METRICS, config)
     members.keep(member, trainer.model, tokenizer, is_finished=status == "succeeded")
     return status, step
