@@ -34,8 +34,12 @@ def metrics_after(run: Run, after: int, limit: int = METRICS_AT_ONCE) -> dict[st
 def metric_names(run: Run) -> list[str]:
     """Return the names of the run's metrics, in the order of the glossary."""
     first = run.metrics.values_list("values", flat=True).first() or {}
-    last = run.metrics.order_by("-step").values_list("values", flat=True).first() or {}
-    return in_order(run.kind, {*first, *last})
+    return in_order(run.kind, {*first, *latest_metrics(run)})
+
+
+def latest_metrics(run: Run) -> dict[str, Any]:
+    """Return the metrics of the run's last step; empty before its first."""
+    return run.metrics.order_by("-step").values_list("values", flat=True).first() or {}
 
 
 @dataclass(frozen=True)
@@ -82,3 +86,24 @@ def settings_of(run: Run) -> list[Setting]:
             shown = ", ".join(map(str, value))
         lines.append(Setting(name, field.metadata["label"] if field else name, shown, value == default))
     return lines
+
+
+ENVIRONMENT = {
+    "commit": "Code",
+    "device": "Device",
+    "devices": "Devices",
+    "processes": "Processes",
+    "threads": "Threads",
+    "platform": "System",
+    "seed": "Seed",
+    "snapshot_sha256": "Snapshot's sha256",
+}
+
+
+def environment_of(run: Run) -> list[tuple[str, str]]:
+    """Return what the run was carried out with, by labels, the versions last; nothing before it has begun."""
+    found = run.environment
+    lines = [(label, str(found[name])) for name, label in ENVIRONMENT.items() if found.get(name) not in (None, "")]
+    if found.get("changed"):
+        lines = [(label, f"{text}, with changed files" if label == "Code" else text) for label, text in lines]
+    return [*lines, *sorted((str(name), str(version)) for name, version in (found.get("versions") or {}).items())]

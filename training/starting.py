@@ -15,12 +15,12 @@ from feedback.models import Project, Queue, User
 from feedback.queues import open_queue
 from feedback.schemas import TaskKind
 from feedback.splits import SAMPLED
-from training.configs import CONFIGS, BadConfig, TuningConfig, parse_config
+from training.configs import BadConfig, parse_config
 from training.models import Run
 from training.runs import ONLINE, RunRefused, next_name, start_run
 
 MOST_SEEDS = 16
-SWEPT = tuple(kind for kind, config in CONFIGS.items() if issubclass(config, TuningConfig))
+SWEPT = (Run.Kind.SFT, Run.Kind.REWARD, Run.Kind.DPO, Run.Kind.KTO, *ONLINE)
 """Kinds that train, so that a seed changes what comes of them."""
 
 

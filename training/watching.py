@@ -129,7 +129,7 @@ def landed_samples(run: Run, latest: int = 6) -> Landed:
 
 @dataclass(frozen=True)
 class Preview:
-    """Rollouts of one PPO update that the trainer has put aside for people to read."""
+    """Rollouts of one update that the trainer has put aside for people to read."""
 
     step: int
     rollouts: list[dict[str, Any]]
@@ -144,6 +144,44 @@ def rollout_previews(run: Run, updates: int = 2) -> list[Preview]:
     steps = sorted(by_step, reverse=True)
     shown = steps if len(steps) <= updates + 1 else [*steps[:updates], steps[-1]]
     return [Preview(step, by_step[step]) for step in shown]
+
+
+@dataclass(frozen=True)
+class Written:
+    step: int
+    """0 is the model before training."""
+    text: str
+
+
+@dataclass(frozen=True)
+class ComparedPreview:
+    """What a policy in training writes to one prompt, the newest beside the one before it and that of the start."""
+
+    prompt: str
+    texts: list[Written]
+    """The newest first; one after the other differ in their step."""
+
+    @property
+    def changed(self) -> bool:
+        """The newest text is another than the one before it."""
+        return len(self.texts) > 1 and self.texts[0].text != self.texts[1].text
+
+
+def compared_previews(run: Run) -> list[ComparedPreview]:
+    """Return, for each prompt of the previews, its last two texts and the one from before training."""
+    prompts: dict[Any, str] = {}
+    written: dict[Any, dict[int, str]] = {}
+    for row in whole_lines(RunDirectory(run.directory).previews_path):
+        if isinstance(row.get("step"), int):
+            place = row.get("place", row.get("prompt"))
+            prompts.setdefault(place, str(row.get("prompt", "")))
+            written.setdefault(place, {})[row["step"]] = str(row.get("response", ""))
+    found = []
+    for place, texts in written.items():
+        steps = sorted(texts, reverse=True)
+        shown = steps if len(steps) <= 3 else [*steps[:2], steps[-1]]
+        found.append(ComparedPreview(prompts[place], [Written(step, texts[step]) for step in shown]))
+    return found
 
 
 def whole_lines(path: Path) -> Iterable[dict[str, Any]]:

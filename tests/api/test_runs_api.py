@@ -114,7 +114,7 @@ def test_a_dpo_run_starts_with_defaults(api: APIClient, project: Project, base: 
     assert response.status_code == 201, response.json()
     run = Run.objects.get()
     shown = response.json()
-    assert shown == api.get(run_url(run)).json()
+    assert {**shown, "preflight": {}, "environment": {}} == api.get(run_url(run)).json()
     assert shown["config"] == {**config_values(CONFIGS["dpo"]()), "steps": 3}
     assert shown["state"] == "queued"
     assert shown["policy"] == str(base.pk)
@@ -236,3 +236,51 @@ def test_there_is_no_such_run(api: APIClient, project: Project, ml_staff: User) 
     api.force_authenticate(ml_staff)
     assert api.get(f"/api/v1/runs/{uuid.uuid4()}/").status_code == 404
     assert api.get(reverse("api-runs", args=["nowhere"])).status_code == 404
+
+
+# Again, and with other seeds ---------------------------------------------------------------------------
+
+
+def test_a_run_is_repeated_or_refused(api: APIClient, project: Project, ml_staff: User, base: Checkpoint) -> None:
+    first = make_run(
+        project, "dpo", state="succeeded", policy=base, snapshot=make_snapshot(project),
+        config=config_values(CONFIGS["dpo"](steps=3)),
+    )  # fmt: skip
+    api.force_authenticate(ml_staff)
+    answer = api.post(run_url(first, "repeat/"))
+    assert answer.status_code == 201
+    assert (answer.json()["repeats"], answer.json()["config"]) == (str(first.pk), first.config)
+    unfinished = api.post(run_url(make_run(project), "repeat/"))
+    assert unfinished.status_code == 422
+    assert unfinished.json()["errors"][0]["attr"] == "repeats"
+
+
+def test_a_sweep_starts_a_run_for_each_seed(api: APIClient, project: Project, ml_staff: User, base: Checkpoint) -> None:
+    api.force_authenticate(ml_staff)
+    body = {
+        "kind": "dpo", "name": "Chance", "config": {"steps": 3}, "policy": str(base.pk),
+        "snapshot": str(make_snapshot(project).pk), "seeds": [1, 2, 2], "needs": {"device": "cpu"},
+    }  # fmt: skip
+    answer = api.post(f"{runs_url(project)}sweep/", body, format="json")
+    assert answer.status_code == 201, answer.json()
+    runs = answer.json()
+    assert [run["config"]["seed"] for run in runs] == [1, 2]
+    assert [run["name"] for run in runs] == ["Chance, seed 1", "Chance, seed 2"]
+    assert len({run["sweep"] for run in runs}) == 1
+    assert {run["needs"]["device"] for run in runs} == {"cpu"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"seeds": [4]}, "seeds"), ({"kind": "sample"}, "seeds"), ({"seeds": list(range(40))}, "seeds"),
+     ({"needs": {"device": "tpu"}}, "device"), ({"launch": {"processes": 4}}, "processes")],
+)  # fmt: skip
+def test_a_sweep_that_cannot_be_queues_nothing(
+    api: APIClient, project: Project, ml_staff: User, base: Checkpoint, changes: dict[str, Any], field: str
+) -> None:
+    api.force_authenticate(ml_staff)
+    body = {"kind": "dpo", "policy": str(base.pk), "snapshot": str(make_snapshot(project).pk), "seeds": [1, 2]}
+    answer = api.post(f"{runs_url(project)}sweep/", {**body, **changes}, format="json")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["attr"] == field
+    assert not Run.objects.exists()

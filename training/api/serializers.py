@@ -20,6 +20,8 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     config = serializers.DictField(read_only=True, help_text="Every setting of the kind, defaults included.")
     progress = serializers.DictField(read_only=True, help_text="{phase, done, total} as the trainer last said.")
     outcome = serializers.DictField(read_only=True, help_text="Empty until it ends; `evaluation` has its figures.")
+    launch = serializers.DictField(read_only=True, help_text="How its processes start.")
+    needs = serializers.DictField(read_only=True, help_text="What a worker must have to take it.")
     prompts = serializers.ListField(
         source="prompt_ids", child=serializers.UUIDField(), read_only=True, help_text="Empty for all."
     )
@@ -27,10 +29,10 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     class Meta:
         model = Run
         fields = [
-            "id", "project", "kind", "name", "config", "policy", "reward", "snapshot", "queue", "prompts", "state",
-            "cancel_requested_at", "pause_requested_at",
-            "attempt", "progress", "outcome", "error", "checkpoint", "created_by", "created_at",
-            "started_at", "finished_at",
+            "id", "project", "kind", "name", "config", "policy", "reward", "snapshot", "queue", "prompts", "launch",
+            "needs", "waits_after_preflight", "sweep", "repeats", "state", "cancel_requested_at",
+            "pause_requested_at", "attempt", "progress", "outcome", "error", "checkpoint",
+            "created_by", "created_at", "started_at", "finished_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -38,6 +40,17 @@ class RunSerializer(serializers.ModelSerializer[Run]):
         shown = super().to_representation(run)
         shown["checkpoint"] = getattr(getattr(run, "checkpoint", None), "pk", None)
         return shown
+
+
+class RunDetailSerializer(RunSerializer):
+    preflight = serializers.DictField(
+        read_only=True, help_text="{checks, examples, estimate}: what was found before the first step."
+    )
+    environment = serializers.DictField(read_only=True, help_text="Versions, git commit, device, threads and seed.")
+
+    class Meta(RunSerializer.Meta):
+        fields = [*RunSerializer.Meta.fields, "preflight", "environment"]
+        read_only_fields = fields
 
 
 class RunInputSerializer(serializers.Serializer[dict[str, Any]]):
@@ -52,7 +65,22 @@ class RunInputSerializer(serializers.Serializer[dict[str, Any]]):
         child=serializers.UUIDField(),
         required=False,
         default=list,
-        help_text="Ids of prompts for a sample or PPO run; empty for all.",
+        help_text="Ids of prompts, for the kinds that write responses; empty for all.",
+    )
+    launch = serializers.DictField(
+        required=False, default=dict, help_text="launcher, processes, sharding; one local process if left out."
+    )
+    needs = serializers.DictField(
+        required=False, default=dict, help_text="device, memory_gb, labels; any worker if left out."
+    )
+    waits_after_preflight = serializers.BooleanField(
+        required=False, default=False, help_text="Pause once the preflight is done, until it is resumed."
+    )
+
+
+class SweepInputSerializer(RunInputSerializer):
+    seeds = serializers.ListField(
+        child=serializers.IntegerField(), help_text="2 to 16 different ones; `seed` of the config draws the prompts."
     )
 
 

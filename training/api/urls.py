@@ -4,11 +4,13 @@ from training.api import views
 
 urlpatterns = [
     path("projects/<slug:project>/runs/", views.RunList.as_view(), name="api-runs"),
+    path("projects/<slug:project>/runs/sweep/", views.RunSweep.as_view(), name="api-runs-sweep"),
     path("runs/<uuid:run>/", views.RunDetail.as_view(), name="api-run"),
     path("runs/<uuid:run>/cancel/", views.RunCancel.as_view(), name="api-run-cancel"),
     path("runs/<uuid:run>/pause/", views.RunPause.as_view(), name="api-run-pause"),
     path("runs/<uuid:run>/resume/", views.RunResume.as_view(), name="api-run-resume"),
     path("runs/<uuid:run>/retry/", views.RunRetry.as_view(), name="api-run-retry"),
+    path("runs/<uuid:run>/repeat/", views.RunRepeat.as_view(), name="api-run-repeat"),
     path("runs/<uuid:run>/metrics/", views.RunMetrics.as_view(), name="api-run-metrics"),
     path("projects/<slug:project>/checkpoints/", views.CheckpointList.as_view(), name="api-checkpoints"),
     path("projects/<slug:project>/checkpoints/base/", views.CheckpointBase.as_view(), name="api-checkpoint-base"),

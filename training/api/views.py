@@ -27,14 +27,17 @@ from training.api.serializers import (
     CheckpointSerializer,
     LearnedSerializer,
     MetricsSerializer,
+    RunDetailSerializer,
     RunInputSerializer,
     RunSerializer,
+    SweepInputSerializer,
 )
 from training.base_models import MISSING_MODEL, register_base_model
 from training.configs import BadConfig
 from training.lineage import learned_from
 from training.models import Checkpoint, Run
 from training.reading import metrics_after
+from training.repeating import repeat_run
 from training.runs import (
     NoRetry,
     NotPaused,
@@ -46,6 +49,7 @@ from training.runs import (
     retry_run,
     start_run,
 )
+from training.starting import PromptChoice, start_sweep
 
 FILTERS = {
     "runs": [
@@ -86,11 +90,40 @@ class RunList(generics.ListAPIView):
                 created_by=person_of(request),
                 name=wanted["name"],
                 prompt_ids=wanted["prompts"],
+                **how(wanted),
                 **inputs(within, wanted),
             )
         except (BadConfig, RunRefused) as refusal:
             raise Refused({"prompt_ids": "prompts"}.get(refusal.field, refusal.field), refusal.message) from refusal
         return ApiResponse(RunSerializer(run).data, status=201)
+
+
+class RunSweep(APIView):
+    @extend_schema(request=SweepInputSerializer, responses={201: RunSerializer(many=True), 422: REFUSED})
+    def post(self, request: Request, project: str) -> ApiResponse:
+        """Queue the same run once for each of several seeds. 422 queues none of them."""
+        within = project_or_404(request.user, project, "training.run")
+        wanted = checked(SweepInputSerializer, request)
+        prompts = tuple(map(str, wanted["prompts"]))
+        try:
+            runs = start_sweep(
+                project=within,
+                kind=wanted["kind"],
+                config=wanted["config"],
+                seeds=wanted["seeds"],
+                created_by=person_of(request),
+                name=wanted["name"],
+                prompts=PromptChoice("same", ids=prompts) if prompts else None,
+                **how(wanted),
+                **inputs(within, wanted),
+            )
+        except (BadConfig, RunRefused) as refusal:
+            raise Refused({"prompt_ids": "prompts"}.get(refusal.field, refusal.field), refusal.message) from refusal
+        return ApiResponse(RunSerializer(runs, many=True).data, status=201)
+
+
+def how(wanted: dict[str, Any]) -> dict[str, Any]:
+    return {name: wanted[name] for name in ("launch", "needs", "waits_after_preflight")}
 
 
 def inputs(project: Project, wanted: dict[str, Any]) -> dict[str, Any]:
@@ -110,10 +143,10 @@ def inputs(project: Project, wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 class RunDetail(APIView):
-    @extend_schema(responses=RunSerializer)
+    @extend_schema(responses=RunDetailSerializer)
     def get(self, request: Request, run: UUID) -> ApiResponse:
-        """One run: its settings, how far it is, and what came of it."""
-        return ApiResponse(RunSerializer(run_or_404(request, run, "training.read")).data)
+        """One run: its settings, how far it is, its preflight and environment, and what came of it."""
+        return ApiResponse(RunDetailSerializer(run_or_404(request, run, "training.read")).data)
 
 
 class RunCancel(APIView):
@@ -130,7 +163,7 @@ class RunCancel(APIView):
 class RunPause(APIView):
     @extend_schema(request=None, responses={200: RunSerializer, 409: CONFLICT})
     def post(self, request: Request, run: UUID) -> ApiResponse:
-        """Ask a run to save a checkpoint and wait until it is resumed. 409 when it is over."""
+        """Ask a run to save a checkpoint and give its worker back until it is resumed. 409 when it is over."""
         try:
             paused = pause_run(run=run_or_404(request, run, "training.run"), now=timezone.now())
         except RunEnded as refusal:
@@ -141,7 +174,7 @@ class RunPause(APIView):
 class RunResume(APIView):
     @extend_schema(request=None, responses={200: RunSerializer, 409: CONFLICT})
     def post(self, request: Request, run: UUID) -> ApiResponse:
-        """Let a paused run go on after its last checkpoint. 409 for any other."""
+        """Queue a paused run again, after its preflight too. 409 when it is not paused."""
         try:
             resumed = resume_run(run=run_or_404(request, run, "training.run"))
         except NotPaused as refusal:
@@ -152,12 +185,23 @@ class RunResume(APIView):
 class RunRetry(APIView):
     @extend_schema(request=None, responses={200: RunSerializer, 409: CONFLICT})
     def post(self, request: Request, run: UUID) -> ApiResponse:
-        """Let a failed run go on after its last good checkpoint. 409 for any other, and where it left a checkpoint."""
+        """Queue a failed run again; it goes on after its last good checkpoint. 409 when there is nothing to retry."""
         try:
             again = retry_run(run=run_or_404(request, run, "training.run"))
         except NoRetry as refusal:
             raise Conflict("no_retry", str(refusal)) from refusal
         return ApiResponse(RunSerializer(again).data)
+
+
+class RunRepeat(APIView):
+    @extend_schema(request=None, responses={201: RunSerializer, 422: REFUSED})
+    def post(self, request: Request, run: UUID) -> ApiResponse:
+        """Queue a run with the same inputs, settings, seed and prompts, to see whether the same comes of it."""
+        try:
+            again = repeat_run(run=run_or_404(request, run, "training.run"), created_by=person_of(request))
+        except (BadConfig, RunRefused) as refusal:
+            raise Refused(refusal.field, refusal.message) from refusal
+        return ApiResponse(RunSerializer(again).data, status=201)
 
 
 class RunMetrics(APIView):

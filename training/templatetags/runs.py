@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from django import template
@@ -46,3 +47,30 @@ def hundredths(share: float | None) -> str:
 @register.filter
 def width_between(low: float | None, high: float | None) -> str:
     return f"{200 * ((high or 0) - (low or 0)):.1f}"
+
+
+@register.filter
+def megabytes(amount: float | None) -> str:
+    """Return 640 MB or 1.7 GB; nothing for None."""
+    if amount is None or amount == "":
+        return ""
+    return f"{amount:.0f} MB" if amount < 1000 else f"{amount / 1000:.1f} GB"
+
+
+@register.filter
+def seconds(amount: float | None) -> str:
+    """Return a short time in three significant digits: 0.042 s, 1.25 s; nothing for None."""
+    return "" if amount is None or amount == "" else f"{amount:.3g} s"
+
+
+@register.filter
+def in_words(name: str) -> str:
+    """Return `pad_token` as Pad token."""
+    return name.replace("_", " ").capitalize()
+
+
+@register.filter
+def verdicts(checks: list[dict[str, Any]] | None) -> list[tuple[str, int]]:
+    """Return how many checks of a preflight came to each verdict, the worst first."""
+    counts = Counter(check.get("verdict") for check in checks or ())
+    return [(verdict, counts[verdict]) for verdict in ("blocking", "warning", "ok") if counts[verdict]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -13,18 +14,23 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from django.views.decorators.vary import vary_on_headers
 
 from feedback.access import may, project_or_404
 from feedback.models import Project
 from feedback.views.requests import SignedInRequest
+from training.configs import CONFIGS
 from training.glossary import charts_of
 from training.kind_words import GROUPS
 from training.models import Run
-from training.reading import metric_names, metrics_after, numbers, settings_of
+from training.news import News, Seen, news, seen_now
+from training.reading import environment_of, latest_metrics, metric_names, metrics_after, numbers, settings_of
+from training.repeating import REPEATED, samenesses
 from training.rundir import RunDirectory
+from training.runs import ONLINE
+from training.starting import SWEPT
 from training.watching import (
     advice,
+    compared_previews,
     landed_samples,
     log_tail,
     rollout_previews,
@@ -59,16 +65,20 @@ def run_detail(request: SignedInRequest, project: str, run: str) -> HttpResponse
         "numbers": shown,
         "charts": charts_of(found.kind, shown.names) if shown.rows or found.is_unfinished else [],
         "settings": settings_of(found),
+        "environment": environment_of(found),
+        "samenesses": samenesses(found),
         "log": log_tail(found),
     }
     return render(request, "training/run.html", context)
 
 
+@never_cache
 @require_safe
 @login_required
 def run_live(request: SignedInRequest, project: str, run: str) -> HttpResponse:
+    """Answer the run's state with whatever else is new on its page: steps, log, texts, preflight."""
     within, found = run_or_404(request, project, run)
-    return render(request, "training/_run_live.html", live_context(request, within, found))
+    return render(request, "training/_run_news.html", news_context(request, within, found, Seen.of(request.GET)))
 
 
 @never_cache
@@ -102,22 +112,12 @@ def run_numbers(request: SignedInRequest, project: str, run: str) -> HttpRespons
     return render(request, "training/_numbers.html", {"project": within, "run": found, "numbers": numbers(found)})
 
 
-@require_safe
-@login_required
-def run_texts(request: SignedInRequest, project: str, run: str) -> HttpResponse:
-    within, found = run_or_404(request, project, run)
-    return render(request, "training/_texts.html", {"project": within, "run": found, **text_context(request, found)})
-
-
 @never_cache
 @require_safe
-@vary_on_headers("HX-Request")
 @login_required
 def run_log(request: SignedInRequest, project: str, run: str) -> HttpResponseBase:
-    """Answer the live end of the log as a fragment; the whole file where a person asked for a page."""
-    within, found = run_or_404(request, project, run)
-    if request.htmx:
-        return render(request, "training/_log.html", {"project": within, "run": found, "log": log_tail(found)})
+    """Answer the whole log as a file of text."""
+    _, found = run_or_404(request, project, run)
     path = RunDirectory(found.directory).log_path
     if not path.is_file():
         return HttpResponse("There is no log yet.", content_type="text/plain; charset=utf-8")
@@ -128,7 +128,7 @@ def run_or_404(
     request: SignedInRequest, project: str, run: str, permission: str = "training.read"
 ) -> tuple[Project, Run]:
     within = project_or_404(request.user, project, permission)
-    related = ("project", "created_by", "policy", "reward", "snapshot", "queue", "checkpoint")
+    related = ("project", "created_by", "policy", "reward", "snapshot", "queue", "checkpoint", "repeats__checkpoint")
     return within, get_object_or_404(within.runs.select_related(*related), pk=run)
 
 
@@ -167,25 +167,40 @@ def list_context(request: SignedInRequest, project: str) -> dict:
     }
 
 
-def live_context(request: SignedInRequest, project: Project, run: Run) -> dict:
-    """Return what the run page and its live fragment share."""
+def live_context(request: SignedInRequest, project: Project, run: Run, came: News | None = None) -> dict:
+    """Return what the run page and its live fragment share; without `came` all that is there is new."""
     now = timezone.now()
+    came = came or news(run, seen_now(run))
     return {
         "project": project,
         "run": run,
+        "news": came,
+        "seen": dataclasses.asdict(came.now),
         "watched": watch(run, now, seconds_per_step(run)),
+        "latest": latest_metrics(run),
+        "waits_for_a_look": run.waits_after_preflight and bool(run.preflight),
+        "has_texts": run.kind == Run.Kind.SAMPLE or run.kind in ONLINE or hasattr(CONFIGS[run.kind], "sample_every"),
         "no_worker": run.is_unfinished and not worker_is_alive(now),
         "may_run": may(request.user, "training.run", project),
+        "leaves_checkpoint": run.kind in SWEPT,
+        "may_repeat": run.kind in REPEATED,
         "may_prompts": may(request.user, "feedback.manage_prompts", project),
         "checkpoint": getattr(run, "checkpoint", None),
         "advice": advice(run.error) if run.state == Run.State.FAILED else "",
     }
 
 
+def news_context(request: SignedInRequest, project: Project, run: Run, seen: Seen) -> dict:
+    """Return what the live fragment needs to tell all that a page that shows `seen` does not show yet."""
+    came = news(run, seen)
+    return {**live_context(request, project, run, came), **(text_context(request, run) if came.texts else {})}
+
+
 def text_context(request: SignedInRequest, run: Run) -> dict:
-    """Return what the run page and its fragment of texts share."""
+    """Return what the run page and its live fragment share of texts."""
     return {
         "may_prompts": may(request.user, "feedback.manage_prompts", run.project),
         "landed": landed_samples(run) if run.kind == Run.Kind.SAMPLE else None,
-        "previews": rollout_previews(run) if run.kind == Run.Kind.PPO else [],
+        "previews": rollout_previews(run) if run.kind in ONLINE else [],
+        "compared": compared_previews(run) if run.kind not in ONLINE else [],
     }

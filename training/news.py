@@ -1,0 +1,95 @@
+"""What is new on a run's page since it was last asked: the page asks once every two seconds, and for everything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from feedback.models import Response
+from training.models import Run
+from training.reading import metrics_after
+from training.rundir import RunDirectory
+from training.watching import LogTail, log_tail
+
+STEPS_AT_ONCE = 200
+"""More are fetched by themselves."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a page shows already."""
+
+    after: int = 0
+    """The last step whose metrics it has."""
+    attempt: int = 0
+    log: int = 0
+    """Size of the log in bytes."""
+    texts: int = 0
+    """Size of the texts: bytes of previews, or responses that have landed."""
+    preflight: int = 0
+    """How many figures of its preflight there were."""
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> Seen:
+        """Read what a page sends back; nonsense is nothing seen."""
+        found = {name: query.get(name, "") for name in cls.__dataclass_fields__}
+        return cls(
+            **{name: int(text[:15]) if text.isascii() and text.isdecimal() else 0 for name, text in found.items()}
+        )
+
+
+@dataclass(frozen=True)
+class News:
+    now: Seen
+    steps: str
+    """New rows of metrics, as JSON for the curves."""
+    is_behind: bool
+    """The page has to fetch its metrics by itself: it is far behind, or the run was taken up again."""
+    log: LogTail | None
+    texts: bool
+    preflight: bool
+
+
+def seen_now(run: Run) -> Seen:
+    """Return what a page shows that is made now."""
+    last = run.metrics.order_by("-step").values_list("step", flat=True).first()
+    return Seen(
+        after=last or 0,
+        attempt=run.attempt,
+        log=size_of(RunDirectory(run.directory).log_path),
+        texts=texts_size(run),
+        preflight=len(run.preflight.get("checks", ())) + len(run.preflight.get("estimate", ())),
+    )
+
+
+def news(run: Run, seen: Seen) -> News:
+    """Return what has come since `seen`; what is as it was is left out."""
+    now = seen_now(run)
+    is_behind = seen.attempt != run.attempt and seen.after > 0
+    rows: list[dict[str, Any]] = []
+    if now.after > seen.after and not is_behind:
+        found = metrics_after(run, seen.after, STEPS_AT_ONCE)
+        rows, is_behind = found["rows"], found["more"]
+    return News(
+        now=now,
+        steps=json.dumps([] if is_behind else rows, separators=(",", ":")),
+        is_behind=is_behind,
+        log=log_tail(run) if now.log != seen.log else None,
+        texts=now.texts != seen.texts,
+        preflight=now.preflight != seen.preflight,
+    )
+
+
+def texts_size(run: Run) -> int:
+    if run.kind == Run.Kind.SAMPLE:
+        return Response.objects.filter(prompt__project=run.project_id, run_id=run.pk).count()
+    return size_of(RunDirectory(run.directory).previews_path)
+
+
+def size_of(path: Any) -> int:
+    try:
+        return int(path.stat().st_size)
+    except OSError:
+        return 0
