@@ -20,6 +20,7 @@ from training.configs import (
     DPOConfig,
     EvaluateConfig,
     GRPOConfig,
+    KTOConfig,
     MergeConfig,
     OnlineDPOConfig,
     PPOConfig,
@@ -95,6 +96,10 @@ def carry_out(run: RunDirectory) -> Outcome:
             from training.ml.dpo import run_dpo
 
             return run_dpo(run, spec, config)
+        case KTOConfig():
+            from training.ml.kto import run_kto
+
+            return run_kto(run, spec, config)
         case PPOConfig():
             from training.ml.ppo_runs import run_ppo
 
@@ -174,6 +179,9 @@ def main(arguments: list[str]) -> int:
         run.error_path.unlink(missing_ok=True)
     try:
         outcome = carry_out(run)
+        from training.ml.preflight import look_back  # as late as torch
+
+        look_back(run)
     except Paused as pause:
         outcome = Outcome("paused", pause.step)
     except (BadConfig, BadRunDirectory, CannotRun) as error:

@@ -8,6 +8,7 @@ estimate at the end.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import resource
@@ -30,6 +31,7 @@ from training.configs import (
     PPOConfig,
     RewardConfig,
     RLOOConfig,
+    SFTConfig,
     TrainingConfig,
 )
 
@@ -111,6 +113,10 @@ def work_of(config: AdapterConfig, sequences: Sequence[Sequence[int]]) -> Work:
     longest = sorted(lengths)
     each = len(sequences[0])
     match config:
+        case SFTConfig() if config.packing:
+            packs = max(1, math.ceil(sum(lengths) / config.max_length))
+            batch = step_rows(config) * sum(lengths) / packs
+            return Work(config.steps, batch, widest=int(config.batch_size * sum(lengths) / packs))
         case TrainingConfig():
             width = padded(lengths, config.batch_size, config.group_by_length)
             rows = step_rows(config)
@@ -184,6 +190,12 @@ def try_out(model: nn.Module, config: AdapterConfig, ids: Sequence[int], at_once
         model.to(device)
     tokens = torch.tensor([list(ids)], device=device)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    changed = sum(parameter.numel() * parameter.element_size() for parameter in trained)
+    if config.tuning in ("lora", "dora", "qlora") and not adapted(model):
+        trained = list(
+            embeddings_of(model).parameters()
+        )  # whose gradient comes back through all layers, as an adapter's
+        changed = adapter_bytes(model, config.lora_rank)
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     saved: dict[int, int] = {}
 
@@ -217,10 +229,26 @@ def try_out(model: nn.Module, config: AdapterConfig, ids: Sequence[int], at_once
         trained=learned / len(ids),
         written=written,
         saved=sum(saved.values()) / len(ids),
-        fixed=sum(3 * parameter.numel() * parameter.element_size() for parameter in trained),  # gradient, two moments
+        fixed=3 * changed,  # a gradient and two moments
         layers=sizes.num_hidden_layers,
         width=sizes.hidden_size,
     )
+
+
+def adapted(model: nn.Module) -> bool:
+    """Tell whether an adapter is on the model; a trainer of TRL's puts it there later."""
+    return any("lora_" in name for name, _ in model.named_parameters())
+
+
+def embeddings_of(model: Any) -> nn.Module:
+    return model.get_input_embeddings()
+
+
+def adapter_bytes(model: Any, rank: int) -> int:
+    """Return the size of a LoRA adapter on every linear layer but the output's, in float32."""
+    output = model.get_output_embeddings()
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear) and module is not output]
+    return sum(4 * rank * (layer.in_features + layer.out_features) for layer in layers)
 
 
 def estimate(config: AdapterConfig, work: Work, trial: Trial, resident: int) -> dict[str, Any]:

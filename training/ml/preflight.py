@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from training.configs import AdapterConfig, OnlineConfig, RewardConfig, TrainingConfig
+from training.configs import AdapterConfig, OnlineConfig, RewardConfig, SFTConfig, TrainingConfig
 from training.ml import CannotRun, Paused, checks
 from training.ml.checks import ReadRow
 from training.ml.estimates import (
@@ -127,7 +127,10 @@ def row_checks(
         found.append(checks.check_mask(trained))
     if measured or isinstance(config, TrainingConfig):
         found.append(checks.check_overlap(trained, measured))
-    found.append(checks.check_passes(len(trained), step_rows(config), run_steps(config)))
+    rows_each_step = step_rows(config)
+    if isinstance(config, SFTConfig) and config.packing:
+        rows_each_step *= max(1.0, config.max_length * len(trained) / sum(one.length for one in trained))
+    found.append(checks.check_passes(len(trained), rows_each_step, run_steps(config)))
     return found
 
 

@@ -52,6 +52,16 @@ def any_says(flag: bool) -> bool:
     return bool(said.item())
 
 
+def mean_of_all(number: Any) -> Any:
+    """Return the mean of the tensor `number` over all processes; all of them have to ask."""
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.all_reduce(number)
+        number = number / count()
+    return number
+
+
 def parts_of_all(part: Any) -> list[Any]:
     """Return what each process gives, in their order; all of them have to ask."""
     from torch import distributed

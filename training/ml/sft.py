@@ -21,7 +21,7 @@ from training.ml.chat import template_digest
 from training.ml.drawing import draw
 from training.ml.models import check_source, load_tokenizer, publish_model
 from training.ml.packing import pack, refuse_mixing
-from training.ml.preflight import look_back, look_first
+from training.ml.preflight import look_first
 from training.ml.responses import ResponseTokens, read_responses
 from training.ml.trl_runs import train, trainer_arguments
 from training.ml.tuning import load_to_train, tuned
@@ -200,7 +200,6 @@ def run_sft(run: RunDirectory, spec: RunSpec, config: SFTConfig) -> Outcome:
     before = look_at(trainer.model, held_out, pad_id, config.batch_size)
     prompts = [row.readings()[0].prompt for row in held_out or rows]
     status, step = train(run, trainer, METRICS, config, tokenizer, prompts)
-    look_back(run)
 
     run.write_progress("evaluating", step, config.steps)
     sha256 = publish_model(run, trainer.model, tokenizer, kind="policy", source=source, step=step)
