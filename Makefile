@@ -1,6 +1,6 @@
 # One command per thing a person does here. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-fast translations check demo bench-page bench-queue bench-curation race screenshots clean system-packages
+.PHONY: help run install test test-fast translations check demo bench-page bench-queue bench-curation bench-training race screenshots clean system-packages
 
 PORT ?= 8000
 VENV := .venv
@@ -109,6 +109,9 @@ bench-queue: install system-packages ## Queues under load: JSON lines for 1, 8 a
 
 bench-curation: install system-packages ## Curation at 1,000,000 judgments: statistics, reports, pages, export, import
 	@$(QUIET_CORES) OMP_NUM_THREADS=1 $(PYTHON) -m benchmarks.curation $(ARGS)
+
+bench-training: install ## Training runs against plain TRL scripts, PPO against TRL 1.12: JSON lines of ratios (about an hour)
+	@$(QUIET_CORES) $(PYTHON) -m benchmarks.training $(ARGS)
 
 race: install system-packages ## 50 clients, 2,000 comparisons, two kills of the server: counts what never may happen
 	@$(PYTHON) -m benchmarks.race $(ARGS)

@@ -12,36 +12,18 @@ topic and a stance are a prompt, arguments its responses; the seconds of an assi
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.published_files import csv_rows, json_lines, shared_data
 from feedback.imports.whole import import_file
 from feedback.models import FileImport, Project, User
 
-SHARED = "CONCORD_SHARED_DATA"
 TURNS = {"1": "{0[0]}", "2": "{0[0]}\n\nUser: {1}\n\nAssistant: {0[1]}"}
-
-
-def shared_data() -> Path:
-    """Return the folder of the published data, whether or not it is there."""
-    return Path(os.environ.get(SHARED) or Path(__file__).resolve().parents[2] / "shared" / "data")
-
-
-def json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    with gzip.open(path, "rt", encoding="utf-8") as file:
-        yield from map(json.loads, file)
-
-
-def csv_rows(path: Path) -> Iterator[dict[str, str]]:
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file)
 
 
 def import_rows(
