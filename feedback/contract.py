@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from json.encoder import encode_basestring
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
@@ -184,6 +184,12 @@ class SampleRow(TypedDict):
     seed: int
     finished: bool
     """False when the response was cut off by `max_new_tokens`."""
+    model: int
+    """0 for the run's policy, 1 for the first of its other models, and so on."""
+    best_of: int
+    """How many drafts it is the best of."""
+    score: NotRequired[float]
+    """By the reward model that chose it."""
 
 
 class BadMessages(ValueError):

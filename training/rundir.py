@@ -69,6 +69,8 @@ class RunSpec:
     """The model to train, sample or evaluate; the reference is this model before training."""
     reward: ModelSource | None = None
     """The reward model that scores what is written, or the one to evaluate."""
+    others: tuple[ModelSource, ...] = ()
+    """Further models that answer the same prompts (sample runs)."""
     snapshot: str = ""
     """Directory of the snapshot; empty when the kind needs none."""
     snapshot_sha256: str = ""
@@ -163,8 +165,10 @@ class RunDirectory:
         try:
             for name in ("policy", "reward"):
                 if values.get(name) is not None:
-                    source = values[name]
-                    values[name] = ModelSource(source["base"], tuple(source["adapters"]))
+                    values[name] = ModelSource(values[name]["base"], tuple(values[name]["adapters"]))
+            values["others"] = tuple(
+                ModelSource(one["base"], tuple(one["adapters"])) for one in values.get("others", ())
+            )
             return RunSpec(**values)
         except (TypeError, KeyError) as error:
             raise BadRunDirectory(f"{self.spec_path} does not describe a run: {error}") from error

@@ -15,6 +15,13 @@ class SampleConfig(Config):
         (0.3, 1.0), "Temperatures", "One set of responses for each.", minimum=0.0, maximum=5.0
     )
     responses_per_temperature: int = setting(1, "Responses per temperature", minimum=1, maximum=16)
+    best_of: int = setting(
+        1,
+        "Best of",
+        "Each response is the best of so many drafts, by the reward model; 1 takes the first draft.",
+        minimum=1,
+        maximum=256,
+    )
     top_p: float = setting(0.95, "Top p", minimum=0.01, maximum=1.0, advanced=True)
     max_new_tokens: int = setting(96, "Longest response", "Tokens.", minimum=1, maximum=32_768)
     batch_size: int = setting(8, "Batch size", "Prompts generated together.", minimum=1, maximum=1024, advanced=True)
@@ -26,6 +33,13 @@ class SampleConfig(Config):
             raise BadConfig("temperatures", "give at least one temperature")
         if len(self.temperatures) * self.responses_per_temperature > 64:
             raise BadConfig("responses_per_temperature", "more than 64 responses per prompt")
+        if self.best_of > 1 and 0.0 in self.temperatures:
+            raise BadConfig("best_of", "at temperature 0 all drafts are the same; leave that temperature out")
+
+    @property
+    def responses(self) -> int:
+        """How many responses each model writes to a prompt."""
+        return len(self.temperatures) * self.responses_per_temperature
 
 
 @dataclass(frozen=True)
