@@ -27,10 +27,10 @@ POLICY_LABELS = {
     "sample": ("Policy", "The model that writes the responses."),
     "reward": ("Starts from", "The reward model's backbone: the base model, or a policy."),
     "sft": ("Policy", "The model to train."),
+    "ppo": ("Policy", "The model to train. It is also the reference; it must stand on the reward model's base."),
     "merge": ("Policy", "Its base and all its adapters become one model."),
 }
 TRAINED_POLICY = ("Policy", "The model to train. It is also the reference that it is held to.")
-ONLINE_POLICY = ("Policy", "The model to train. It is also the reference; it must stand on the reward model's base.")
 
 
 class CheckpointField(forms.ModelChoiceField):
@@ -134,7 +134,7 @@ class RunForm(forms.Form):
     def policy_field(self, checkpoints: Any) -> forms.ModelChoiceField:
         options = checkpoints.policies()
         usual = options.filter(kind=Checkpoint.Kind.BASE).first() or options.first()
-        label, help_text = POLICY_LABELS.get(self.kind, ONLINE_POLICY if self.kind in ONLINE else TRAINED_POLICY)
+        label, help_text = POLICY_LABELS.get(self.kind, TRAINED_POLICY)
         if self.kind == Run.Kind.MERGE:
             options = options.filter(kind=Checkpoint.Kind.POLICY, is_whole=False)
         if self.kind in (Run.Kind.SAMPLE, Run.Kind.MERGE):

@@ -164,32 +164,33 @@ def land_samples(run: Run, lease: Lease, tail: Tail) -> int:
             return landed
         wanted = {row["prompt_id"] for row in piece.rows}
         prompts = {str(prompt.pk): prompt for prompt in Prompt.objects.filter(project=run.project, pk__in=wanted)}
+        models = [run.policy, *run.further_models]
         with transaction.atomic():
             renew_lease(lease)
             for row in piece.rows:
-                land_response(run, prompts[row["prompt_id"]], row)
+                land_response(run, prompts[row["prompt_id"]], row, models[row.get("model", 0)])
             for prompt in prompts.values():
-                queue_whole_set(run, prompt)
+                queue_whole_set(run, prompt, len(models))
         tail.accept(piece)
         landed += len(piece.rows)
 
 
-def land_response(run: Run, prompt: Prompt, row: dict[str, Any]) -> Response:
-    how = ("index", "temperature", "top_p", "max_new_tokens", "seed", "finished")
+def land_response(run: Run, prompt: Prompt, row: dict[str, Any], model: Checkpoint | None) -> Response:
+    how = ("index", "temperature", "top_p", "max_new_tokens", "seed", "finished", "best_of", "score")
     return add_response(
         prompt=prompt,
         text=row["text"],
         origin=f"{run.pk}:{row['index']}",
-        model_name=run.policy.name if run.policy else "",
-        checkpoint_id=run.policy_id,
+        model_name=model.name if model else "",
+        checkpoint_id=model.pk if model else None,
         run_id=run.pk,
         sampling={name: row[name] for name in how if name in row},
     )
 
 
-def queue_whole_set(run: Run, prompt: Prompt) -> None:
-    """Put a pair of the run's responses to `prompt` into its queue once all of them are there."""
-    wanted = len(run.config["temperatures"]) * run.config["responses_per_temperature"]
+def queue_whole_set(run: Run, prompt: Prompt, models: int) -> None:
+    """Put a pair of the run's responses to `prompt` into its queue once those of all its models are there."""
+    wanted = models * len(run.config["temperatures"]) * run.config["responses_per_temperature"]
     responses = list(Response.objects.filter(prompt=prompt, run_id=run.pk))
     if run.queue is not None and len(responses) == wanted:
         enqueue_prompt(queue=run.queue, prompt=prompt, responses=responses)

@@ -62,11 +62,13 @@ def lineage(checkpoint: Checkpoint) -> Lineage:
 
 
 def where_used(checkpoint: Checkpoint) -> WhereUsed:
-    runs = Run.objects.filter(Q(policy=checkpoint) | Q(reward=checkpoint)).select_related("queue")
+    used = Q(policy=checkpoint) | Q(reward=checkpoint) | Q(others=checkpoint)
+    wrote = Q(sample_runs__policy=checkpoint) | Q(sample_runs__others=checkpoint)
+    runs = Run.objects.filter(used).select_related("queue").distinct()
     return WhereUsed(
         children=list(checkpoint.children.all()),
         runs=list(runs),
-        queues=list(Queue.objects.filter(sample_runs__policy=checkpoint).distinct()),
+        queues=list(Queue.objects.filter(wrote).distinct()),
     )
 
 
@@ -133,9 +135,10 @@ def learned_from(snapshots: Iterable[Snapshot]) -> Learned:
     while True:
         before = len(how) + len(touched)
         known = {checkpoint.pk for checkpoint in how}
+        answered = set(Run.others.through.objects.filter(checkpoint_id__in=known).values_list("run_id", flat=True))
         for run in runs:
             by_reward, by_policy = run.reward_id in known, run.policy_id in known
-            if by_reward or by_policy or run in touched:
+            if by_reward or by_policy or run.pk in answered or run in touched:
                 touched.add(run)
                 made = getattr(run, "checkpoint", None)
                 if made is not None and made not in how:

@@ -172,6 +172,12 @@ class Run(models.Model):
         related_name="runs_as_reward",
         help_text="The reward model that scores what is written, or the one to evaluate.",
     )
+    others = models.ManyToManyField(
+        Checkpoint,
+        blank=True,
+        related_name="runs_as_other",
+        help_text="Further policies that answer a sample run's prompts, in the order of their ids.",
+    )
     queue = models.ForeignKey(
         Queue,
         on_delete=models.PROTECT,
@@ -237,6 +243,11 @@ class Run(models.Model):
     @property
     def directory(self) -> Path:
         return Path(settings.DATA_DIR) / "runs" / str(self.id)
+
+    @property
+    def further_models(self) -> list[Checkpoint]:
+        """The `others`, in the order in which the run's samples count them."""
+        return list(self.others.order_by("pk"))
 
     @property
     def is_unfinished(self) -> bool:

@@ -29,6 +29,7 @@ def write_inputs(run: Run) -> RunSpec:
         config=run.config,
         policy=source(run, "policy"),
         reward=source(run, "reward"),
+        others=tuple(model_source(other) for other in run.further_models),
         snapshot=str(run.snapshot.directory) if run.snapshot else "",
         snapshot_sha256=run.snapshot.sha256 if run.snapshot else "",
         launch=run.launch,

@@ -11,7 +11,6 @@ from django.db import transaction
 
 from feedback.contract import EVALUATION, TRAIN
 from feedback.models import Project, Queue, Snapshot, User
-from feedback.refusals import Refusal
 from feedback.schemas import RESPONSES
 from feedback.splits import SAMPLED
 from training.configs import (
@@ -20,6 +19,7 @@ from training.configs import (
     NeedsConfig,
     OnlineConfig,
     PPOConfig,
+    SampleConfig,
     TrainingConfig,
     config_values,
     parse,
@@ -28,13 +28,11 @@ from training.configs import (
 from training.landing import LEAVES
 from training.lineage import CheckpointGone, ancestors, is_tuned_prompt, model_source, weights
 from training.models import Checkpoint, Run
+from training.run_refusals import RunRefused as RunRefused
 from training.rundir import RunDirectory
+from training.sample_models import check_sampling
 from training.scoring import responses_to_score
 from training.snapshot_tables import rows_read, tables_read, to_freeze
-
-
-class RunRefused(Refusal):
-    """A run was asked for that cannot be carried out; `field` says which input is wrong."""
 
 
 class RunEnded(Exception):
@@ -57,7 +55,7 @@ SHOW_RESPONSES = tuple(kind for kind, (fewest, _) in RESPONSES.items() if fewest
 
 INPUTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     # kind: (what it needs, what it may have besides)
-    "sample": (frozenset({"policy", "queue"}), frozenset({"prompt_ids"})),
+    "sample": (frozenset({"policy", "queue"}), frozenset({"reward", "others", "prompt_ids"})),
     "sft": (frozenset({"policy", "snapshot"}), frozenset()),
     "reward": (frozenset({"policy", "snapshot"}), frozenset()),
     "dpo": (frozenset({"policy", "snapshot"}), frozenset()),
@@ -84,6 +82,7 @@ def start_run(
     reward: Checkpoint | None = None,
     snapshot: Snapshot | None = None,
     queue: Queue | None = None,
+    others: Iterable[Checkpoint] = (),
     prompt_ids: Iterable[uuid.UUID | str] = (),
     launch: Mapping[str, Any] | None = None,
     needs: Mapping[str, Any] | None = None,
@@ -102,9 +101,11 @@ def start_run(
     needed = config_values(parse(NeedsConfig, needs or {}, "what a run needs"))
     check_launch(checked, started_by)
     prompts = list(dict.fromkeys(str(one) for one in prompt_ids))
+    further = list(others)
     given = {"policy": policy, "reward": reward, "snapshot": snapshot, "queue": queue, "prompt_ids": prompts}
-    check_inputs(kind, given)
-    for field, one in (("policy", policy), ("reward", reward), ("snapshot", snapshot), ("queue", queue)):
+    check_inputs(kind, {**given, "others": further})
+    named = [("policy", policy), ("reward", reward), ("snapshot", snapshot), ("queue", queue)]
+    for field, one in (*named, *(("others", other) for other in further)):
         if one is not None and one.project_id != project.pk:
             raise RunRefused(field, f"{one} belongs to another project")
     if policy is not None:
@@ -121,9 +122,11 @@ def start_run(
         check_queue(queue)
     if kind == "sample" or kind in ONLINE:
         check_prompts(kind, project, prompts, checked)
+    if isinstance(checked, SampleConfig):
+        check_sampling(checked, policy, further, reward)
     if len(name) > 200:
         raise RunRefused("name", f"{len(name)} characters are too many; the most is 200")
-    return Run.objects.create(
+    run = Run.objects.create(
         project=project,
         kind=kind,
         name=name.strip() or next_name(project, kind),
@@ -140,6 +143,8 @@ def start_run(
         repeats=repeats,
         created_by=created_by,
     )
+    run.others.set(further)
+    return run
 
 
 def check_launch(config: Config, launch: Mapping[str, Any]) -> None:
@@ -164,7 +169,7 @@ def check_inputs(kind: str, given: Mapping[str, Any]) -> None:
     """Refuse an input that the kind lacks, and one that it would ignore."""
     needed, allowed = INPUTS[kind]
     label = Run.Kind(kind).label
-    for field in ("policy", "reward", "snapshot", "queue", "prompt_ids"):
+    for field in ("policy", "reward", "snapshot", "queue", "others", "prompt_ids"):
         if field in needed and not given[field]:
             raise RunRefused(field, f"a run of kind {label!r} needs one")
         if given[field] and field not in needed | allowed:
@@ -208,12 +213,14 @@ def check_reward_model(kind: str, reward: Checkpoint, policy: Checkpoint | None)
         return
     if reward.snapshot_id is None:
         raise RunRefused("reward", f"{reward} names no snapshot, so nobody could tell what the policy learned from")
+    if kind != Run.Kind.PPO:
+        return  # the others let it read text with its own tokenizer
     bases = [([one, *ancestors(one)])[-1] for one in (policy, reward)]
     if bases[0].path != bases[1].path:
         raise RunRefused(
             "reward",
-            f"{reward} stands on {bases[1]} and the policy on {bases[0]}; they read different tokens. "
-            "Train a reward model on the policy's base",
+            f"{reward} stands on {bases[1]} and the policy on {bases[0]}; PPO shares one "
+            "base. Train a reward model on the policy's base, or choose GRPO, RLOO or online DPO",
         )
     if policy.template_digest and reward.template_digest and policy.template_digest != reward.template_digest:
         raise RunRefused("reward", f"{reward} was trained with another chat template than {policy}")

@@ -320,3 +320,23 @@ def test_a_whole_model_lands_as_whole_and_an_adapter_as_none():
     (directory.model_path / "adapter_config.json").unlink()
     outcome = Outcome(status="succeeded", step=40, model_sha256=directory_digest(directory.model_path))
     assert land_outcome(run, lease, outcome).is_whole is True
+
+
+def test_samples_of_several_models_know_their_model_and_are_queued_once_all_have_answered():
+    run, lease, directory, (prompt, _) = sample_run()
+    others = [make_base_checkpoint(run.project) for _ in range(2)]
+    run.others.set(reversed(others))
+    assert run.further_models == others
+    tail = Tail(directory.samples_path)
+    for index in range(4):
+        append_line(directory.samples_path, {**sample(prompt, index, f"Text {index}"), "model": index // 2})
+    land_samples(run, lease, tail)
+    assert (Response.objects.count(), Task.objects.count()) == (4, 0)
+    for index in (4, 5):
+        append_line(directory.samples_path, {**sample(prompt, index, f"Text {index}"), "model": 2, "score": 0.5})
+    land_samples(run, lease, tail)
+    assert Task.objects.count() == 1
+    who = {one.text: (one.checkpoint_id, one.model_name) for one in Response.objects.all()}
+    models = [run.policy, *others]
+    assert who == {f"Text {index}": (models[index // 2].pk, models[index // 2].name) for index in range(6)}
+    assert Response.objects.get(text="Text 4").sampling["score"] == 0.5
