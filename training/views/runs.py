@@ -59,11 +59,12 @@ def run_list_live(request: SignedInRequest, project: str) -> HttpResponse:
 def run_detail(request: SignedInRequest, project: str, run: str) -> HttpResponse:
     within, found = run_or_404(request, project, run)
     shown = numbers(found)
+    looks = bool(found.config.get("evaluate_every"))
     context = {
         **live_context(request, within, found),
         **text_context(request, found),
         "numbers": shown,
-        "charts": charts_of(found.kind, shown.names) if shown.rows or found.is_unfinished else [],
+        "charts": charts_of(found.kind, shown.names, looks=looks) if shown.rows or found.is_unfinished else [],
         "settings": settings_of(found),
         "environment": environment_of(found),
         "samenesses": samenesses(found),
