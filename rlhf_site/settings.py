@@ -33,6 +33,9 @@ DATA_DIR.mkdir(parents=True, exist_ok=True)
 BASE_MODEL = env.str("BASE_MODEL", "")
 """Directory or hub id of the base model; empty for the one that `make run` puts under DATA_DIR/models."""
 
+MODEL_DIRS: list[Path] = [Path(one).expanduser() for one in map(str, env.list("MODEL_DIRS", []))]
+"""Directories beside DATA_DIR/models from which people may bring in models."""
+
 REWARD_FUNCTIONS = env.str("CONCORD_REWARD_FUNCTIONS", "")
 """Reward functions of the operator's own, name=module:function,...; trainers read the same variable."""
 try:

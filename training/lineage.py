@@ -45,7 +45,7 @@ def ancestors(checkpoint: Checkpoint) -> list[Checkpoint]:
     found: list[Checkpoint] = []
     current = checkpoint
     while current.parent_id is not None:
-        current = Checkpoint.objects.select_related("run", "snapshot").get(pk=current.parent_id)
+        current = Checkpoint.objects.select_related("run__reward", "snapshot").get(pk=current.parent_id)
         found.append(current)
     return found
 
@@ -88,6 +88,9 @@ def weights(checkpoint: Checkpoint) -> tuple[Checkpoint, list[Checkpoint]]:
 def model_source(checkpoint: Checkpoint) -> ModelSource:
     """Return where the weights of `checkpoint` lie; raises CheckpointGone."""
     whole, above = weights(checkpoint)
+    for one in (whole, *above):
+        if one.files_deleted_at is not None:
+            raise CheckpointGone(f"the files of checkpoint {one.name} were deleted on {one.files_deleted_at:%d %B %Y}")
     base = resolve_path(whole.path)
     if isinstance(base, Path) and not is_model_directory(base):
         called = "the base model" if whole.kind == Checkpoint.Kind.BASE else "the whole model"
