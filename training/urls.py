@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from training.views import checkpoints, controls, runs, start
+from training.views import checkpoints, controls, registry, runs, start
 
 IN_PROJECT = "p/<slug:project>/"
 ONE_RUN = f"{IN_PROJECT}runs/<uuid:run>/"
+ONE_CHECKPOINT = f"{IN_PROJECT}checkpoints/<uuid:checkpoint>/"
 
 urlpatterns = [
     path(f"{IN_PROJECT}runs/", runs.run_list, name="runs"),
@@ -23,7 +24,13 @@ urlpatterns = [
     path(f"{ONE_RUN}repeat/", controls.run_repeat, name="run-repeat"),
     path(f"{IN_PROJECT}checkpoints/", checkpoints.checkpoint_list, name="checkpoints"),
     path(f"{IN_PROJECT}checkpoints/base/", checkpoints.checkpoint_base, name="checkpoint-base"),
-    path(f"{IN_PROJECT}checkpoints/<uuid:checkpoint>/", checkpoints.checkpoint_detail, name="checkpoint"),
+    path(f"{IN_PROJECT}checkpoints/import/", registry.checkpoint_import, name="checkpoint-import"),
+    path(ONE_CHECKPOINT, checkpoints.checkpoint_detail, name="checkpoint"),
+    path(f"{ONE_CHECKPOINT}card/", registry.checkpoint_card, name="checkpoint-card"),
+    path(f"{ONE_CHECKPOINT}download/", registry.checkpoint_download, name="checkpoint-download"),
+    path(f"{ONE_CHECKPOINT}promote/", registry.checkpoint_promote, name="checkpoint-promote"),
+    path(f"{ONE_CHECKPOINT}describe/", registry.checkpoint_describe, name="checkpoint-describe"),
+    path(f"{ONE_CHECKPOINT}delete/", registry.checkpoint_delete, name="checkpoint-delete"),
     path(f"{IN_PROJECT}members/<int:person>/learned/", checkpoints.person_learned, name="person-learned"),
     path(
         f"{IN_PROJECT}snapshots/<uuid:snapshot>/checkpoints/",

@@ -103,8 +103,8 @@ class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
     class Meta:
         model = Checkpoint
         fields = [
-            "id", "project", "name", "kind", "parent", "run", "snapshot", "path", "sha256", "template_digest", "step",
-            "evaluation", "created_at",
+            "id", "project", "name", "kind", "parent", "run", "snapshot", "is_whole", "path", "sha256",
+            "template_digest", "step", "licence", "origin", "note", "files_deleted_at", "evaluation", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -1,6 +1,8 @@
 from django.urls import path
 
-from training.api import views
+from training.api import registry, views
+
+ONE_CHECKPOINT = "checkpoints/<uuid:checkpoint>/"
 
 urlpatterns = [
     path("projects/<slug:project>/runs/", views.RunList.as_view(), name="api-runs"),
@@ -15,5 +17,11 @@ urlpatterns = [
     path("projects/<slug:project>/checkpoints/", views.CheckpointList.as_view(), name="api-checkpoints"),
     path("projects/<slug:project>/checkpoints/base/", views.CheckpointBase.as_view(), name="api-checkpoint-base"),
     path("projects/<slug:project>/people/<str:username>/learned/", views.PersonLearned.as_view(), name="api-learned"),
-    path("checkpoints/<uuid:checkpoint>/", views.CheckpointDetail.as_view(), name="api-checkpoint"),
+    path("projects/<slug:project>/checkpoints/import/", registry.CheckpointImport.as_view(), name="api-import-model"),
+    path("projects/<slug:project>/promotions/", registry.PromotionList.as_view(), name="api-promotions"),
+    path(ONE_CHECKPOINT, registry.CheckpointRecord.as_view(), name="api-checkpoint"),
+    path(f"{ONE_CHECKPOINT}card/", registry.CheckpointCard.as_view(), name="api-card"),
+    path(f"{ONE_CHECKPOINT}download/", registry.CheckpointDownload.as_view(), name="api-download"),
+    path(f"{ONE_CHECKPOINT}promote/", registry.CheckpointPromote.as_view(), name="api-promote"),
+    path(f"{ONE_CHECKPOINT}delete-files/", registry.CheckpointDeleteFiles.as_view(), name="api-delete-files"),
 ]

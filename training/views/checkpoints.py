@@ -13,12 +13,17 @@ from django.views.decorators.vary import vary_on_headers
 
 from feedback.access import may, project_or_404
 from feedback.erasing import holdings
+from feedback.markdown import render as rendered
 from feedback.models import Project, Snapshot, User
 from feedback.views.requests import SignedInRequest
 from training.base_models import MISSING_MODEL, find_base_model, register_base_model, resolve_path
 from training.lineage import CheckpointGone, learned_from, lineage, model_source, where_used
-from training.models import Checkpoint, Run
+from training.lineage_graph import lineage_graph
+from training.model_cards import evaluations
+from training.models import Checkpoint
 from training.plans import includes_simulated
+from training.promotions import current_promotion, current_promotions
+from training.registry import licence_of
 
 PAGE = 50
 
@@ -34,6 +39,7 @@ def checkpoint_list(request: SignedInRequest, project: str) -> HttpResponse:
     if snapshot is not None:
         checkpoints = checkpoints.filter(snapshot=snapshot)
     may_run = may(request.user, "training.run", within)
+    current = current_promotions(within)
     has_base = within.checkpoints.filter(kind=Checkpoint.Kind.BASE).exists()
     context = {
         "project": within,
@@ -41,6 +47,8 @@ def checkpoint_list(request: SignedInRequest, project: str) -> HttpResponse:
         "kinds": Checkpoint.Kind.choices,
         "snapshots": within.snapshots.all(),
         "chosen": {"kind": kind, "snapshot": snapshot},
+        "current": current,
+        "current_ids": {one.checkpoint_id for one in current},
         "may_run": may_run,
         "may_add_base": may_run and not has_base and find_base_model() is not None,
         "missing_model": "" if has_base or find_base_model() is not None else MISSING_MODEL,
@@ -67,12 +75,17 @@ def checkpoint_detail(request: SignedInRequest, project: str, checkpoint: str) -
     within = project_or_404(request.user, project, "training.read")
     related = within.checkpoints.select_related("parent", "run", "run__policy", "run__reward", "snapshot")
     found = get_object_or_404(related, pk=checkpoint)
-    origin = lineage(found)
+    origin, promotion = lineage(found), current_promotion(within, found.kind)
     context = {
         "project": within,
         "checkpoint": found,
         "lineage": origin,
         "chain": [*reversed(origin.ancestors), found],
+        "graph": lineage_graph(found),
+        "promotion": promotion,
+        "is_current": promotion is not None and promotion.checkpoint_id == found.pk,
+        "licence": licence_of(found, origin.ancestors),
+        "note": rendered(found.note),
         "used": where_used(found),
         "place": resolve_path(found.path),
         "gone": missing_files(found),
@@ -126,9 +139,3 @@ def missing_files(checkpoint: Checkpoint) -> str:
     except CheckpointGone as error:
         return str(error)
     return ""
-
-
-def evaluations(checkpoint: Checkpoint) -> list[Run]:
-    """Return the evaluate runs of it that ended well, the newest first; their figures come beside its own."""
-    runs = checkpoint.runs_as_reward if checkpoint.kind == Checkpoint.Kind.REWARD else checkpoint.runs_as_policy
-    return list(runs.filter(kind=Run.Kind.EVALUATE, state=Run.State.SUCCEEDED).select_related("snapshot"))
