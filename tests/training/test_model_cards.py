@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from feedback.people import create_simulated_annotator
+from feedback.selection import Selection
 from tests.factories import (
     make_base_checkpoint,
+    make_judgment,
     make_policy_checkpoint,
+    make_queue,
     make_reward_checkpoint,
     make_run,
     make_snapshot,
+    make_task,
 )
 from training.configs import CONFIGS, config_values
 from training.model_cards import figure_rows, model_card
@@ -35,7 +40,7 @@ def test_a_trained_policy_tells_of_its_data_training_evaluation_and_limits(proje
         'license: "apache-2.0"', 'base_model:\n- "small"', "Be *kind*.", f"`{policy.sha256}`", f"`{snapshot.sha256}`",
         "6 judgments by", "| Seed | 99 |", "| git_commit | abc123 |", "| torch | 2.13.0 |",
         "| accuracy, percent | 70.0 (48.1 to 85.5) of 20 |", "| loss last | 0.5123 |", "too few to choose between",
-        "cannot be told from a coin", "untried", 'PeftModel.from_pretrained(model, "path/to/policy-',
+        "cannot be told from a coin", 'PeftModel.from_pretrained(model, "path/to/policy-',
     ):  # fmt: skip
         assert words in card, words
 
@@ -64,14 +69,14 @@ def test_a_policy_that_was_trained_towards_a_score_warns_of_it(project, base):
 
 def test_evaluations_since_are_told_with_what_they_were_on(project, base):
     reward = make_reward_checkpoint(project, parent=base, snapshot=make_snapshot(project, labels=4))
-    later = make_snapshot(project, labels=4)
+    make_judgment(task=make_task(make_queue(project)))
+    later = make_snapshot(project)
     make_run(
         project, "evaluate", state="succeeded", name="Second look", reward=reward, snapshot=later,
         outcome={"evaluation": FIGURES},
     )  # fmt: skip
     card = model_card(reward)
     assert f"Second look on the snapshot `{later.sha256[:12]}`" in card
-    assert "no rows" not in card
     assert "It has not been evaluated" not in card
 
 
@@ -83,7 +88,9 @@ def test_a_group_of_figures_is_told_with_its_name():
 
 
 def test_simulated_annotators_are_named_as_such(project, base):
-    snapshot = make_snapshot(project, labels=4, simulated=True)
+    robot = create_simulated_annotator(project=project, username="robot", rule="the shorter one")
+    make_judgment(task=make_task(make_queue(project)), annotator=robot)
+    snapshot = make_snapshot(project, selection=Selection(include_simulated=True))
     card = model_card(make_policy_checkpoint(project, parent=base, snapshot=snapshot))
     assert "- simulated" in card.partition("\n---\n")[0]
     assert "Simulated annotators follow a rule" in card
