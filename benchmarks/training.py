@@ -80,7 +80,9 @@ class Bench:
 
 def main() -> int:
     asked = arguments()
-    sizes = QUICK if asked.quick else Sizes(repeats=asked.repeats)
+    sizes = QUICK
+    if not asked.quick:
+        sizes = Sizes(rows=asked.rows, most_tokens=asked.most_tokens, updates=asked.updates, repeats=asked.repeats)
     fine = True
     with tempfile.TemporaryDirectory(prefix="concord-bench-training-") as folder:
         try:
@@ -98,6 +100,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--repeats", type=int, default=2, help="how often the two take turns")
+    parser.add_argument("--rows", type=int, default=Sizes.rows)
+    parser.add_argument("--most-tokens", type=int, default=Sizes.most_tokens, help="of a row")
+    parser.add_argument("--updates", type=int, default=Sizes.updates, help="of PPO")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
         "--quick", action="store_true", help="a tiny model and made-up rows: that it runs, not how fast"
