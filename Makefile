@@ -1,6 +1,6 @@
 # One command per thing a person does here. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run install test test-fast translations check demo bench-page bench-queue bench-curation bench-training race screenshots clean system-packages
+.PHONY: help run install test test-fast translations check demo bench-page bench-queue bench-curation bench-training bench-overoptimisation race screenshots clean system-packages
 
 PORT ?= 8000
 VENV := .venv
@@ -112,6 +112,9 @@ bench-curation: install system-packages ## Curation at 1,000,000 judgments: stat
 
 bench-training: install ## Training runs against plain TRL scripts, PPO against TRL 1.12: JSON lines of ratios (about an hour)
 	@$(QUIET_CORES) $(PYTHON) -m benchmarks.training $(ARGS)
+
+bench-overoptimisation: install ## PPO and best-of-n against imperfect reward models on a tiny model: JSON lines, and a picture with ARGS="--svg FILE"
+	@$(QUIET_CORES) OMP_NUM_THREADS=1 $(PYTHON) -m benchmarks.overoptimisation $(ARGS)
 
 race: install system-packages ## 50 clients, 2,000 comparisons, two kills of the server: counts what never may happen
 	@$(PYTHON) -m benchmarks.race $(ARGS)
