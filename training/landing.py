@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import transaction
 
 from feedback.filling import enqueue_prompt
-from feedback.models import Project, Prompt, Response
+from feedback.models import Project, Prompt, Response, Snapshot
 from feedback.responses import add_response
 from training.base_models import is_adapter_directory, is_model_directory
 from training.leases import Lease, end_run, renew_lease, requeue_run, rest_run
@@ -266,14 +266,13 @@ def make_checkpoint(run: Run, outcome: Outcome) -> Checkpoint:
     known = Checkpoint.objects.filter(run=run).first()
     if known is not None:
         return known
-    learned_from = run.snapshot if run.snapshot is not None else (run.reward.snapshot if run.reward else None)
     return Checkpoint.objects.create(
         project=project,
         name=next_checkpoint_name(project, run.kind),
         kind=LEAVES[run.kind],
         parent=run.policy,
         run=run,
-        snapshot=learned_from,
+        snapshot=learned_from(run),
         is_whole=not is_adapter_directory(run.directory / "model"),
         path=(run.directory / "model").relative_to(settings.DATA_DIR).as_posix(),
         sha256=outcome.model_sha256,
@@ -281,6 +280,14 @@ def make_checkpoint(run: Run, outcome: Outcome) -> Checkpoint:
         step=outcome.step,
         evaluation=outcome.evaluation,
     )
+
+
+def learned_from(run: Run) -> Snapshot | None:
+    """Return the human feedback that the run's model learned from; a merge learns nothing new."""
+    if run.snapshot is not None:
+        return run.snapshot
+    source = run.policy if run.kind == Run.Kind.MERGE else run.reward
+    return source.snapshot if source else None
 
 
 def next_checkpoint_name(project: Project, kind: str) -> str:

@@ -12,6 +12,7 @@ from feedback.models import Prompt, Response, Task
 from feedback.responses import storable
 from tests.factories import (
     make_base_checkpoint,
+    make_policy_checkpoint,
     make_project,
     make_prompt,
     make_queue,
@@ -250,6 +251,13 @@ def test_a_ppo_policy_learned_from_its_reward_models_snapshot():
     snapshot = labelled_snapshot(project)
     run, lease, _, outcome = trained("ppo", project=project, reward=make_reward_checkpoint(project, snapshot=snapshot))
     assert land_outcome(run, lease, outcome).snapshot == snapshot
+
+
+def test_a_merged_model_learned_from_its_policys_snapshot():
+    project = make_project()
+    policy = make_policy_checkpoint(project, snapshot=labelled_snapshot(project))
+    run, lease, _, outcome = trained("merge", project=project, policy=policy)
+    assert land_outcome(run, lease, outcome).snapshot == policy.snapshot
 
 
 def test_an_outcome_lands_once():

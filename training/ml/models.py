@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, TaskType
+from peft import PeftModel
 from peft.utils import load_peft_weights
 from torch import nn
 from transformers import (
@@ -112,18 +112,6 @@ def load_policy(
 def backbone(model: PreTrainedModel) -> nn.Module:
     """Return the part of `model` that ends in hidden states."""
     return getattr(model, model.base_model_prefix)
-
-
-def lora_config(rank: int, alpha: int, task: TaskType) -> LoraConfig:
-    """Return an adapter on every linear layer but the output's; a fresh one changes no output at first."""
-    return LoraConfig(
-        r=rank,
-        lora_alpha=alpha,
-        lora_dropout=0.0,
-        target_modules="all-linear",
-        task_type=task,
-        modules_to_save=["score"] if task == TaskType.SEQ_CLS else None,
-    )
 
 
 def publish_model(
