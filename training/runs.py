@@ -15,6 +15,7 @@ from feedback.schemas import RESPONSES
 from feedback.splits import SAMPLED
 from training.configs import (
     Config,
+    GroupConfig,
     LaunchConfig,
     NeedsConfig,
     OnlineConfig,
@@ -152,13 +153,15 @@ def check_launch(config: Config, launch: Mapping[str, Any]) -> None:
     processes = launch["processes"]
     if processes == 1 and launch["sharding"] == "none":
         return
-    if not isinstance(config, TrainingConfig):
-        raise RunRefused("processes", "only SFT, reward model, DPO and KTO runs are carried out by several processes")
-    if config.batch_size % processes:
-        fits = max(config.batch_size // processes, 1) * processes
+    if not isinstance(config, TrainingConfig | GroupConfig):
         raise RunRefused(
-            "batch_size", f"{config.batch_size} rows cannot be shared evenly by {processes} processes; {fits} can"
+            "processes",
+            "only SFT, reward model, DPO, KTO, GRPO, RLOO and online DPO runs are carried out by several processes",
         )
+    setting, rows = config.rows_together
+    if rows % processes:
+        fits = max(rows // processes, 1) * processes
+        raise RunRefused(setting, f"{rows} rows cannot be shared evenly by {processes} processes; {fits} can")
 
 
 def next_name(project: Project, kind: str) -> str:

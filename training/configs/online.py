@@ -197,6 +197,14 @@ class GroupConfig(OnlineConfig, TuningConfig):
                 f"{self.gradient_accumulation} does not divide the {self.prompts_per_step} prompts of a step",
             )
 
+    @property
+    def rows_together(self) -> tuple[str, int]:
+        """How many rows go through the trainer at once, over all processes, and the setting that says so.
+
+        A row is a prompt; where a kind answers each several times for itself, it is a response.
+        """
+        return "prompts_per_step", self.prompts_per_step // self.gradient_accumulation
+
 
 PASSES = setting(
     1,
@@ -237,6 +245,11 @@ class GRPOConfig(GroupConfig):
         True, "Scale by the group's spread", "Divide advantages by the group's standard deviation.", advanced=True
     )
 
+    @property
+    def rows_together(self) -> tuple[str, int]:
+        setting_name, prompts = super().rows_together
+        return setting_name, prompts * self.responses_per_prompt
+
 
 @dataclass(frozen=True)
 class RLOOConfig(GroupConfig):
@@ -248,6 +261,11 @@ class RLOOConfig(GroupConfig):
     )
     passes: int = PASSES
     clip_range: float = GROUP_CLIP
+
+    @property
+    def rows_together(self) -> tuple[str, int]:
+        setting_name, prompts = super().rows_together
+        return setting_name, prompts * self.responses_per_prompt
 
 
 @dataclass(frozen=True)

@@ -144,6 +144,11 @@ class TrainingConfig(TuningConfig):
         if self.warmup_steps >= self.steps and self.warmup_steps:
             raise BadConfig("warmup_steps", f"{self.warmup_steps} leave nothing of the {self.steps} steps")
 
+    @property
+    def rows_together(self) -> tuple[str, int]:
+        """How many rows go through the model at once, over all processes, and the setting that says so."""
+        return "batch_size", self.batch_size
+
 
 @dataclass(frozen=True)
 class PolicyConfig(TrainingConfig):

@@ -117,16 +117,25 @@ class Responses:
         self.tokenizer = ready.tokenizer
         self.rewards = ready.rewards
 
-    def write(self, trainer: Trainer, rows: Sequence[int], part: int = 0) -> list[list[int]]:
-        """Return a response to each prompt of `rows`, this process's rows of the step; `part` counts its pieces."""
-        first = trainer.accelerator.process_index * len(rows)
-        name = f"step {trainer.state.global_step} part {part}"
+    def write(self, trainer: Trainer, rows: Sequence[int], part: int = 0, copies: int = 1) -> list[list[int]]:
+        """Return `copies` responses to each prompt of `rows`: all first ones, then all second ones.
+
+        `rows` are this process's in one of the step's forward passes, number `part`. The seeds go by the place in the
+        whole step, so that the responses are the same on however many processes and in however many passes.
+        """
+        processes_together = trainer.accelerator.num_processes
+        first = (part * processes_together + trainer.accelerator.process_index) * len(rows)
+        seeds = [
+            response_seed(self.config.seed, f"step {trainer.state.global_step} copy {copy_number}", first + place)
+            for copy_number in range(copies)
+            for place in range(len(rows))
+        ]
         with writing(trainer) as policy:
             return generate_tokens(
                 policy,
                 self.tokenizer,
-                [self.prompts[row].ids for row in rows],
-                [response_seed(self.config.seed, name, first + place) for place in range(len(rows))],
+                [self.prompts[row].ids for row in rows] * copies,
+                seeds,
                 temperature=self.config.temperature,
                 top_p=1.0,
                 max_new_tokens=self.config.max_new_tokens,

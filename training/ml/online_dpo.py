@@ -125,8 +125,8 @@ class OnlineDPOTrainer(Trainer):
     ) -> Tensor:
         """Return the mean loss of this batch's pairs whose rewards differ; 0 where none do."""
         # 1. Two responses to each prompt, all first ones before all second ones.
+        written = self.responses.write(self, inputs["row"].tolist(), self.part, copies=2)
         rows = inputs["row"].tolist() * 2
-        written = self.responses.write(self, rows, self.part)
         self.part = (self.part + 1) % self.args.gradient_accumulation_steps
         prompts = [self.responses.prompts[row].ids for row in rows]
         pad_id = self.responses.tokenizer.pad_token_id

@@ -12,7 +12,7 @@ from peft.utils import load_peft_weights, set_peft_model_state_dict
 from torch.utils.data import Sampler
 from transformers import PreTrainedTokenizerBase, Trainer
 
-from training.configs import GroupConfig, GRPOConfig, PolicyConfig, RLOOConfig, TrainingConfig
+from training.configs import GroupConfig, PolicyConfig, TrainingConfig
 from training.ml import CannotRun, Paused, processes
 from training.ml.follow import FollowRun, NotFinite, best_path, load_trained
 from training.ml.previews import MOST_TOKENS, Previews
@@ -60,18 +60,8 @@ def trainer_arguments(run: RunDirectory, config: TrainingConfig | GroupConfig) -
 
 
 def rows_for_each_process(config: TrainingConfig | GroupConfig) -> int:
-    """Return how many rows one process reads in one forward pass, such that all of them together read the config's.
-
-    A row of GRPO and RLOO is a response; one of online DPO is a prompt.
-    """
-    match config:
-        case TrainingConfig():
-            field, rows = "batch_size", config.batch_size
-        case GRPOConfig() | RLOOConfig():
-            field = "prompts_per_step"
-            rows = config.prompts_per_step // config.gradient_accumulation * config.responses_per_prompt
-        case _:
-            field, rows = "prompts_per_step", config.prompts_per_step // config.gradient_accumulation
+    """Return how many rows one process reads in one forward pass, such that all of them together read the config's."""
+    field, rows = config.rows_together
     return processes.share(rows, field)
 
 
