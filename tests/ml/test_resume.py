@@ -1,139 +1,215 @@
-"""A run whose process is killed and started again gives the metrics of a run that was left alone."""
+"""A run that is killed, at whatever step, and started again ends as one that was left alone: metrics, outcome, weights.
+
+The model's sha256 is a part of the outcome, so what is compared is every bit of it.
+"""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.ml.conftest import (
-    finished_run,
+    easy_preferences,
     in_this_process,
     make_run_directory,
     prompt_rows,
-    start_child,
     without_times,
     write_prompts,
+    write_tables,
 )
+from tests.ml.killing import run_and_kill
 from training.rundir import RunDirectory, directory_digest, read_lines
 
 pytestmark = pytest.mark.torch
 
-STEPS = 40
-KILL_AT = 12
-TRAINING = {"steps": STEPS, "learning_rate": 1e-3, "lora_rank": 4, "checkpoint_every": 5}
-CONFIGS = {
-    "dpo": TRAINING,
-    "reward": TRAINING,
-    "ppo": {
-        "updates": STEPS,
-        "batch_size": 4,
-        "minibatch_size": 2,
-        "ppo_epochs": 1,
-        "max_new_tokens": 6,
-        "lora_rank": 4,
-        "learning_rate": 1e-3,
-        "checkpoint_every": 5,
-        "kl_target": 0.1,  # the coefficient adapts, so it is a part of what must be resumed
-        "kl_horizon": 20,
-        "whiten_rewards": True,
-        "length_penalty": 1.0,
-        "max_kl": 1000.0,  # so the policy before the last update is kept, too
-        "evaluate_every": 4,
-        "patience": 1000,  # so is the best on held-out prompts
-    },
-}
+STEPS = 8
+KILLS = (1, 4, 7)
+"""Steps after which the run is killed, one after the other: before its first checkpoint, between two, near its end."""
 
+TRAINING: dict[str, Any] = {
+    "steps": STEPS,
+    "batch_size": 2,
+    "learning_rate": 1e-3,
+    "lora_rank": 4,
+    "lora_dropout": 0.2,  # so the state of the random numbers is a part of what must be resumed
+    "checkpoint_every": 3,
+}
+LOOKING = {"evaluate_every": 2, "patience": 3}
+FULL = {**TRAINING, "tuning": "full", "lora_dropout": 0.0, "freeze_layers": 1, "gradient_accumulation": 2}
+PPO: dict[str, Any] = {
+    "updates": STEPS,
+    "batch_size": 4,
+    "minibatch_size": 2,
+    "ppo_epochs": 1,
+    "max_new_tokens": 6,
+    "lora_rank": 4,
+    "learning_rate": 1e-3,
+    "checkpoint_every": 3,
+    "kl_target": 0.1,  # the coefficient adapts, so it is a part of what must be resumed
+    "kl_horizon": 20,
+    "whiten_rewards": True,
+    "length_penalty": 1.0,
+    "max_kl": 1000.0,  # so the policy before the last update is kept, too
+    "evaluate_every": 4,
+    "patience": 1000,  # so is the best on held-out prompts
+}
+GROUP: dict[str, Any] = {
+    "steps": STEPS,
+    "prompts_per_step": 2,
+    "max_new_tokens": 6,
+    "lora_rank": 4,
+    "learning_rate": 1e-3,
+    "checkpoint_every": 3,
+    "sample_every": 2,
+}
+RUNS: dict[str, tuple[str, dict[str, Any]]] = {
+    "sft": ("sft", {**TRAINING, **LOOKING, "sample_every": 2}),
+    "sft, packed": ("sft", {**TRAINING, "packing": True}),
+    "sft, whole model": ("sft", {**FULL, **LOOKING}),
+    "reward": ("reward", TRAINING),
+    "dpo": ("dpo", {**TRAINING, "lora_dropout": 0.0}),
+    "dpo, whole model": ("dpo", {**FULL, "group_by_length": False}),
+    "ppo": ("ppo", PPO),
+    "grpo": ("grpo", {**GROUP, "responses_per_prompt": 2}),
+    "rloo": ("rloo", {**GROUP, "responses_per_prompt": 2}),
+    "online dpo": ("online_dpo", GROUP),
+}
+SOME = ("sft", "reward", "dpo, whole model", "ppo", "grpo")
+"""One of each way to save."""
+OF_PROMPTS = ("ppo", "grpo", "rloo", "online_dpo")
 HELD_OUT = {"prompt_id": "held-out", "messages": [{"role": "user", "content": "tell two"}], "split": "evaluation"}
 
 
-def lay_out_run(path: Path, kind: str, tiny, reward_model, snapshot) -> RunDirectory:
-    if kind == "ppo":
-        run = make_run_directory(path, kind, CONFIGS[kind], policy=tiny, reward=reward_model)
-        write_prompts(run, [*prompt_rows(6), HELD_OUT])
-    else:
-        run = make_run_directory(
-            path, kind, CONFIGS[kind], policy=tiny, snapshot=snapshot[0], snapshot_sha256=snapshot[1]
-        )
-    return run
+def demonstrations(count: int, first: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "prompt": row["prompt"],
+            "completion": row["chosen"],
+            "judgment_id": f"demonstration-{first + number}",
+            "task_id": f"task-{first + number}",
+            "weight": 1.0,
+        }
+        for number, row in enumerate(easy_preferences(count, seed=first))
+    ]
 
 
 @pytest.fixture(scope="module")
-def killed_runs(tmp_path_factory, tiny, reward_model, snapshot) -> dict[str, RunDirectory]:
-    """One run of each kind, killed with SIGKILL after step KILL_AT, all three started together."""
-    where = tmp_path_factory.mktemp("killed")
-    runs = {kind: lay_out_run(where / kind, kind, tiny, reward_model, snapshot) for kind in CONFIGS}
-    children = {kind: start_child(run) for kind, run in runs.items()}
-    deadline = time.monotonic() + 300
-    while children:
-        for kind, child in list(children.items()):
-            assert child.poll() is None, f"{kind} ended by itself: {runs[kind].log_path.read_text()[-2000:]}"
-            if len(runs[kind].metrics()) >= KILL_AT:
-                child.kill()
-                child.wait()
-                del children[kind]
-        assert time.monotonic() < deadline, f"{list(children)} did not come to step {KILL_AT}"
-        time.sleep(0.005)
-    return runs
-
-
-@pytest.mark.parametrize("kind", list(CONFIGS))
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(kind, killed_runs, tmp_path, tiny, reward_model, snapshot):
-    run = killed_runs[kind]
-    before = len(run.metrics())
-    assert KILL_AT <= before < STEPS
-    assert run.outcome() is None
-    assert in_this_process(run) == 0, run.error()
-
-    whole = lay_out_run(tmp_path / "whole", kind, tiny, reward_model, snapshot)
-    assert in_this_process(whole) == 0, whole.error()
-    assert [row["step"] for row in run.metrics()] == list(range(1, STEPS + 1))
-    assert without_times(run.metrics()) == without_times(whole.metrics())
-    assert run.outcome() == whole.outcome()
-    assert run.outcome().model_sha256 == directory_digest(run.model_path)
-    if kind == "ppo":
-        previews = [list(read_lines(one.path / "samples_preview.jsonl")) for one in (run, whole)]
-        assert previews[0] == previews[1]
-
-
-def test_a_checkpoint_that_was_not_finished_is_passed_over(tmp_path, tiny, snapshot):
-    run = finished_run(
-        tmp_path / "run",
-        "dpo",
-        {**TRAINING, "steps": 6},
-        policy=tiny,
-        snapshot=snapshot[0],
-        snapshot_sha256=snapshot[1],
+def feedback(tmp_path_factory) -> tuple[str, str]:
+    """A snapshot with the tables that all kinds read."""
+    return write_tables(
+        tmp_path_factory.mktemp("snapshots") / "all",
+        {
+            "preference": {"train": easy_preferences(24), "evaluation": easy_preferences(8, seed=1)},
+            "sft": {"train": demonstrations(12, 0), "evaluation": demonstrations(4, 100)},
+        },
     )
+
+
+@pytest.fixture
+def lay_out(tmp_path, tiny, reward_model, feedback):
+    """Return a function that lays out a run's directory; `more` goes over its settings."""
+
+    def make(name: str, what: str, **more: Any) -> RunDirectory:
+        kind, config = RUNS[what]
+        path = tmp_path / name
+        if kind in OF_PROMPTS:
+            run = make_run_directory(path, kind, {**config, **more}, policy=tiny, reward=reward_model)
+            write_prompts(run, [*prompt_rows(6), HELD_OUT])
+            return run
+        return make_run_directory(
+            path, kind, {**config, **more}, policy=tiny, snapshot=feedback[0], snapshot_sha256=feedback[1]
+        )
+
+    return make
+
+
+def carried_out(run: RunDirectory) -> RunDirectory:
+    assert in_this_process(run) == 0, run.error()
+    return run
+
+
+def same_end(one: RunDirectory, other: RunDirectory) -> None:
+    assert without_times(one.metrics()) == without_times(other.metrics())
+    assert one.outcome() == other.outcome()
+    assert one.outcome().model_sha256 == directory_digest(one.model_path)
+    assert list(read_lines(one.previews_path)) == list(read_lines(other.previews_path))
+
+
+@pytest.mark.parametrize("what", RUNS)
+def test_a_killed_run_ends_as_if_nothing_had_happened(what, lay_out):
+    killed = lay_out("killed", what)
+    for step in KILLS:
+        run_and_kill(killed, step)
+        assert killed.outcome() is None
+    carried_out(killed)
+    assert [row["step"] for row in killed.metrics()] == list(range(1, STEPS + 1))
+    same_end(killed, carried_out(lay_out("whole", what)))
+
+
+@pytest.mark.parametrize("what", SOME)
+def test_a_paused_run_goes_on_as_if_nothing_had_happened(what, lay_out):
+    paused = lay_out("paused", what)
+    paused.request_pause()
+    carried_out(paused)
+    assert (paused.outcome().status, paused.outcome().step) == ("paused", 1)
+    assert not paused.model_path.exists()
+    assert [row["step"] for row in paused.metrics()] == [1]
+    paused.forget_ending()
+    same_end(carried_out(paused), carried_out(lay_out("whole", what)))
+
+
+@pytest.mark.parametrize("what", SOME)
+def test_a_run_killed_after_its_last_step_trains_no_further(what, lay_out):
+    run = carried_out(lay_out("run", what))
+    outcome, rows = run.outcome(), run.metrics()
+    run.outcome_path.unlink()
+    carried_out(run)
+    assert run.outcome() == outcome
+    assert run.metrics() == rows
+
+
+def damage_last_checkpoint(run: RunDirectory, name: str) -> Path:
+    """Flip one byte in the middle of a file of the latest checkpoint."""
+    folder = max(run.checkpoints_path.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]))
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("what", "name"),
+    [("sft", "optimizer.pt"), ("dpo", "adapter_model.safetensors"), ("ppo", "state.pt"), ("grpo", "rng_state.pth")],
+)
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(what, name, lay_out, capfd):
+    run = lay_out("run", what)
+    run_and_kill(run, 7)
+    folder = damage_last_checkpoint(run, name)
+    carried_out(run)
+    assert f"{folder.name} cannot be resumed from: {name} is not what was written" in capfd.readouterr().err
+    same_end(run, carried_out(lay_out("whole", what)))
+
+
+def test_without_a_good_checkpoint_a_run_begins_again(lay_out):
+    run = lay_out("run", "sft")
+    run_and_kill(run, 4)
+    damage_last_checkpoint(run, "trainer_state.json")
+    same_end(carried_out(run), carried_out(lay_out("whole", "sft")))
+
+
+def test_a_checkpoint_that_was_not_finished_is_passed_over(lay_out):
+    run = carried_out(lay_out("run", "dpo"))
     rows = without_times(run.metrics())
-    torn = run.checkpoints_path / "checkpoint-6"
+    torn = run.checkpoints_path / "checkpoint-8"
     for name in ("concord-complete", "trainer_state.json", "optimizer.pt"):
         (torn / name).unlink()
     run.outcome_path.unlink()
-    assert in_this_process(run) == 0, run.error()
-    assert without_times(run.metrics()) == rows
+    assert without_times(carried_out(run).metrics()) == rows
 
 
-def test_a_run_killed_after_its_last_step_trains_no_further(tmp_path, tiny, reward_model, snapshot):
-    for kind in CONFIGS:
-        config = {**CONFIGS[kind], ("updates" if kind == "ppo" else "steps"): 5}
-        if kind == "ppo":
-            run = make_run_directory(tmp_path / kind, kind, config, policy=tiny, reward=reward_model)
-            write_prompts(run, [*prompt_rows(6), HELD_OUT])
-        else:
-            run = make_run_directory(
-                tmp_path / kind, kind, config, policy=tiny, snapshot=snapshot[0], snapshot_sha256=snapshot[1]
-            )
-        assert in_this_process(run) == 0, run.error()
-        outcome, rows = run.outcome(), run.metrics()
-        run.outcome_path.unlink()
-        assert in_this_process(run) == 0, run.error()
-        assert run.outcome() == outcome
-        assert run.metrics() == rows
-
-
-def test_a_run_with_an_outcome_ends_at_once(tmp_path, dpo_run):
+def test_a_run_with_an_outcome_ends_at_once(dpo_run):
     before = dpo_run.outcome_path.stat().st_mtime_ns, dpo_run.metrics_path.stat().st_mtime_ns
     assert in_this_process(dpo_run) == 0
     assert (dpo_run.outcome_path.stat().st_mtime_ns, dpo_run.metrics_path.stat().st_mtime_ns) == before

@@ -7,7 +7,6 @@ there already ends at once. When the worker that started this process dies, the 
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
@@ -32,6 +31,7 @@ from training.configs import (
     parse_config,
 )
 from training.ml import CannotRun, Paused, processes
+from training.ml.failures import drop_what_is_not_whole, explained
 from training.rundir import BadRunDirectory, Outcome, RunDirectory, RunSpec, when_guard_closes, when_unattended
 
 
@@ -128,41 +128,6 @@ def carry_out(run: RunDirectory) -> Outcome:
             raise BadConfig("kind", f"{spec.kind!r} is a kind of run that training.ml does not carry out")
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Tell whether the machine had too little memory; torch says so of the processor's only in words."""
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
-    )
-
-
-def disk_is_full(error: BaseException) -> bool:
-    """Tell whether there was no room to write; what libraries raise has the system's words in it, or its cause has."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        if any(words in str(seen) for words in ("No space left on device", "Disk quota exceeded")):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
-
-
-def explained(run: RunDirectory, error: BaseException) -> str:
-    """Return what people are told of an error that nobody foresaw, and what they can do."""
-    if out_of_memory(error):
-        return f"Out of memory. Lower the batch size or the longest sequence, and run again. {what_is_kept(run)}"
-    if disk_is_full(error):
-        return f"No space left on the disk of {run.path}. Make room, then retry. {what_is_kept(run)}"
-    return f"Unexpected {type(error).__name__}: {error}. The log has the details."
-
-
-def what_is_kept(run: RunDirectory) -> str:
-    steps = [int(path.name.rpartition("-")[2]) for path in run.checkpoints_path.glob("*-*") if path.is_dir()]
-    return f"Checkpoints up to step {max(steps)} are kept; a retry goes on from the last whole one." if steps else ""
-
-
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m training.ml RUN_DIR\n")
@@ -190,6 +155,8 @@ def main(arguments: list[str]) -> int:
         return 1
     except Exception as error:  # the process ends here: whatever it was, people must read it on the run's page
         traceback.print_exc()
+        if processes.is_first():
+            drop_what_is_not_whole(run)
         run.write_error(explained(run, error))
         return 1
     run.write_outcome(outcome)

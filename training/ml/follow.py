@@ -25,6 +25,9 @@ HELD_OUT = "held_out_"
 """Before the name of a figure on held-out rows."""
 
 
+ADVICE = "lower the learning rate or the gradient clip (max_grad_norm), or use float32"
+
+
 class NotFinite(CannotRun):
     """The loss or its gradient is no number any more; nothing that is learned from here on is worth keeping."""
 
@@ -163,6 +166,7 @@ class FollowRun(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         processes.wait_for_all()  # each has saved its random state
+        refuse_bad_weights(self.model, state.global_step)
         if not processes.is_first():
             return
         mark_complete(self.place / f"checkpoint-{state.global_step}", self.state_to_keep())
@@ -176,10 +180,14 @@ def refuse_not_finite(logs: Mapping[str, Any], step: int) -> None:
     for name in ("loss", "grad_norm"):
         if name in logs and not math.isfinite(float(logs[name])):
             what = "loss" if name == "loss" else "gradient"
-            raise NotFinite(
-                f"The {what} is not finite at step {step}: the weights have run away. Lower the learning rate or the "
-                "gradient clip (max_grad_norm), or use float32"
-            )
+            raise NotFinite(f"The {what} is not finite at step {step}: {ADVICE}")
+
+
+def refuse_bad_weights(model: nn.Module, step: int) -> None:
+    """Refuse weights that are no numbers, before a checkpoint of them counts; raises NotFinite."""
+    for name, weight in model.named_parameters():
+        if weight.requires_grad and not bool(torch.isfinite(weight).all()):
+            raise NotFinite(f"The weights of {name} are not finite after step {step}: {ADVICE}")
 
 
 def best_path(place: Path, step: int) -> Path:

@@ -36,10 +36,10 @@ class Previews:
         self.max_new_tokens = max_new_tokens
 
     def begin_at(self, step: int) -> None:
-        """Drop what was written after `step`, which a resumed run will write again."""
+        """Drop what was written after `step`, which a resumed run will write again; at 0, what is of before, too."""
         path = self.run.previews_path
         if path.exists():
-            keep_lines(path, [row for row in read_lines(path) if row["step"] <= step])
+            keep_lines(path, [row for row in read_lines(path) if step > 0 and row["step"] <= step])
 
     def are_due(self, step: int, last: int) -> bool:
         """Tell whether texts are wanted after `step`: at the beginning, at every so many steps and at the `last`."""
