@@ -48,11 +48,11 @@ def land_scores(run: Run, lease: Lease, tail: Tail) -> int:
         piece = tail.next(SCORES_AT_ONCE)
         if not piece.rows:
             return landed
-        values = {str(row["response_id"]): float(row["value"]) for row in piece.rows}
+        values = {str(row["response_id"]): (float(row["value"]), row.get("spread")) for row in piece.rows}
         with transaction.atomic():
             renew_lease(lease)
             there = Response.objects.in_project(run.project).filter(pk__in=values, erased_by__isnull=True)
-            scored = [Scored(pk, values[str(pk)]) for pk in there.values_list("pk", flat=True)]
+            scored = [Scored(pk, *values[str(pk)]) for pk in there.values_list("pk", flat=True)]
             store_scores(project=run.project, scorer=scorer, scored=scored)
         tail.accept(piece)
         landed += len(piece.rows)

@@ -194,12 +194,19 @@ class SFTConfig(PolicyConfig):
 class RewardConfig(TrainingConfig):
     """Reward model on comparisons, ties, rankings and ratings (Bradley-Terry, Plackett-Luce)."""
 
+    tuning: str = setting(
+        "lora",
+        "What is trained",
+        "lora: a small adapter, cheap and usually as good. dora: LoRA with its magnitude apart. qlora: LoRA on 4-bit "
+        "weights (CUDA only). full: the weights themselves.",
+        choices=tuple(one for one in TUNINGS if one != "prompt"),
+    )
     use_margin: bool = setting(True, "Use preference strength", "Strong preferences ask for a wider reward gap.")
     use_rankings: bool = setting(
         True, "Whole rankings", "Learn from a ranking at once (Plackett-Luce), not from its pairs."
     )
     use_ties: bool = setting(
-        True, "Ties", "Learn that two responses are equally good (Rao-Kupper / Davidson), where people said so."
+        True, "Ties", "Learn that two responses are equally good (Davidson), where people said so."
     )
     attribute_heads: bool = setting(
         False, "A head for each attribute", "Ratings train a score of their own for each attribute."

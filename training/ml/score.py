@@ -6,8 +6,11 @@ A response longer than `max_length` gets no score: a model that reads half of it
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
+from typing import Any
+
+from torch import Tensor
 
 from training.configs import ScoreConfig
 from training.ml import CannotRun
@@ -48,12 +51,24 @@ def run_score(run: RunDirectory, spec: RunSpec, config: ScoreConfig) -> Outcome:
         }
         fitting = sorted((one for one in ids if len(ids[one]) <= config.max_length), key=lambda one: len(ids[one]))
         too_long += len(ids) - len(fitting)
-        values = scorer.scores([ids[one] for one in fitting], config.batch_size).mean(0).tolist()
-        scored = dict(zip(fitting, values, strict=True))
-        append_lines(run.scores_path, [{"response_id": one, "value": value} for one, value in scored.items()])
-        done |= scored
+        by_member = scorer.scores([ids[one] for one in fitting], config.batch_size)
+        rows_scored = score_rows(fitting, by_member)
+        append_lines(run.scores_path, rows_scored)
+        done |= {row["response_id"]: row["value"] for row in rows_scored}
         run.write_progress("scoring", len(done) + too_long, total)
     return outcome("succeeded", done, too_long, template_digest(tokenizer))
+
+
+def score_rows(response_ids: Sequence[str], by_member: Tensor) -> list[dict[str, Any]]:
+    """Return the lines of scores.jsonl: of an ensemble its mean, and the standard deviation over its members."""
+    rows: list[dict[str, Any]] = [
+        {"response_id": one, "value": value}
+        for one, value in zip(response_ids, by_member.mean(0).tolist(), strict=True)
+    ]
+    if len(by_member) > 1:
+        for row, spread in zip(rows, by_member.std(0, correction=0).tolist(), strict=True):
+            row["spread"] = spread
+    return rows
 
 
 def outcome(status: str, scores: Mapping[str, float], too_long: int, digest: str) -> Outcome:
