@@ -25,7 +25,7 @@ from training.ml.models import check_source, load_tokenizer, publish_model
 from training.ml.preference_losses import WITHOUT_REFERENCE, PairLogprobs, implied_rewards, pair_losses
 from training.ml.preferences import PreferenceTokens, read_pairs, require_train_rows
 from training.ml.preflight import look_first
-from training.ml.readings import Reading
+from training.ml.readings import Reading, some
 from training.ml.response_logprobs import let_score, response_logprobs, scoring_batch
 from training.ml.trl_runs import train
 from training.ml.tuning import as_policy, load_to_train, tuned
@@ -93,7 +93,7 @@ def run_dpo(run: RunDirectory, spec: RunSpec, config: DPOConfig) -> Outcome:
     let_score(model)
     rows, held_out = look_first(run, spec, config, tokenizer, rows, held_out, model=model)
     pairs = pairs_of(rows)
-    held_out = sorted(held_out, key=lambda row: row.length)
+    held_out = sorted(some(held_out), key=lambda row: row.length)
     measured = pairs_of(held_out)
     trainer = LogprobTrainer(
         model,

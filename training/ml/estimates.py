@@ -50,7 +50,7 @@ class Work:
     read: float = 0.0
     """Tokens of each step that only go forward."""
     read_once: float = 0.0
-    """Tokens that go forward before the first step."""
+    """Tokens that go forward before the first step and after the last."""
     written: float = 0.0
     """Tokens of each step that one response after the other is decoded by, `at_once` responses together."""
     at_once: int = 1
@@ -107,30 +107,33 @@ def padded(lengths: Sequence[int], batch: int, is_grouped: bool) -> float:
     return fmean(max(draw.choices(lengths, k=batch)) for _ in range(200))
 
 
-def work_of(config: AdapterConfig, sequences: Sequence[Sequence[int]]) -> Work:
-    """Return what `config` asks for, where `sequences` are the lengths of each row's sequences (1, or 2 of a pair)."""
+def work_of(config: AdapterConfig, sequences: Sequence[Sequence[int]], measured: int = 0) -> Work:
+    """Return what `config` asks for, where `sequences` are the lengths of each row's sequences (1, or 2 of a pair).
+
+    `measured` are the tokens of the held-out rows that are looked at.
+    """
     lengths = [max(row) for row in sequences]
     longest = sorted(lengths)
     each = len(sequences[0])
     match config:
         case SFTConfig() if config.packing:
             packs = max(1, math.ceil(sum(lengths) / config.max_length))
-            batch = step_rows(config) * sum(lengths) / packs
-            return Work(config.steps, batch, widest=int(config.batch_size * sum(lengths) / packs))
+            pack = sum(lengths) / packs
+            widest = int(config.batch_size * pack)
+            return Work(config.steps, step_rows(config) * pack, read_once=2 * measured, widest=widest)
         case TrainingConfig():
-            width = padded(lengths, config.batch_size, config.group_by_length)
-            rows = step_rows(config)
-            trained = rows * each * width
+            rows, steps, read, once = step_rows(config), config.steps, 0.0, 2.0 * measured
+            trained = rows * each * padded(lengths, config.batch_size, config.group_by_length)
             widest = each * sum(longest[-config.batch_size :])
-            used = min(len(sequences), config.steps * rows)
+            used = min(len(sequences), config.steps * rows) * each * fmean(lengths)
             match config:
                 case RewardConfig() if config.ensemble == "full":
-                    return Work(config.steps * config.members, trained, widest=widest)
+                    steps, once = steps * config.members, config.members * measured
                 case DPOConfig() if config.loss not in ("simpo", "orpo"):
-                    return Work(config.steps, trained, read_once=used * each * fmean(lengths), widest=widest)
+                    once = used + 2 * measured
                 case KTOConfig():
-                    return Work(config.steps, trained, read=trained, read_once=2 * used * fmean(lengths), widest=widest)
-            return Work(config.steps, trained, widest=widest)
+                    read, once = trained, 2 * used + 3 * measured
+            return Work(steps, trained, read=read, read_once=once, widest=widest)
         case PPOConfig():
             whole = fmean(lengths) + config.max_new_tokens
             part = config.minibatch_size // config.gradient_accumulation

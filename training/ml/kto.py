@@ -27,7 +27,7 @@ from training.ml.logprob_training import LogprobTrainer, reference_logprobs, wit
 from training.ml.models import check_source, load_tokenizer, publish_model
 from training.ml.preference_losses import thumb_losses, thumb_weights
 from training.ml.preflight import look_first
-from training.ml.readings import Reading
+from training.ml.readings import Reading, some
 from training.ml.response_logprobs import let_score, response_logprobs, scoring_batch
 from training.ml.snapshots import NothingToLearnFrom
 from training.ml.thumbs import ThumbTokens, mismatched, read_thumbs
@@ -112,7 +112,7 @@ def run_kto(run: RunDirectory, spec: RunSpec, config: KTOConfig) -> Outcome:
     rows, held_out = look_first(
         run, spec, config, tokenizer, rows, held_out, model=model, extra=[check_thumbs(rows, config)]
     )
-    held_out = sorted(held_out, key=lambda row: row.length)
+    held_out = sorted(some(held_out), key=lambda row: row.length)
     thumbs, measured = thumbs_of(rows, config.seed), thumbs_of(held_out, config.seed)
     ups = sum(row.is_up for row in rows)
     weights = thumb_weights(ups, len(rows) - ups, config)

@@ -27,7 +27,7 @@ from training.ml.estimates import (
     try_out,
     work_of,
 )
-from training.ml.readings import Reading, Row
+from training.ml.readings import Reading, Row, some
 from training.rundir import Check, Preflight, RunDirectory, RunSpec
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def look_first(
     found += extra
     guessed: dict[str, Any] = {}
     if model is not None and not is_sharded() and trained and not any(check.verdict == "blocking" for check in found):
-        guessed = look_at_device(config, model, trained)
+        guessed = look_at_device(config, model, trained, measured)
         found.append(check_memory(guessed["memory_mb"], available_memory()))
     examples = [example(tokenizer, one, reading) for one in pick(trained) for reading in one.readings]
     preflight = Preflight(found, examples, guessed)
@@ -137,9 +137,12 @@ def row_checks(
 # Memory and time --------------------------------------------------------------------------------------
 
 
-def look_at_device(config: AdapterConfig, model: nn.Module, trained: list[ReadRow]) -> dict[str, Any]:
+def look_at_device(
+    config: AdapterConfig, model: nn.Module, trained: list[ReadRow], measured: list[ReadRow]
+) -> dict[str, Any]:
     """Return the estimate of memory and time, from a short trial on the run's own tokens."""
-    work = work_of(config, [[len(reading.ids) for reading in one.readings] for one in trained])
+    looked_at = sum(len(reading.ids) for one in some(measured) for reading in one.readings)
+    work = work_of(config, [[len(reading.ids) for reading in one.readings] for one in trained], looked_at)
     tokens: list[int] = []
     for one in trained:
         tokens += one.readings[0].ids

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Protocol
+from typing import Protocol, TypeVar
+
+R = TypeVar("R")
+
+HELD_OUT_ROWS = 256
+"""Looked at before and after training; more would say little more and take long. An evaluate run takes all."""
 
 
 @dataclass(frozen=True)
@@ -68,3 +73,10 @@ def masked(ids: Sequence[int], mask: Sequence[int | bool], part: str = "") -> Re
 def length(row: Row) -> int:
     """Return the tokens of the row's longest sequence."""
     return max(len(reading.ids) for reading in row.readings())
+
+
+def some(rows: Sequence[R], most: int = HELD_OUT_ROWS) -> list[R]:
+    """Return at most `most` rows, evenly chosen."""
+    if len(rows) <= most:
+        return list(rows)
+    return [rows[place * len(rows) // most] for place in range(most)]

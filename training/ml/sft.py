@@ -22,6 +22,7 @@ from training.ml.drawing import draw
 from training.ml.models import check_source, load_tokenizer, publish_model
 from training.ml.packing import pack, refuse_mixing
 from training.ml.preflight import look_first
+from training.ml.readings import some
 from training.ml.responses import ResponseTokens, read_responses
 from training.ml.trl_runs import train, trainer_arguments
 from training.ml.tuning import load_to_train, tuned
@@ -35,8 +36,6 @@ METRICS = {
 }
 IGNORED = -100
 """Label of a token that is not learned."""
-HELD_OUT_ROWS = 256
-"""Looked at before and after training; more would say little more and take long."""
 
 Rows = tuple[ResponseTokens, ...]
 """What one sequence holds: one row, or several that are packed."""
@@ -162,13 +161,6 @@ def look_at(
     if not count:
         return {"loss": None, "token_accuracy": None, "n": 0}
     return {"loss": total / count, "token_accuracy": right / count, "n": len(rows)}
-
-
-def some(rows: Sequence[ResponseTokens], most: int = HELD_OUT_ROWS) -> list[ResponseTokens]:
-    """Return at most `most` rows, evenly chosen."""
-    if len(rows) <= most:
-        return list(rows)
-    return [rows[place * len(rows) // most] for place in range(most)]
 
 
 def run_sft(run: RunDirectory, spec: RunSpec, config: SFTConfig) -> Outcome:
