@@ -70,3 +70,14 @@ def test_a_tuned_prompt_is_refused(tmp_path, tiny, dpo_model):
     run = make_run_directory(tmp_path / "merge", "merge", {}, policy=ModelSource(tiny.base, (str(place),)))
     assert in_this_process(run) == 1
     assert "cannot be merged. Merge the model below it" in run.error()
+
+
+def test_a_merged_policy_is_evaluated_against_the_base_that_its_adapters_stood_on(tmp_path, dpo_model, snapshot):
+    merged = finished_run(tmp_path / "merge", "merge", {}, policy=dpo_model)
+    labels = {"snapshot": snapshot[0], "snapshot_sha256": snapshot[1]}
+    before, after = (
+        finished_run(tmp_path / name, "evaluate", {}, policy=policy, **labels).outcome().evaluation
+        for name, policy in (("adapters", dpo_model), ("whole", ModelSource(str(merged.model_path))))
+    )
+    assert after == before
+    assert after["accuracy"] == 1.0

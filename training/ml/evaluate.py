@@ -14,11 +14,11 @@ from training.configs import EvaluateConfig
 from training.ml import CannotRun
 from training.ml.calibration import calibration
 from training.ml.chat import template_digest
-from training.ml.models import check_source, load_base, load_tokenizer, merge_adapter, pick_device
+from training.ml.models import base_of, check_source, load_base, load_tokenizer, merge_adapter, pick_device
 from training.ml.preferences import PreferenceTokens, read_compared, refuse_rows_too_long
 from training.ml.reward_models import Scorer, load_scorer
 from training.ml.sequences import sequence_logprobs
-from training.rundir import Outcome, RunDirectory, RunSpec, read_json
+from training.rundir import ModelSource, Outcome, RunDirectory, RunSpec, read_json
 
 Z_95 = 1.959963984540054
 
@@ -148,7 +148,8 @@ def run_evaluate(run: RunDirectory, spec: RunSpec, config: EvaluateConfig) -> Ou
     if spec.reward is None and spec.policy is None:
         raise CannotRun("an evaluate run needs a reward model or a policy")
     source = check_source(spec.reward or spec.policy, "model to evaluate")
-    if not source.adapters:
+    base = base_of(source)
+    if not source.adapters and base == source.base:
         raise CannotRun(f"{source.base} is a base model; there is nothing to evaluate it against")
     tokenizer = load_tokenizer(source)
     rows = read_compared(spec, tokenizer)
@@ -159,25 +160,28 @@ def run_evaluate(run: RunDirectory, spec: RunSpec, config: EvaluateConfig) -> Ou
         run.write_progress("scoring", 0, len(rows))
         figures = measure_rewards(scorer, spec, rows, config.batch_size)
     else:
-        figures = policy_accuracy(run, source.base, source.adapters, tokenizer, rows, config)
+        figures = policy_accuracy(run, source, base, tokenizer, rows, config)
     run.write_progress("done", len(rows), len(rows))
     return Outcome(status="succeeded", step=len(rows), template_digest=template_digest(tokenizer), evaluation=figures)
 
 
 def policy_accuracy(
     run: RunDirectory,
+    source: ModelSource,
     base: str,
-    adapters: Sequence[str],
     tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[PreferenceTokens],
     config: EvaluateConfig,
 ) -> dict[str, Any]:
-    """Return the accuracy of the implicit reward of base + adapters over the base alone; one model in memory."""
+    """Return the accuracy of the implicit reward of a policy over its base alone; one model in memory."""
     pad_id = tokenizer.pad_token_id
     model = load_base(base).to(pick_device()).eval()
     run.write_progress("scoring with the base", 0, 2 * len(rows))
     reference = logprob_margins(model, rows, pad_id, config.batch_size)
-    for adapter in adapters:
+    if base != source.base:  # a whole model stands between the two
+        del model
+        model = load_base(source.base).to(pick_device())
+    for adapter in source.adapters:
         model = merge_adapter(model, adapter)
     run.write_progress("scoring with the policy", len(rows), 2 * len(rows))
     return implicit_accuracy(logprob_margins(model.eval(), rows, pad_id, config.batch_size), reference, groups_of(rows))

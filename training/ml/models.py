@@ -78,6 +78,14 @@ def has_virtual_tokens(source: ModelSource) -> bool:
     return bool(source.adapters) and peft_type(source.adapters[-1]) == "PROMPT_TUNING"
 
 
+def base_of(source: ModelSource) -> str:
+    """Return the model that nobody trained here, which `source` comes from by whatever runs."""
+    base = source.base
+    while below := (read_json(Path(base) / "checkpoint.json") or {}).get("base"):
+        base = below
+    return base
+
+
 def merge_adapter(model: PreTrainedModel, adapter: str) -> PreTrainedModel:
     """Return `model` with a saved adapter added to its weights (and its saved modules put in place).
 
