@@ -35,6 +35,8 @@ class Found:
     """A directory that looks like a model."""
 
     path: Path
+    shown: str
+    """The path from the allowed directory's name on."""
     is_adapter: bool
 
 
@@ -49,7 +51,8 @@ def importable(project: Project) -> list[Found]:
     for root in allowed_directories():
         for place in model_directories(root, DEEP):
             if place not in known:
-                found[place] = Found(place, is_adapter_directory(place))
+                shown = place.relative_to(root.resolve().parent).as_posix()
+                found[place] = Found(place, shown, is_adapter_directory(place))
     return [found[place] for place in sorted(found)]
 
 

@@ -157,11 +157,11 @@ def training(run: Run) -> str:
     """Return everything that it takes to run it again."""
     rows = [(one.label, str(one.value)) for one in settings_of(run)]
     environment = run.environment or {}
-    rows += [(name, str(environment[name])) for name in ("git_commit", "commit", "device") if environment.get(name)]
+    if commit := environment.get("commit"):
+        rows.append(("git commit of Concord", f"{commit}{', with changes' if environment.get('changed') else ''}"))
+    rows += [(name, str(environment[name])) for name in ("device", "processes", "threads") if environment.get(name)]
     rows += [(name, str(number)) for name, number in (environment.get("versions") or {}).items() if number]
-    for name in ("launcher", "processes", "sharding"):
-        if run.launch.get(name) not in (None, "local", 1, "none"):
-            rows.append((name, str(run.launch[name])))
+    rows += [(name, run.launch[name]) for name in ("launcher", "sharding") if name in run.launch]
     said = f"A run of kind {run.get_kind_display()} (`{run.pk}`)."
     return f"{said}\n\n{table_of(('setting', 'value'), rows)}"
 

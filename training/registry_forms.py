@@ -70,6 +70,6 @@ class ImportForm(forms.Form):
         field = self.fields["path"]
         assert isinstance(field, forms.ChoiceField), "people choose among what lies there"
         field.choices = [
-            (str(one.path), f"{one.path} ({'adapter' if one.is_adapter else 'whole model'})") for one in self.found
+            (str(one.path), f"{one.shown} ({'adapter' if one.is_adapter else 'whole model'})") for one in self.found
         ]
         offer(self, "parent", project.checkpoints.policies())

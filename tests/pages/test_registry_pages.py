@@ -156,7 +156,7 @@ def test_a_model_that_lies_there_is_imported(staff: Client, project: Project, se
         ("model.safetensors", "weights"),
     ):
         (place / name).write_text(content)
-    assert str(place) in text(staff.get(page))
+    assert "shelf/small (whole model)" in text(staff.get(page))
     given = {"path": str(place), "kind": "base", "origin": "a colleague", "licence": "MIT"}
     assert staff.post(page, {**given, "origin": ""}).status_code == 422
     assert staff.post(page, {**given, "path": "/etc"}).status_code == 422

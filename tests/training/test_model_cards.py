@@ -32,13 +32,13 @@ def base(project) -> Checkpoint:
 def test_a_trained_policy_tells_of_its_data_training_evaluation_and_limits(project, base):
     snapshot = make_snapshot(project, labels=6)
     policy = make_policy_checkpoint(project, parent=base, snapshot=snapshot, evaluation=FIGURES, note="Be *kind*.")
-    environment = {"git_commit": "abc123", "versions": {"torch": "2.13.0"}, "device": "cpu"}
+    environment = {"commit": "abc123", "changed": True, "versions": {"torch": "2.13.0"}, "device": "cpu"}
     config = config_values(CONFIGS["dpo"](seed=99))
     Run.objects.filter(pk=policy.run_id).update(environment=environment, config=config)
     card = model_card(Checkpoint.objects.get(pk=policy.pk))
     for words in (
         'license: "apache-2.0"', 'base_model:\n- "small"', "Be *kind*.", f"`{policy.sha256}`", f"`{snapshot.sha256}`",
-        "6 judgments by", "| Seed | 99 |", "| git_commit | abc123 |", "| torch | 2.13.0 |",
+        "6 judgments by", "| Seed | 99 |", "| git commit of Concord | abc123, with changes |", "| torch | 2.13.0 |",
         "| accuracy, percent | 70.0 (48.1 to 85.5) of 20 |", "| loss last | 0.5123 |", "too few to choose between",
         "cannot be told from a coin", 'PeftModel.from_pretrained(model, "path/to/policy-',
     ):  # fmt: skip
