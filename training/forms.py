@@ -31,15 +31,32 @@ POLICY_LABELS = {
     "merge": ("Policy", "Its base and all its adapters become one model."),
 }
 TRAINED_POLICY = ("Policy", "The model to train. It is also the reference that it is held to.")
+REWARD_WORDS = {
+    "score": ("Gives the scores; curators see them, annotators never do.", "---------"),
+    "sample": ("Chooses the best of several drafts, where “Best of” is above 1.", "None: every first draft is taken"),
+}
+REWARD_OF_ONLINE = (
+    "Scores what the policy writes. The policy's snapshot will be this model's. Leave it out where a reward function "
+    "scores by itself.",
+    "None: a reward function only",
+)
 
 
-class CheckpointField(forms.ModelChoiceField):
+class CheckpointLabels:
     def label_from_instance(self, checkpoint: Any) -> str:
         figures = checkpoint.evaluation or {}
         label = f"{checkpoint.name} · {checkpoint.get_kind_display().lower()}"
         if figures.get("accuracy") is not None:
             label += f" · {100 * figures['accuracy']:.0f} % of {figures['n']} held out"
         return label
+
+
+class CheckpointField(CheckpointLabels, forms.ModelChoiceField):
+    pass
+
+
+class CheckpointsField(CheckpointLabels, forms.ModelMultipleChoiceField):
+    pass
 
 
 class SnapshotField(forms.ModelChoiceField):
@@ -81,6 +98,8 @@ class RunForm(forms.Form):
             for name in ("policy", "reward", "snapshot"):
                 if name in needed | allowed:
                     self.fields[name] = self.input_field(name, required=name in needed)
+        if "others" in allowed:
+            self.add_others()
         if "queue" in needed:
             self.add_queue()
         elif "queue" in allowed:
@@ -110,18 +129,14 @@ class RunForm(forms.Form):
             return self.policy_field(checkpoints)
         if name == "reward":
             options = checkpoints.reward_models()
-            help_text = (
-                "Gives the scores; curators see them, annotators never do."
-                if self.kind == Run.Kind.SCORE
-                else "Scores what the policy writes. The policy's snapshot will be this model's."
-                + (" Leave it out where a reward function scores by itself." if not required else "")
-            )
-            initial = self.preselected(name, options) or options.first()
+            help_text, empty = REWARD_WORDS.get(self.kind, REWARD_OF_ONLINE)
+            usual = None if self.kind == Run.Kind.SAMPLE else options.first()
+            initial = self.preselected(name, options) or usual
             return CheckpointField(
                 options,
                 label="Reward model",
                 required=required,
-                empty_label="None: a reward function only" if not required else "---------",
+                empty_label=empty,
                 help_text=help_text,
                 initial=initial,
             )
@@ -164,6 +179,17 @@ class RunForm(forms.Form):
             kind=self.kind,
             help_text="Only its evaluation split is read.",
             initial=self.preselected("snapshot", snapshots) or snapshots.first(),
+        )
+
+    def add_others(self) -> None:
+        chosen = [str(other.pk) for other in self.like.others.all()] if self.like else []
+        self.fields["others"] = CheckpointsField(
+            self.project.checkpoints.policies(),
+            label="Further models",
+            required=False,
+            initial=chosen,
+            widget=forms.CheckboxSelectMultiple,
+            help_text="Each answers the same prompts, so that people compare the models with each other, blind.",
         )
 
     def add_queue(self) -> None:
@@ -305,6 +331,8 @@ class RunForm(forms.Form):
         for name in ("policy", "reward", "snapshot", "queue"):
             if name in self.fields:
                 given[name] = self.value_of(name)
+        if "others" in self.fields:
+            given["others"] = list(self.value_of("others") or ())
         if "model" in self.fields and (model := self.value_of("model")) is not None:
             given["reward" if model.kind == Checkpoint.Kind.REWARD else "policy"] = model
         if "queue_name" in self.fields and given["queue"] is None:

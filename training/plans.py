@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,11 +61,12 @@ def plan(
     new_queue: NewQueue | None = None,
     prompts: PromptChoice | None = None,
     runs: int = 1,
-    **others: Any,
+    others: Sequence[Checkpoint] = (),
+    **rest: Any,
 ) -> Plan:
     """Return what a run with these inputs would use; writes nothing. Values may be missing while a person types.
 
-    `others` are inputs that say nothing about that: its name, its launcher.
+    `rest` are inputs that say nothing about that: its name, its launcher.
     """
     told = Plan()
     if runs > 1:
@@ -75,7 +76,7 @@ def plan(
     elif kind in ONLINE:
         tell_rollouts(told, config, prompt_count(project, prompts, TRAIN), kind)
     elif kind == Run.Kind.SAMPLE:
-        tell_samples(told, config, prompt_count(project, prompts, None), queue, new_queue)
+        tell_samples(told, config, prompt_count(project, prompts, None), queue, new_queue, 1 + len(others))
     elif kind == Run.Kind.EVALUATE and snapshot is not None:
         tell_evaluation(told, snapshot.compared(EVALUATION))
     elif kind == Run.Kind.SCORE and reward is not None:
@@ -155,12 +156,19 @@ def tell_rollouts(told: Plan, config: Mapping[str, Any], prompts: int, kind: str
 
 
 def tell_samples(
-    told: Plan, config: Mapping[str, Any], prompts: int, queue: Queue | None, new_queue: NewQueue | None
+    told: Plan,
+    config: Mapping[str, Any],
+    prompts: int,
+    queue: Queue | None,
+    new_queue: NewQueue | None,
+    models: int,
 ) -> None:
-    each = len(config.get("temperatures") or ()) * int(number(config, "responses_per_temperature"))
+    each = models * len(config.get("temperatures") or ()) * int(number(config, "responses_per_temperature"))
     told.say("Prompts", prompts)
     told.say("Responses", prompts * each, f"{each} for each prompt")
     shown = queue.kind if queue else TaskKind.COMPARISON
+    if (drafts := int(number(config, "best_of"))) > 1:
+        told.say("Drafts", prompts * each * drafts, f"the best of {drafts} is kept, by the reward model")
     fewest = RESPONSES[shown][0]
     differ = " whose responses differ" if fewest > 1 else ""
     told.say(f"{TaskKind(shown).label}s", prompts if each >= fewest else 0, f"at most, one for each prompt{differ}")

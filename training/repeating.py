@@ -41,6 +41,7 @@ def repeat_run(*, run: Run, created_by: User) -> Run:
         reward=run.reward,
         snapshot=run.snapshot,
         queue=run.queue,
+        others=run.further_models,
         prompt_ids=prompts_of(run),
         launch=run.launch,
         needs=run.needs,

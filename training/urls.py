@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from training.views import checkpoints, controls, registry, runs, start
+from training.views import checkpoints, compare, controls, registry, runs, start
 
 IN_PROJECT = "p/<slug:project>/"
 ONE_RUN = f"{IN_PROJECT}runs/<uuid:run>/"
@@ -11,6 +11,9 @@ ONE_CHECKPOINT = f"{IN_PROJECT}checkpoints/<uuid:checkpoint>/"
 urlpatterns = [
     path(f"{IN_PROJECT}runs/", runs.run_list, name="runs"),
     path(f"{IN_PROJECT}runs/live/", runs.run_list_live, name="runs-live"),
+    path(f"{IN_PROJECT}runs/compare/", compare.runs_compare, name="runs-compare"),
+    path(f"{IN_PROJECT}runs/compare/metrics/", compare.runs_compare_metrics, name="runs-compare-metrics"),
+    path(f"{IN_PROJECT}runs/glossary/", compare.runs_glossary, name="runs-glossary"),
     path(f"{IN_PROJECT}runs/start/<str:kind>/", start.run_start, name="run-start"),
     path(ONE_RUN, runs.run_detail, name="run"),
     path(f"{ONE_RUN}live/", runs.run_live, name="run-live"),

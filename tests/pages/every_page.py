@@ -42,6 +42,7 @@ NO_PAGES = {
     "snapshot-download",
     "snapshot-export",
     "run-metrics",
+    "runs-compare-metrics",
     "run-log",
     "audit-csv",
 }

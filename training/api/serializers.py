@@ -20,6 +20,9 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     config = serializers.DictField(read_only=True, help_text="Every setting of the kind, defaults included.")
     progress = serializers.DictField(read_only=True, help_text="{phase, done, total} as the trainer last said.")
     outcome = serializers.DictField(read_only=True, help_text="Empty until it ends; `evaluation` has its figures.")
+    others = serializers.PrimaryKeyRelatedField[Checkpoint](
+        many=True, read_only=True, help_text="Further models that answer the prompts of a sample run."
+    )
     launch = serializers.DictField(read_only=True, help_text="How its processes start.")
     needs = serializers.DictField(read_only=True, help_text="What a worker must have to take it.")
     prompts = serializers.ListField(
@@ -29,8 +32,8 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     class Meta:
         model = Run
         fields = [
-            "id", "project", "kind", "name", "config", "policy", "reward", "snapshot", "queue", "prompts", "launch",
-            "needs", "waits_after_preflight", "sweep", "repeats", "state", "cancel_requested_at",
+            "id", "project", "kind", "name", "config", "policy", "reward", "snapshot", "queue", "others", "prompts",
+            "launch", "needs", "waits_after_preflight", "sweep", "repeats", "state", "cancel_requested_at",
             "pause_requested_at", "attempt", "progress", "outcome", "error", "checkpoint",
             "created_by", "created_at", "started_at", "finished_at",
         ]  # fmt: skip
@@ -66,6 +69,12 @@ class RunInputSerializer(serializers.Serializer[dict[str, Any]]):
         required=False,
         default=list,
         help_text="Ids of prompts, for the kinds that write responses; empty for all.",
+    )
+    others = serializers.ListField(
+        child=serializers.UUIDField(),
+        required=False,
+        default=list,
+        help_text="Further models that answer the prompts of a sample run.",
     )
     launch = serializers.DictField(
         required=False, default=dict, help_text="launcher, processes, sharding; one local process if left out."

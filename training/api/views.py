@@ -70,7 +70,8 @@ class RunList(generics.ListAPIView):
 
     def get_queryset(self) -> QuerySet[Run]:
         project = project_or_404(self.request.user, self.kwargs["project"], "training.read")
-        return chosen(project.runs.select_related(*RELATED), self.request, {"kind": Run.Kind, "state": Run.State})
+        runs = project.runs.select_related(*RELATED).prefetch_related("others")
+        return chosen(runs, self.request, {"kind": Run.Kind, "state": Run.State})
 
     @extend_schema(parameters=FILTERS["runs"])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> ApiResponse:
@@ -139,6 +140,10 @@ def inputs(project: Project, wanted: dict[str, Any]) -> dict[str, Any]:
         found[name] = home.filter(pk=wanted[name]).first() if wanted[name] else None
         if wanted[name] and found[name] is None:
             raise Refused(name, f"there is no {name} {wanted[name]} in this project")
+    found["others"] = [project.checkpoints.filter(pk=pk).first() for pk in wanted["others"]]
+    if None in found["others"]:
+        missing = wanted["others"][found["others"].index(None)]
+        raise Refused("others", f"there is no checkpoint {missing} in this project")
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from django import template
 
 from feedback import durations
+from training.glossary import figures
 
 register = template.Library()
 
@@ -74,3 +75,27 @@ def verdicts(checks: list[dict[str, Any]] | None) -> list[tuple[str, int]]:
     """Return how many checks of a preflight came to each verdict, the worst first."""
     counts = Counter(check.get("verdict") for check in checks or ())
     return [(verdict, counts[verdict]) for verdict in ("blocking", "warning", "ok") if counts[verdict]]
+
+
+BESIDE = frozenset({"accuracy", "low", "high"})
+"""Figures that the interval shows."""
+PARTS = {
+    "by_strength": "By strength of the preference",
+    "by_language": "By language",
+    "by_arm": "By why the task was given out",
+    "by_member": "By member of the ensemble",
+}
+
+
+@register.filter
+def told(evaluation: dict[str, Any] | None) -> list[figures.Told]:
+    """Return the plain figures of an outcome, but those that stand beside its interval."""
+    there = evaluation or {}
+    return figures.told(there, BESIDE | {"n"} if "accuracy" in there else frozenset())
+
+
+@register.filter
+def parts(evaluation: dict[str, Any] | None) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return an outcome's accuracies by parts of the held-out labels, with their titles."""
+    there = evaluation or {}
+    return [(title, there[name]) for name, title in PARTS.items() if there.get(name)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
@@ -18,6 +17,7 @@ from django.views.decorators.http import require_safe
 from feedback.access import may, project_or_404
 from feedback.models import Project
 from feedback.views.requests import SignedInRequest
+from training.comparing import as_uuid
 from training.configs import CONFIGS
 from training.glossary import charts_of
 from training.kind_words import GROUPS
@@ -133,14 +133,6 @@ def run_or_404(
     return within, get_object_or_404(within.runs.select_related(*related), pk=run)
 
 
-def as_uuid(text: str) -> UUID | None:
-    """Return the id that a query string names; None for anything else."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
 def list_context(request: SignedInRequest, project: str) -> dict:
     within = project_or_404(request.user, project, "training.read")
     now = timezone.now()
@@ -182,6 +174,7 @@ def live_context(request: SignedInRequest, project: Project, run: Run, came: New
         "waits_for_a_look": run.waits_after_preflight and bool(run.preflight),
         "has_texts": run.kind == Run.Kind.SAMPLE or run.kind in ONLINE or hasattr(CONFIGS[run.kind], "sample_every"),
         "no_worker": run.is_unfinished and not worker_is_alive(now),
+        "online": ONLINE,
         "may_run": may(request.user, "training.run", project),
         "leaves_checkpoint": run.kind in SWEPT,
         "may_repeat": run.kind in REPEATED,

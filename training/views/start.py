@@ -47,7 +47,7 @@ def run_start(request: SignedInRequest, project: str, kind: str) -> HttpResponse
         else:
             if len(runs) > 1:
                 messages.success(request, f"{len(runs)} runs are queued, one for each seed.")
-                return redirect(f"{reverse('runs', args=[within.slug])}?sweep={runs[0].sweep}")
+                return redirect(f"{reverse('runs-compare', args=[within.slug])}?sweep={runs[0].sweep}")
             messages.success(request, f"“{runs[0].name}” is queued.")
             return redirect("run", within.slug, runs[0].pk)
     context = {
