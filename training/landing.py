@@ -140,11 +140,20 @@ def land_findings(lease: Lease, directory: RunDirectory, known: dict[str, Any]) 
 
     Returns what is known now. Raises LeaseLost.
     """
-    found = {name: read_json(path) for name, path in findings_of(directory).items()}
+    found = {name: read_finding(path) for name, path in findings_of(directory).items()}
     new = {name: value for name, value in found.items() if value is not None and value != known.get(name)}
     if new:
         lease.write(**new)
     return {**known, **new}
+
+
+def read_finding(path: Path) -> Any:
+    """Return what is in the file; None where there is none, or none that can be read: a run does not fail for that."""
+    try:
+        return read_json(path)
+    except ValueError:
+        logger.warning("%s cannot be read; passed over", path)
+        return None
 
 
 def findings_of(directory: RunDirectory) -> dict[str, Path]:

@@ -40,6 +40,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+WHOLE = "concord-complete"
+"""File in a checkpoint's folder that says that the checkpoint is whole."""
 GUARD_FD = "CONCORD_GUARD_FD"
 """Environment variable with the read end of a pipe that whoever started this process holds open: end of file means
 that the starter is gone."""
@@ -191,6 +193,11 @@ class RunDirectory:
     def forget_metrics_after(self, step: int) -> None:
         """Drop the metrics of steps after `step`, which a resumed run will write again."""
         keep_lines(self.metrics_path, [row for row in self.metrics() if row["step"] <= step])
+
+    def kept_step(self) -> int | None:
+        """Return the step of the latest whole checkpoint, from which the run can go on; None where there is none."""
+        marks = self.checkpoints_path.glob(f"checkpoint-*/{WHOLE}")
+        return max((int(mark.parent.name.rpartition("-")[2]) for mark in marks), default=None)
 
     # Ending ---------------------------------------------------------------------------------------
 

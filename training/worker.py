@@ -263,6 +263,8 @@ class Attempt:
 
     def give_up(self, crashes: int, reason: str) -> None:
         message = f"Given up after {crashes} attempts that ended without saying why; {reason}. {disk_space()}".strip()
+        if (kept := self.directory.kept_step()) is not None:
+            message += f" The checkpoint of step {kept} is kept: a retry goes on from there."
         end_run(
             self.lease,
             state=Run.State.FAILED,

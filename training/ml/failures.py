@@ -6,8 +6,7 @@ import errno
 import shutil
 from pathlib import Path
 
-from training.ml.trl_checkpoints import MARK, checkpoint_step
-from training.rundir import RunDirectory
+from training.rundir import WHOLE, RunDirectory
 
 LITTLE = 16 * 2**20
 """Bytes: with less than these on the disk, a failed write failed for want of room."""
@@ -51,13 +50,13 @@ def explained(run: RunDirectory, error: BaseException) -> str:
 
 def what_is_kept(run: RunDirectory) -> str:
     """Say from where a retry goes on."""
-    steps = [checkpoint_step(mark.parent) for mark in run.checkpoints_path.glob(f"checkpoint-*/{MARK}")]
-    return f"A retry goes on after step {max(steps)}, whose checkpoint is kept." if steps else ""
+    step = run.kept_step()
+    return "" if step is None else f"A retry goes on after step {step}, whose checkpoint is kept."
 
 
 def drop_what_is_not_whole(run: RunDirectory) -> None:
     """Remove checkpoints that were being written: on a full disk they take the room that the error's message needs."""
     for folder in run.checkpoints_path.glob("*"):
-        if folder.is_dir() and not (folder / MARK).exists():
+        if folder.is_dir() and not (folder / WHOLE).exists():
             shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(run.path / ".model.tmp", ignore_errors=True)

@@ -15,9 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from training.rundir import read_json, write_bytes
-
-MARK = "concord-complete"
+from training.rundir import WHOLE, read_json, write_bytes
 
 
 def mark_complete(folder: Path, state: dict[str, Any]) -> None:
@@ -28,7 +26,7 @@ def mark_complete(folder: Path, state: dict[str, Any]) -> None:
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
                 files[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
-    write_bytes(folder / MARK, json.dumps({"files": files, "state": state}).encode())
+    write_bytes(folder / WHOLE, json.dumps({"files": files, "state": state}).encode())
 
 
 def checkpoint_step(folder: Path) -> int:
@@ -37,13 +35,13 @@ def checkpoint_step(folder: Path) -> int:
 
 def kept_state(folder: Path) -> dict[str, Any]:
     """Return what `mark_complete` was given."""
-    return dict((read_json(folder / MARK) or {}).get("state", {}))
+    return dict((read_json(folder / WHOLE) or {}).get("state", {}))
 
 
 def what_is_wrong(folder: Path) -> str:
     """Say why a checkpoint cannot be resumed from; empty when it can."""
     try:
-        mark = read_json(folder / MARK)
+        mark = read_json(folder / WHOLE)
         if mark is None:
             return "it was not finished"
         for name, digest in mark["files"].items():
@@ -70,7 +68,7 @@ def drop_bad_checkpoints(place: Path) -> None:
 
 def last_checkpoint(place: Path) -> Path | None:
     """Return the latest checkpoint that was marked as whole; None where there is none."""
-    return next((folder for folder in latest_first(place) if (folder / MARK).is_file()), None)
+    return next((folder for folder in latest_first(place) if (folder / WHOLE).is_file()), None)
 
 
 def latest_first(place: Path) -> list[Path]:
