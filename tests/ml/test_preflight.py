@@ -89,7 +89,7 @@ def test_a_good_run_passes_every_check(dpo_run):
     found = verdicts(dpo_run.preflight())
     assert set(found) == {
         *("length", "empty", "start_token", "end_token", "control_tokens", "same", "mask", "overlap", "passes"),
-        *("pad_token", "template", "memory"),
+        *("pad_token", "template", "memory", "learning_rate"),
     }
     assert set(found.values()) == {"ok"}
 
@@ -355,3 +355,20 @@ def test_the_memory_that_is_there_is_told(tmp_path: Path):
     assert check_memory(1000, 2000 * 2**20).verdict == "ok"
     assert check_memory(3000, 2000 * 2**20).verdict == "warning"
     assert check_memory(3000, 0).verdict == "ok"
+
+
+@pytest.mark.parametrize(
+    ("tuning", "rate", "verdict"),
+    [
+        ("lora", 1e-4, "ok"),
+        ("lora", 0.1, "warning"),
+        ("full", 1e-5, "ok"),
+        ("full", 1e-3, "warning"),
+        ("prompt", 1e-4, "warning"),
+        ("prompt", 0.03, "ok"),
+    ],
+)
+def test_a_learning_rate_for_another_way_to_tune_is_told(tuning, rate, verdict):
+    found = checks.check_learning_rate(tuning, rate)
+    assert found.verdict == verdict
+    assert verdict == "ok" or "is usual" in found.message

@@ -92,7 +92,11 @@ class TrainingConfig(TuningConfig):
         1, "Gradient accumulation", "Forward passes per optimizer step.", minimum=1, maximum=4096, advanced=True
     )
     learning_rate: float = setting(
-        1e-4, "Learning rate", "LoRA wants 10 to 100 times the rate of full fine-tuning.", minimum=1e-9, maximum=1.0
+        1e-4,
+        "Learning rate",
+        "For an adapter; full wants a tenth to a hundredth of it, virtual tokens want 0.01 to 0.3.",
+        minimum=1e-9,
+        maximum=1.0,
     )
     learning_rate_schedule: str = setting("linear", "Schedule", choices=("linear", "cosine", "constant"), advanced=True)
     warmup_steps: int = setting(0, "Warm-up steps", minimum=0, maximum=1_000_000, advanced=True)

@@ -292,6 +292,29 @@ def check_passes(rows: int, rows_each_step: float, steps: int) -> Check:
     return Check("passes", "ok", f"The run sees each of its {rows_word(rows)} {passes:g} times.", figures)
 
 
+USUAL_RATES = {
+    "full": (1e-7, 1e-4),
+    "prompt": (1e-3, 1.0),
+    **dict.fromkeys(("lora", "dora", "qlora"), (1e-6, 5e-3)),
+}
+"""By what is trained, rates between which it learns and does not run away."""
+
+
+def check_learning_rate(tuning: str, rate: float) -> Check:
+    """Tell a rate that is meant for another way to tune: virtual tokens want a thousand times that of whole weights."""
+    low, high = USUAL_RATES[tuning]
+    figures = {"learning_rate": rate, "low": low, "high": high}
+    if low <= rate <= high:
+        return Check("learning_rate", "ok", f"{rate:g} is usual where {tuning} is trained.", figures)
+    what = "much; the weights may run away" if rate > high else "little; hardly anything is learned"
+    return Check(
+        "learning_rate",
+        "warning",
+        f"{rate:g} is {what}. Where {tuning} is trained, {low:g} to {high:g} is usual.",
+        figures,
+    )
+
+
 # The chat template ------------------------------------------------------------------------------------
 
 ASKED: list[Message] = [{"role": "user", "content": "How are you?"}]
