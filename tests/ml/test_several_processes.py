@@ -69,6 +69,65 @@ def test_a_killed_launcher_leaves_no_trainer_behind(tmp_path, tiny, snapshot):
     wait_until(lambda: not processes_with(str(run.path)), "the end of all its processes")
 
 
+PARTED = """
+import os, sys
+import torch
+from torch import distributed
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from training.configs import DPOConfig
+from training.ml.models import load_policy, load_tokenizer, publish_model
+from training.ml.tuning import tuned
+from training.rundir import ModelSource, RunDirectory
+
+distributed.init_process_group("gloo")
+source = ModelSource(sys.argv[1])
+for tuning in ("full", "lora"):
+    tokenizer = load_tokenizer(source)
+    model = tuned(load_policy(source, tokenizer), DPOConfig(tuning=tuning))
+    torch.manual_seed(5)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.requires_grad:
+                weight.normal_()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    fully_shard(model, mesh=init_device_mesh("cpu", (2,)))
+    assert next(model.parameters()).to_local().numel() < next(iter(before.values())).numel()
+    run = RunDirectory(f"{sys.argv[2]}/{tuning}")
+    run.path.mkdir(exist_ok=True)
+    publish_model(run, model, tokenizer, kind="policy", source=source, step=1)
+    if distributed.get_rank() == 0:
+        torch.save(before, run.path / "before.pt")
+"""
+
+
+def test_weights_that_are_parted_over_processes_are_published_whole(tmp_path, tiny):
+    import torch
+    from safetensors.torch import load_file
+
+    argv = [*("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"), str(tmp_path / "parted.py")]
+    (tmp_path / "parted.py").write_text(PARTED)
+    done = subprocess.run(
+        [sys.executable, *argv, tiny.base, str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    whole = load_file(tmp_path / "full" / "model" / "model.safetensors")
+    before = torch.load(tmp_path / "full" / "before.pt")
+    assert set(before) - set(whole) <= {"lm_head.weight"}  # tied to the embeddings
+    assert all(torch.equal(weight, before[name]) for name, weight in whole.items())
+    adapter = load_file(tmp_path / "lora" / "model" / "adapter_model.safetensors")
+    before = torch.load(tmp_path / "lora" / "before.pt")
+    trained = {name.replace(".default", ""): weight for name, weight in before.items() if ".default" in name}
+    assert set(adapter) == set(trained)
+    assert all(torch.equal(weight, trained[name]) for name, weight in adapter.items())
+
+
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert processes.share(4) == 2

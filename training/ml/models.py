@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from peft import PeftModel
 from peft.utils import load_peft_weights
-from torch import nn
+from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -136,15 +136,16 @@ def publish_model(
     Of a PeftModel that is the adapter named "default", which stands on `source`; of any other model its weights and the
     tokenizer, which stand by themselves. The first of several processes writes; the others wait for it and get "".
     """
+    weights = processes.whole_weights(model)
     if not processes.is_first():
         processes.wait_for_all()
         return ""
     temporary = run.path / ".model.tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     if isinstance(model, PeftModel):
-        save_adapter(model, temporary)
+        save_adapter(model, temporary, weights)
     else:
-        save_whole(model, tokenizer, temporary)
+        save_whole(model, tokenizer, temporary, weights)
     write_json(
         temporary / "checkpoint.json",
         {
@@ -161,9 +162,13 @@ def publish_model(
     return directory_digest(run.model_path)
 
 
-def save_adapter(model: PeftModel, directory: Path) -> None:
-    """Write the adapter named "default" such that the same training leaves the same files."""
-    model.save_pretrained(directory, selected_adapters=["default"], save_embedding_layers=False)
+def save_adapter(model: PeftModel, directory: Path, weights: dict[str, Tensor] | None = None) -> None:
+    """Write the adapter named "default" such that the same training leaves the same files.
+
+    `weights` are those of a model that is parted over processes.
+    """
+    kept = {} if weights is None else {"state_dict": weights}
+    model.save_pretrained(directory, selected_adapters=["default"], save_embedding_layers=False, **kept)
     (directory / "README.md").unlink(missing_ok=True)
     config = read_json(directory / "adapter_config.json")
     if config.get("target_modules"):
@@ -171,8 +176,13 @@ def save_adapter(model: PeftModel, directory: Path) -> None:
     write_json(directory / "adapter_config.json", config)
 
 
-def save_whole(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
-    """Write weights, config and tokenizer as any program of the field reads them."""
+def save_whole(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    directory: Path,
+    weights: dict[str, Tensor] | None = None,
+) -> None:
+    """Write weights, config and tokenizer as any program of the field reads them; `weights` as in `save_adapter`."""
     model.config.use_cache = True  # training switches it off; whoever writes with the model wants it
-    model.save_pretrained(directory)
+    model.save_pretrained(directory, **({} if weights is None else {"state_dict": weights}))
     tokenizer.save_pretrained(directory)

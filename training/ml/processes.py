@@ -15,10 +15,13 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from training.ml import CannotRun
 from training.rundir import Outcome, Preflight, RunDirectory
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 PR_SET_PDEATHSIG = 1
 
@@ -79,6 +82,27 @@ def wait_for_all() -> None:
 
     if distributed.is_initialized():
         distributed.barrier()
+
+
+def whole_weights(model: nn.Module) -> dict[str, Tensor] | None:
+    """Return the weights of a model that is parted over the processes, put together; None where each holds all.
+
+    Every process has to call it. FSDP parts a weight into the shards of a DTensor, DeepSpeed's stage 3 into its own.
+    """
+    from torch.distributed.tensor import DTensor
+
+    if any(isinstance(weight, DTensor) for weight in model.parameters()):
+        state = model.state_dict()
+        return {
+            name: (weight.full_tensor() if isinstance(weight, DTensor) else weight).cpu()
+            for name, weight in state.items()
+        }
+    if any(hasattr(weight, "ds_id") for weight in model.parameters()):
+        from deepspeed import zero
+
+        with zero.GatheredParameters(list(model.parameters())):
+            return {name: weight.detach().cpu().clone() for name, weight in model.state_dict().items()}
+    return None
 
 
 class Follower(RunDirectory):
