@@ -17,6 +17,8 @@ from training.reading import latest_metrics, metric_names, metrics_after, settin
 MOST_RUNS = 8
 """More lines on one chart cannot be told apart."""
 OFFERED = 30
+BOUNDS = frozenset({"low", "high"})
+"""Ends of an interval, which the run's own page draws."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def settings_apart(runs: Sequence[Run]) -> list[Line]:
 
 def figures_together(runs: Sequence[Run]) -> list[Line]:
     """Return what came of each run, and of the seeds of one sweep the mean and the spread."""
-    of_runs = [{one.name: one for one in told(run.outcome.get("evaluation") or {})} for run in runs]
+    of_runs = [{one.name: one for one in told(run.outcome.get("evaluation") or {}, BOUNDS)} for run in runs]
     is_sweep = len({run.sweep for run in runs}) == 1 and runs[0].sweep is not None
     lines = []
     for name in dict.fromkeys(name for figures in of_runs for name in figures):

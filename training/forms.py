@@ -284,9 +284,14 @@ class RunForm(forms.Form):
     def input_fields(self) -> list[BoundField]:
         return [self[name] for name in self.inputs if name not in ("queue_name", "guideline", "prompt_count")]
 
+    def is_advanced(self, name: str) -> bool:
+        if name == "reward_function":  # where there is no reward model, nothing starts without one
+            return False
+        return name == "seed" or self.settings[name].metadata["advanced"]
+
     @property
     def main_settings(self) -> list[BoundField]:
-        names = [name for name, one in self.settings.items() if not one.metadata["advanced"] and name != "seed"]
+        names = [name for name in self.settings if not self.is_advanced(name)]
         return [field for group in grouped(self, names) for field in group.fields]
 
     @property

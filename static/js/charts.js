@@ -25,7 +25,7 @@
       const metrics = [...figure.querySelectorAll("[data-series]")].map((one, index) => ({
         name: one.dataset.series,
         label: one.dataset.label,
-        latest: one.querySelector("[data-role=latest]"),
+        latest: isOne ? one.querySelector("[data-role=latest]") : one,
         dash: isOne || index === 0 ? undefined : [6, 4],
       }));
       // One run: a colour for each metric. Several runs: a colour for each run, and the second metric is dashed.
