@@ -1,4 +1,4 @@
-"""A project that a run of every kind can start from: `python -m tests.browser.methods_site`, in the site's environment."""
+"""A project that a run of every kind can start from: `python -m tests.browser.methods_site`, as the site is set."""
 
 from __future__ import annotations
 
