@@ -45,6 +45,8 @@ class Sizes:
     """Over the rows; what is done once for all of them pays from the second on."""
     batch_size: int = 4
     most_tokens: int = 256
+    most_prompt_tokens: int = 32
+    """Of PPO's prompts, the template apart."""
     updates: int = 6
     repeats: int = 2
 
@@ -66,6 +68,8 @@ class Bench:
     """Of the model, for the lines."""
     sizes: Sizes
     pairs: Sequence[Pair]
+    questions: Sequence[Pair]
+    """Whose prompts PPO answers: short ones."""
     environment: Mapping[str, str]
 
     def process(self, python: str, module: str, argument: Path) -> dict[str, Any]:
@@ -128,10 +132,15 @@ def lay_out(folder: Path, sizes: Sizes, *, quick: bool, threads: int) -> Bench:
         from tests.tiny_model import save_tiny_model
 
         model = str(save_tiny_model(folder / "tiny"))
-        return Bench(folder, model, "tiny", sizes, made_up_pairs(sizes.rows), environment)
+        pairs = made_up_pairs(sizes.rows)
+        return Bench(folder, model, "tiny", sizes, pairs, pairs, environment)
     model = base_model(say)
     tokens = counter(model)
-    return Bench(folder, model, Path(model).name, sizes, hh_pairs(sizes.rows, sizes.most_tokens, tokens), environment)
+    pairs = hh_pairs(sizes.rows, sizes.most_tokens, lambda pair: max(map(tokens, pair.texts())))
+    questions = hh_pairs(
+        sizes.rows, sizes.most_prompt_tokens, lambda pair: tokens(pair.texts()[0]) - tokens(pair.chosen)
+    )
+    return Bench(folder, model, Path(model).name, sizes, pairs, questions, environment)
 
 
 def counter(model: str) -> Callable[[str], int]:
@@ -279,13 +288,13 @@ def our_ppo(bench: Bench, config: Mapping[str, Any], reward: ModelSource, turn: 
     run = RunDirectory(bench.folder / f"ppo-{turn}")
     spec = RunSpec(run.path.name, "ppo", dict(config), policy=ModelSource(bench.model), reward=reward)
     run.write_spec(spec)
-    write_prompts(run.prompts_path, bench.pairs)
+    write_prompts(run.prompts_path, bench.questions)
     return bench.process(sys.executable, "benchmarks.training_ours", run.path)
 
 
 def trl_ppo(bench: Bench, python: str, config: Mapping[str, Any], turn: int) -> dict[str, Any]:
     rows = bench.folder / "prompts.jsonl"
-    write_prompts(rows, bench.pairs)
+    write_prompts(rows, bench.questions)
     asked = {
         "model": bench.model,
         "reward": str(bench.folder / "whole-reward"),

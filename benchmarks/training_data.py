@@ -19,9 +19,6 @@ import pyarrow.parquet
 from benchmarks.published_files import json_lines, shared_data
 from feedback.contract import TRAIN, Message, table_file
 
-Counter = Callable[[str], int]
-"""Gives how many tokens a text has."""
-
 
 @dataclass(frozen=True)
 class Pair:
@@ -39,7 +36,7 @@ class NoData(Exception):
     """The published pairs are not on this machine."""
 
 
-def hh_pairs(count: int, most_tokens: int, tokens: Counter, seed: int = 0) -> list[Pair]:
+def hh_pairs(count: int, most_tokens: int, tokens: Callable[[Pair], int], seed: int = 0) -> list[Pair]:
     """Return `count` pairs of HH's training file, drawn at random among those of at most `most_tokens`."""
     path = shared_data() / "hh" / "train.jsonl.gz"
     if not path.is_file():
@@ -49,7 +46,7 @@ def hh_pairs(count: int, most_tokens: int, tokens: Counter, seed: int = 0) -> li
     found: list[Pair] = []
     for row in rows:
         pair = Pair(row["prompt"], row["chosen"][-1]["content"], row["rejected"][-1]["content"])
-        if pair.chosen.strip() and pair.rejected.strip() and max(map(tokens, pair.texts())) <= most_tokens:
+        if pair.chosen.strip() and pair.rejected.strip() and tokens(pair) <= most_tokens:
             found.append(pair)
         if len(found) == count:
             return found
