@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import resource
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ class Meter:
     def start(self) -> None:
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here, not from loading the model
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+            torch.cuda.reset_peak_memory_stats()
         self.cpu, self.wall = time.process_time(), time.monotonic()
 
     def step(self) -> None:
@@ -42,6 +46,10 @@ class Meter:
 
 
 def peak_mib() -> float:
+    """Return the most memory that was held since the start: the graphics card's, where the process uses one."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated() / 2**20
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -37,14 +37,15 @@ class MeteredRun(RunDirectory):
 def main() -> int:
     meter = Meter()
     run = MeteredRun(sys.argv[1], meter)
-    run.write_outcome(carry_out(run))
+    outcome = carry_out(run)
+    run.write_outcome(outcome)
     rows = run.metrics()
     told: dict[str, Any] = {}
     if "score_mean" in rows[0]:
         told = {
             "scores": [row["score_mean"] for row in rows],
             "kl": [row["kl"] for row in rows],
-            "generated": sum(row["response_length"] for row in rows) * run.spec().config["batch_size"],
+            "generated": sum(row["response_length"] for row in rows) * outcome.evaluation["n"],
         }
     else:
         told = {"losses": [row["loss"] for row in rows]}

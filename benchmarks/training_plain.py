@@ -3,7 +3,7 @@
     python -m benchmarks.training_plain SETTINGS.json
 
 `settings` is "equal" (what our run is told, in TRL's words) or "defaults" (TRL's own, on the same rows, batch size and
-adapter).
+adapter); `arguments` are put over both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ from typing import Any
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoTokenizer, TrainerCallback
-from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
+from trl import (
+    DPOConfig,
+    DPOTrainer,
+    GRPOConfig,
+    GRPOTrainer,
+    RewardConfig,
+    RewardTrainer,
+    SFTConfig,
+    SFTTrainer,
+)
 
 from benchmarks.training_meter import Meter
 
@@ -46,6 +55,11 @@ class Metered(TrainerCallback):
             self.losses.append(float(logs["loss"]))
 
 
+def near_twenty_words(completions: list[list[dict[str, str]]], **_: Any) -> list[float]:
+    """As our reward function words:20."""
+    return [-abs(len(completion[0]["content"].split()) - 20) / 20 for completion in completions]
+
+
 def main() -> int:
     asked = json.loads(Path(sys.argv[1]).read_text())
     rows = [json.loads(line) for line in Path(asked["rows"]).read_text(encoding="utf-8").splitlines()]
@@ -59,6 +73,7 @@ def main() -> int:
         "disable_tqdm": True,
         "save_strategy": "no",
         **(EQUAL if asked["settings"] == "equal" else {}),
+        **asked.get("arguments", {}),
     }
     adapter: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}
     meter = Meter()
@@ -77,6 +92,15 @@ def main() -> int:
             trainer = DPOTrainer(
                 args=DPOConfig(**arguments),
                 train_dataset=Dataset.from_list(rows),
+                peft_config=LoraConfig(task_type="CAUSAL_LM", **adapter),
+                **common,
+            )
+        case "grpo":
+            arguments.pop("max_length", None)
+            trainer = GRPOTrainer(
+                args=GRPOConfig(**arguments, **asked["grpo"]),
+                reward_funcs=near_twenty_words,
+                train_dataset=Dataset.from_list([{"prompt": row["prompt"]} for row in rows]),
                 peft_config=LoraConfig(task_type="CAUSAL_LM", **adapter),
                 **common,
             )

@@ -71,3 +71,13 @@ def test_made_up_pairs_are_always_the_same_and_of_different_lengths():
     pairs = made_up_pairs(20)
     assert pairs == made_up_pairs(20)
     assert len({len(pair.chosen) for pair in pairs}) > 5
+
+
+@pytest.mark.torch
+def test_the_gpu_script_runs_on_a_processor_and_says_what_did_not_fit():
+    lines = lines_of("benchmarks.gpu", "--quick", "--kinds", "generation")
+    assert [line["way"] for line in lines] == ["one by one", "batched", "compiled", "continuous"]
+    assert all(line["tokens"] == (2 if line["way"] == "one by one" else 4) * 6 for line in lines[:3])
+    assert lines[1]["against"] == "one by one"
+    (skipped,) = lines_of("benchmarks.gpu", "--quick", "--kinds", "dpo", "--seconds", "0")
+    assert skipped == {"benchmark": "gpu", "kind": "dpo", "skipped": "0 s are over"}
