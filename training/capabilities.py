@@ -79,6 +79,11 @@ def can_carry(capabilities: Capabilities, launch: Mapping[str, Any], needs: Mapp
     return not lacks(own.kind, own.memory_gb, capabilities.labels, launch, needs)
 
 
+def run_workers(now: datetime) -> list[Worker]:
+    """Return the workers that carry out runs and are alive, by name."""
+    return list(Worker.objects.alive(now).filter(work=Worker.Work.RUNS).order_by("name"))
+
+
 def waits_in_vain(run: Run, now: datetime) -> str:
     """Say what every worker that is alive lacks for a run that waits; empty when one of them can take it, or none is.
 
@@ -86,6 +91,5 @@ def waits_in_vain(run: Run, now: datetime) -> str:
     """
     if run.state != Run.State.QUEUED:
         return ""
-    alive = Worker.objects.alive(now).filter(work=Worker.Work.RUNS)
-    reasons = [lacks(one.device, one.memory_gb, one.labels, run.launch, run.needs) for one in alive]
+    reasons = [lacks(one.device, one.memory_gb, one.labels, run.launch, run.needs) for one in run_workers(now)]
     return reasons[0] if reasons and all(reasons) else ""

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from feedback.audit import record
 from feedback.models import Queue, User
@@ -55,7 +55,7 @@ def needed_by(checkpoint: Checkpoint) -> list[str]:
         return [f"{checkpoint} comes from outside: its files are not Concord's to delete."]
     said = [
         f"The run {run.name} uses it and is not over: cancel it, or wait for its end."
-        for run in Run.objects.unfinished().filter(Q(policy=checkpoint) | Q(reward=checkpoint))
+        for run in unfinished_runs_with(checkpoint)
     ]
     said += [
         f"{child.name} is an adapter over it and cannot be used without it; delete that first, or merge it."
@@ -66,6 +66,11 @@ def needed_by(checkpoint: Checkpoint) -> list[str]:
         said.append(f"It is the project's current {checkpoint.get_kind_display().lower()}; promote another one first.")
     said += [f"It answers in the queue {queue.name}; choose another model there." for queue in talks_with(checkpoint)]
     return said
+
+
+def unfinished_runs_with(checkpoint: Checkpoint) -> QuerySet[Run]:
+    uses = Q(policy=checkpoint) | Q(reward=checkpoint) | Q(others=checkpoint)
+    return Run.objects.unfinished().filter(uses).distinct()
 
 
 def talks_with(checkpoint: Checkpoint) -> list[Queue]:

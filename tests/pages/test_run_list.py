@@ -82,6 +82,25 @@ def test_it_says_when_nobody_will_take_a_queued_run(client: Client, project: Pro
     assert "No worker is alive" not in text(client.get(url(project)))
 
 
+def test_it_lists_the_workers_with_what_they_have(client: Client, project: Project, ml_staff: User) -> None:
+    Worker.objects.create(
+        name="large", last_seen_at=timezone.now(), device="cuda", device_name="H100", memory_gb=79.6, labels=["fast"]
+    )
+    client.force_login(ml_staff)
+    page = text(client.get(url(project)))
+    assert all(words in page for words in ("1 worker", "H100", "79.6", "fast"))
+
+
+def test_a_run_that_no_worker_can_take_says_what_they_lack(client: Client, project: Project, ml_staff: User) -> None:
+    run = make_run(project, needs={"device": "cuda"})
+    Worker.objects.create(name="small", last_seen_at=timezone.now(), device="cpu", memory_gb=16.0)
+    client.force_login(ml_staff)
+    page = reverse("run", args=[project.slug, run.pk])
+    assert "what they lack is a device of kind cuda" in text(client.get(page))
+    Worker.objects.create(name="large", last_seen_at=timezone.now(), device="cuda", memory_gb=80.0)
+    assert "what they lack" not in text(client.get(page))
+
+
 def test_the_filter_narrows_it(client: Client, project: Project, ml_staff: User) -> None:
     make_run(project, "dpo", name="A policy")
     make_run(project, "reward", name="A scorer", state="failed")

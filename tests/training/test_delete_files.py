@@ -70,6 +70,12 @@ def test_a_run_that_is_not_over_keeps_it(project, policy, ml_staff: User, state,
     assert needed_by(policy) == []
 
 
+def test_a_run_that_samples_from_it_beside_others_keeps_it(project, policy, ml_staff: User):
+    run = make_run(project, "sample", policy=policy.parent)
+    run.others.add(policy)
+    assert run.name in refusal(policy, ml_staff).message
+
+
 def test_an_adapter_over_it_keeps_it_until_that_is_deleted(project, policy, ml_staff: User):
     child = with_files(make_policy_checkpoint(project, parent=policy))
     assert child.name in refusal(policy, ml_staff).message

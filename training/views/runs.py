@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 from feedback.access import may, project_or_404
 from feedback.models import Project
 from feedback.views.requests import SignedInRequest
+from training.capabilities import run_workers, waits_in_vain
 from training.comparing import as_uuid
 from training.configs import CONFIGS
 from training.glossary import charts_of
@@ -152,6 +153,7 @@ def list_context(request: SignedInRequest, project: str) -> dict:
         "watched": [(run, watch(run, now)) for run in page_obj],
         "live": unfinished.exists(),
         "no_worker": unfinished.exists() and not worker_is_alive(now),
+        "workers": run_workers(now),
         "may_run": may(request.user, "training.run", within),
         "kinds": Run.Kind.choices,
         "groups": GROUPS,
@@ -174,6 +176,7 @@ def live_context(request: SignedInRequest, project: Project, run: Run, came: New
         "waits_for_a_look": run.waits_after_preflight and bool(run.preflight),
         "has_texts": run.kind == Run.Kind.SAMPLE or run.kind in ONLINE or hasattr(CONFIGS[run.kind], "sample_every"),
         "no_worker": run.is_unfinished and not worker_is_alive(now),
+        "lacking": waits_in_vain(run, now),
         "online": ONLINE,
         "may_run": may(request.user, "training.run", project),
         "leaves_checkpoint": run.kind in SWEPT,
