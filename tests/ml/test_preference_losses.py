@@ -134,8 +134,6 @@ def trl_trainer(tmp_path_factory, tiny, tokenizer):
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in WITHOUT_REFERENCE])
 def test_every_loss_with_a_reference_is_trl_s_own_at_any_gap(name, trl_trainer, tokenizer):
-    import functools
-
     from training.ml.dpo import collate, loss_of, pairs_of
     from training.ml.response_logprobs import let_score, response_logprobs
     from training.ml.tuning import as_reference
@@ -157,7 +155,7 @@ def test_every_loss_with_a_reference_is_trl_s_own_at_any_gap(name, trl_trainer, 
     for pair, chosen, rejected in zip(ours, found[::2], found[1::2], strict=True):
         pair.reference = (chosen, rejected)
     with torch.no_grad():
-        value, figures = functools.partial(loss_of, config=config)(trainer.model, collate(ours, tokenizer.pad_token_id))
+        value, figures = loss_of(trainer.model, collate(ours, tokenizer.pad_token_id, shares=False), config)
     assert figures["rewards_margin"].abs().max() > 0.1
     assert value.item() == pytest.approx(theirs, rel=1e-4)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from training.configs import DPOConfig
 from training.ml.chat import template_digest
@@ -27,6 +28,7 @@ from training.ml.preferences import PreferenceTokens, read_pairs, require_train_
 from training.ml.preflight import look_first
 from training.ml.readings import Reading, some
 from training.ml.response_logprobs import let_score, response_logprobs, scoring_batch
+from training.ml.shared_prompts import can_share, pair_logprobs, shared_batch
 from training.ml.trl_runs import train
 from training.ml.tuning import as_policy, load_to_train, tuned
 from training.rundir import Outcome, RunDirectory, RunSpec
@@ -58,16 +60,25 @@ def pairs_of(rows: Sequence[PreferenceTokens]) -> list[Pair]:
     return [Pair(chosen, rejected) for chosen, rejected in (row.readings() for row in rows)]
 
 
-def collate(pairs: Sequence[Pair], pad_id: int) -> dict[str, Tensor]:
-    """Return a batch of 2B sequences, the chosen ones first, and what the reference says of them, float32 [2B]."""
+def collate(pairs: Sequence[Pair], pad_id: int, shares: bool) -> dict[str, Tensor]:
+    """Return a batch for a scoring pass of 2B sequences, the chosen ones first, and what the reference says of them.
+
+    `shares` puts both responses of a pair after one prompt.
+    """
     readings = [*(pair.chosen for pair in pairs), *(pair.rejected for pair in pairs)]
     reference = [*(pair.reference[0] for pair in pairs), *(pair.reference[1] for pair in pairs)]
-    return {**scoring_batch(readings, pad_id), "reference": torch.tensor(reference)}
+    if shares:
+        batch = shared_batch([(pair.chosen, pair.rejected) for pair in pairs], pad_id)
+    else:
+        batch = scoring_batch(readings, pad_id)
+    tokens = sum(len(reading.ids) for reading in readings)
+    return {**batch, "reference": torch.tensor(reference), "tokens": torch.tensor([tokens])}
 
 
 def loss_of(model: nn.Module, batch: dict[str, Tensor], config: DPOConfig) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the mean loss of a batch, and its figures."""
-    scored = model(**{name: batch[name] for name in ("input_ids", "attention_mask", "labels")}, score_responses=True)
+    read = {name: tensor for name, tensor in batch.items() if name not in ("reference", "tokens")}
+    scored = model(**read, score_responses=True)
     (chosen, rejected), (chosen_tokens, rejected_tokens) = scored.sums.chunk(2), scored.counts.chunk(2)
     pairs = PairLogprobs(chosen, rejected, chosen_tokens, rejected_tokens, *batch["reference"].chunk(2))
     better, worse = implied_rewards(pairs, config)
@@ -91,31 +102,36 @@ def run_dpo(run: RunDirectory, spec: RunSpec, config: DPOConfig) -> Outcome:
     torch.manual_seed(config.seed)
     model = tuned(without_dropout(load_to_train(source, tokenizer, config)), config)
     let_score(model)
-    rows, held_out = look_first(run, spec, config, tokenizer, rows, held_out, model=model)
+    pad_id = tokenizer.pad_token_id
+    first = pairs_of(rows[:1])[0]
+    shares = can_share(model, (first.chosen, first.rejected), pad_id)
+    rows, held_out = look_first(run, spec, config, tokenizer, rows, held_out, model=model, shares_prompts=shares)
     pairs = pairs_of(rows)
     held_out = sorted(some(held_out), key=lambda row: row.length)
     measured = pairs_of(held_out)
+    ask = functools.partial(ask_model, pad_id=pad_id, batch_size=config.batch_size, shares=shares)
     trainer = LogprobTrainer(
         model,
         run,
         config,
         train_dataset=pairs,
         eval_dataset=measured or None,
-        collate=functools.partial(collate, pad_id=tokenizer.pad_token_id),
+        collate=functools.partial(collate, pad_id=pad_id, shares=shares),
         loss=functools.partial(loss_of, config=config),
     )
     order = draw(trainer, [row.length for row in rows], [row.weight for row in rows], config)
     if config.loss not in WITHOUT_REFERENCE:
         asked = [*(pairs[place] for place in rows_to_come(order, config)), *measured]
-        ask_reference(run, trainer, asked, tokenizer.pad_token_id, 2 * config.batch_size)
+        found = reference_logprobs(run, trainer, [(pair.chosen, pair.rejected) for pair in asked], ask)
+        for pair, logprobs in zip(asked, found, strict=True):
+            pair.reference = logprobs
     prompts = [row.prompt for row in held_out or rows]
     status, step = train(run, trainer, METRICS, config, tokenizer, prompts)
 
     run.write_progress("evaluating", step, config.steps)
     sha256 = publish_model(run, trainer.model, tokenizer, kind="policy", source=source, step=step)
     with as_policy(trainer.model) as policy, trainer.accelerator.autocast():
-        readings = [reading for pair in measured for reading in (pair.chosen, pair.rejected)]
-        found = response_logprobs(policy, readings, tokenizer.pad_token_id, 2 * config.batch_size)
+        said = ask(policy, [(pair.chosen, pair.rejected) for pair in measured])
     losses = [row["loss"] for row in run.metrics()]
     run.write_progress("done", step, config.steps)
     return Outcome(
@@ -124,21 +140,20 @@ def run_dpo(run: RunDirectory, spec: RunSpec, config: DPOConfig) -> Outcome:
         sha256,
         template_digest(tokenizer),
         {
-            **held_out_figures(measured, found, groups_of(held_out), config),
+            **held_out_figures(measured, said, groups_of(held_out), config),
             "loss_first": losses[0] if losses else None,
             "loss_last": losses[-1] if losses else None,
         },
     )
 
 
-def ask_reference(
-    run: RunDirectory, trainer: LogprobTrainer, pairs: Sequence[Pair], pad_id: int, batch_size: int
-) -> None:
-    """Note in each pair what the policy says of it before training."""
-    readings = [reading for pair in pairs for reading in (pair.chosen, pair.rejected)]
-    found = reference_logprobs(run, trainer, readings, pad_id, batch_size)
-    for pair, chosen, rejected in zip(pairs, found[::2], found[1::2], strict=True):
-        pair.reference = (chosen, rejected)
+def ask_model(
+    model: PreTrainedModel, pairs: Sequence[tuple[Reading, Reading]], *, pad_id: int, batch_size: int, shares: bool
+) -> list[float]:
+    """Return the model's log-probabilities of chosen and rejected in turn."""
+    if shares:
+        return pair_logprobs(model, pairs, pad_id, batch_size)
+    return response_logprobs(model, [reading for pair in pairs for reading in pair], pad_id, 2 * batch_size)
 
 
 def held_out_figures(

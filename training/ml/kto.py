@@ -70,6 +70,7 @@ def collate(thumbs: Sequence[Thumb], pad_id: int) -> dict[str, Tensor]:
     return {
         **scoring_batch([thumb.reading for thumb in thumbs], pad_id),
         **{f"other_{name}": tensor for name, tensor in others.items()},
+        "tokens": torch.tensor([sum(len(thumb.reading.ids) for thumb in thumbs)]),
         "is_up": torch.tensor([thumb.is_up for thumb in thumbs]),
         "reference": torch.tensor([thumb.reference[0] for thumb in thumbs]),
         "other_reference": torch.tensor([thumb.reference[1] for thumb in thumbs]),
@@ -127,17 +128,23 @@ def run_kto(run: RunDirectory, spec: RunSpec, config: KTOConfig) -> Outcome:
     )
     order = draw(trainer, [row.length for row in rows], [row.weight for row in rows], config)
     asked = [*(thumbs[place] for place in rows_to_come(order, config)), *measured]
-    readings = [reading for thumb in asked for reading in (thumb.reading, thumb.other)]
-    found = reference_logprobs(run, trainer, readings, pad_id, config.batch_size)
-    for thumb, own, other in zip(asked, found[::2], found[1::2], strict=True):
-        thumb.reference = (own, other)
+    found = reference_logprobs(
+        run,
+        trainer,
+        [(thumb.reading, thumb.other) for thumb in asked],
+        lambda reference, each: response_logprobs(
+            reference, [reading for two in each for reading in two], pad_id, config.batch_size
+        ),
+    )
+    for thumb, logprobs in zip(asked, found, strict=True):
+        thumb.reference = logprobs
     prompts = [row.prompt for row in held_out or rows]
     status, step = train(run, trainer, METRICS, config, tokenizer, prompts)
 
     run.write_progress("evaluating", step, config.steps)
     sha256 = publish_model(run, trainer.model, tokenizer, kind="policy", source=source, step=step)
     with as_policy(trainer.model) as policy, trainer.accelerator.autocast():
-        logprobs = response_logprobs(policy, [thumb.reading for thumb in measured], pad_id, config.batch_size)
+        said = response_logprobs(policy, [thumb.reading for thumb in measured], pad_id, config.batch_size)
     losses = [row["loss"] for row in run.metrics()]
     run.write_progress("done", step, config.steps)
     return Outcome(
@@ -146,7 +153,7 @@ def run_kto(run: RunDirectory, spec: RunSpec, config: KTOConfig) -> Outcome:
         sha256,
         template_digest(tokenizer),
         {
-            **held_out_figures(measured, logprobs),
+            **held_out_figures(measured, said),
             "loss_first": losses[0] if losses else None,
             "loss_last": losses[-1] if losses else None,
         },

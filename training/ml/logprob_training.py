@@ -21,7 +21,6 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 from training.configs import TrainingConfig
 from training.ml import processes
 from training.ml.readings import Reading
-from training.ml.response_logprobs import response_logprobs
 from training.ml.trl_runs import trainer_arguments
 from training.ml.tuning import as_policy, as_reference
 from training.rundir import RunDirectory, read_json, write_json
@@ -52,8 +51,8 @@ class LogprobTrainer(Trainer):
         collate: Callable[[list[Any]], dict[str, Tensor]],
         loss: Callable[[nn.Module, dict[str, Tensor]], tuple[Tensor, dict[str, Tensor]]],
     ) -> None:
-        """`loss` returns the mean loss of a batch and its figures, always the same ones, each of any number of elements
-        and counted by element."""
+        """`collate` returns among its tensors "tokens", how many the batch has. `loss` returns the mean loss of a batch
+        and its figures, always the same ones, each of any number of elements and counted by element."""
         arguments = trainer_arguments(run, config)
         del arguments["max_length"]  # TRL's
         super().__init__(
@@ -83,7 +82,7 @@ class LogprobTrainer(Trainer):
         for name, value in figures.items():
             noted[name].append(value.detach().float().reshape(-1))
         if model.training:
-            self.tokens += int(inputs["attention_mask"].sum())
+            self.tokens += int(inputs["tokens"].sum())
         return (loss, {}) if return_outputs else loss
 
     def prediction_step(
@@ -119,27 +118,32 @@ def before_training(model: PreTrainedModel | PeftModel) -> Iterator[PreTrainedMo
 
 
 def reference_logprobs(
-    run: RunDirectory, trainer: LogprobTrainer, readings: Sequence[Reading], pad_id: int, batch_size: int
-) -> list[float]:
-    """Return the log-probability of each sequence under the model before training, from the run directory if there.
+    run: RunDirectory,
+    trainer: LogprobTrainer,
+    rows: Sequence[tuple[Reading, Reading]],
+    ask: Callable[[PreTrainedModel, Sequence[tuple[Reading, Reading]]], list[float]],
+) -> list[tuple[float, float]]:
+    """Return the log-probabilities of each row's two sequences under the model before training.
 
-    The trainer has its model on the device, and has not trained yet. Several processes share the work.
+    `ask` returns them in turn. They are read from the run directory if there. The trainer has its model on the device,
+    and has not trained yet; several processes share the work.
     """
-    wanted = digest_of(readings)
+    wanted = digest_of([reading for row in rows for reading in row])
     kept = read_json(run.reference_path) or {}
     if not processes.any_says(kept.get("sequences") != wanted):
-        return kept["logprobs"]
+        return list(zip(kept["logprobs"][::2], kept["logprobs"][1::2], strict=True))
     run.write_progress("asking the reference")
     model = trainer.accelerator.unwrap_model(trainer.model)
     place, count = trainer.accelerator.process_index, processes.count()
     with before_training(model) as reference, trainer.accelerator.autocast():
-        mine = response_logprobs(reference, readings[place::count], pad_id, batch_size)
-    logprobs = [0.0] * len(readings)
+        mine = ask(reference, rows[place::count])
+    logprobs = [0.0] * (2 * len(rows))
     for at, part in enumerate(processes.parts_of_all(mine)):
-        logprobs[at::count] = part
+        logprobs[2 * at :: 2 * count] = part[::2]
+        logprobs[2 * at + 1 :: 2 * count] = part[1::2]
     if processes.is_first():
         write_json(run.reference_path, {"sequences": wanted, "logprobs": logprobs})
-    return logprobs
+    return list(zip(logprobs[::2], logprobs[1::2], strict=True))
 
 
 def digest_of(readings: Sequence[Reading]) -> str:

@@ -56,12 +56,14 @@ def look_first(
     *,
     model: nn.Module | None = None,
     extra: Sequence[Check] = (),
+    shares_prompts: bool = False,
 ) -> tuple[list[R], list[H]]:
     """Write preflight.json and return (rows, held_out) without those that may be left out.
 
     `rows` are what the run learns from, `held_out` what it is measured on; `model` is the one that is trained, its
-    adapter on, for the estimate of memory and time; `extra` are what the kind itself has to say. Raises PreflightFailed
-    when a check blocks, and Paused when the run waits for a person who has not yet seen what was found.
+    adapter on, for the estimate of memory and time; `extra` are what the kind itself has to say; `shares_prompts` says
+    that a pair is read as one sequence. Raises PreflightFailed when a check blocks, and Paused when the run waits for a
+    person who has not yet seen what was found.
     """
     run.write_progress("looking at the rows")
     limit, setting = longest_allowed(config)
@@ -89,7 +91,7 @@ def look_first(
     found += extra
     guessed: dict[str, Any] = {}
     if model is not None and not is_sharded() and trained and not any(check.verdict == "blocking" for check in found):
-        guessed = look_at_device(config, model, trained, measured)
+        guessed = look_at_device(config, model, trained, some(measured), shares_prompts)
         found.append(check_memory(guessed["memory_mb"], available_memory()))
     examples = [example(tokenizer, one, reading) for one in pick(trained) for reading in one.readings]
     preflight = Preflight(found, examples, guessed)
@@ -140,18 +142,23 @@ def row_checks(
 
 
 def look_at_device(
-    config: AdapterConfig, model: nn.Module, trained: list[ReadRow], measured: list[ReadRow]
+    config: AdapterConfig, model: nn.Module, trained: list[ReadRow], measured: list[ReadRow], shares_prompts: bool
 ) -> dict[str, Any]:
     """Return the estimate of memory and time, from a short trial on the run's own tokens."""
-    looked_at = sum(len(reading.ids) for one in some(measured) for reading in one.readings)
-    work = work_of(config, [[len(reading.ids) for reading in one.readings] for one in trained], looked_at)
+
+    def lengths(one: ReadRow) -> list[int]:
+        """Return the tokens of each sequence of a row, or of the one that its two sequences share."""
+        each = [len(reading.ids) for reading in one.readings]
+        return [sum(each) - len(one.readings[0].prompt)] if shares_prompts else each
+
+    work = work_of(config, [lengths(one) for one in trained], sum(sum(lengths(one)) for one in measured))
     tokens: list[int] = []
     for one in trained:
         tokens += one.readings[0].ids
         if len(tokens) >= TRIAL_TOKENS:
             break
-    before = memory_now()
-    return estimate(config, work, try_out(model, config, tokens[:TRIAL_TOKENS], work.at_once), before)
+    trial = try_out(model, config, tokens[:TRIAL_TOKENS], work.at_once)
+    return estimate(config, work, trial, memory_now())  # weights come into memory when they are first read
 
 
 def check_memory(needed_mb: int, available: int) -> Check:

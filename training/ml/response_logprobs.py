@@ -44,27 +44,37 @@ class ResponseLogprobs(ModelOutput):
 def let_score(model: PreTrainedModel | PeftModel) -> None:
     """Let `model(..., labels=labels, score_responses=True)` return ResponseLogprobs; other calls stay as they are.
 
-    Labels are the input ids, IGNORED where a token is not to be scored.
+    Labels are the input ids, IGNORED where a token is not to be scored. Each is foretold by the token before it, or by
+    the one at `sources`, and counts for its row, or for the sequence in `sequences`; int64 [B, L] all of them.
     """
     inner = model.get_base_model() if isinstance(model, PeftModel) else model
     forward = inner.forward
 
     @functools.wraps(type(inner).forward)
-    def scoring(self: Any, *args: Any, score_responses: bool = False, labels: Tensor | None = None, **kwargs: Any):
+    def scoring(
+        self: Any,
+        *args: Any,
+        score_responses: bool = False,
+        labels: Tensor | None = None,
+        sources: Tensor | None = None,
+        sequences: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
         if not score_responses:
             return forward(*args, **kwargs) if labels is None else forward(*args, labels=labels, **kwargs)
         assert labels is not None, "scoring needs labels"
-        targets = labels[:, 1:]
-        wanted = targets != IGNORED
+        rows, places = (labels != IGNORED).nonzero(as_tuple=True)
+        before = places - 1 if sources is None else sources[rows, places]
+        owners, count = (rows, len(labels)) if sequences is None else (sequences[rows, places], 2 * len(labels))
+        targets = labels[rows, places]
         if any(getattr(self.config.get_text_config(), name, None) not in (None, 1, 1.0) for name in BENT):
-            logits = forward(*args, use_cache=False, **kwargs).logits[:, :-1][wanted]
-            found = -cross_entropy(logits.float(), targets[wanted], reduction="none")
+            logits = forward(*args, use_cache=False, **kwargs).logits[rows, before]
+            found = -cross_entropy(logits.float(), targets, reduction="none")
         else:
             hidden = backbone(self)(*args, use_cache=False, **kwargs).last_hidden_state
-            found = token_logprobs(hidden[:, :-1][wanted], self.get_output_embeddings(), targets[wanted])
-        rows = wanted.nonzero()[:, 0]
-        sums = torch.zeros(len(labels), dtype=torch.float32, device=found.device).index_add(0, rows, found)
-        return ResponseLogprobs(sums=sums, counts=wanted.sum(1))
+            found = token_logprobs(hidden[rows, before], self.get_output_embeddings(), targets)
+        sums = torch.zeros(count, dtype=torch.float32, device=found.device).index_add(0, owners, found)
+        return ResponseLogprobs(sums=sums, counts=torch.bincount(owners, minlength=count))
 
     inner.forward = types.MethodType(scoring, inner)
 
