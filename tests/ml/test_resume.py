@@ -20,6 +20,7 @@ from tests.ml.conftest import (
     write_tables,
 )
 from tests.ml.killing import run_and_kill
+from tests.ml.test_kto import easy_thumbs
 from training.rundir import RunDirectory, directory_digest, read_lines
 
 pytestmark = pytest.mark.torch
@@ -68,9 +69,11 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "sft": ("sft", {**TRAINING, **LOOKING, "sample_every": 2}),
     "sft, packed": ("sft", {**TRAINING, "packing": True}),
     "sft, whole model": ("sft", {**FULL, **LOOKING}),
-    "reward": ("reward", TRAINING),
+    "reward": ("reward", {**TRAINING, **LOOKING}),
+    "reward, two members": ("reward", {**TRAINING, "steps": 4, "members": 2}),
     "dpo": ("dpo", {**TRAINING, "lora_dropout": 0.0}),
     "dpo, whole model": ("dpo", {**FULL, "group_by_length": False}),
+    "kto": ("kto", {**TRAINING, "lora_dropout": 0.0, "sample_every": 3}),
     "ppo": ("ppo", PPO),
     "grpo": ("grpo", {**GROUP, "responses_per_prompt": 2}),
     "rloo": ("rloo", {**GROUP, "responses_per_prompt": 2}),
@@ -102,6 +105,7 @@ def feedback(tmp_path_factory) -> tuple[str, str]:
         tmp_path_factory.mktemp("snapshots") / "all",
         {
             "preference": {"train": easy_preferences(24), "evaluation": easy_preferences(8, seed=1)},
+            "unpaired": {"train": easy_thumbs(16), "evaluation": easy_thumbs(8, seed=1)},
             "sft": {"train": demonstrations(12, 0), "evaluation": demonstrations(4, 100)},
         },
     )

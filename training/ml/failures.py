@@ -56,7 +56,6 @@ def what_is_kept(run: RunDirectory) -> str:
 
 def drop_what_is_not_whole(run: RunDirectory) -> None:
     """Remove checkpoints that were being written: on a full disk they take the room that the error's message needs."""
-    for folder in run.checkpoints_path.glob("*"):
-        if folder.is_dir() and not (folder / WHOLE).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-    shutil.rmtree(run.path / ".model.tmp", ignore_errors=True)
+    unfinished = [folder for folder in run.checkpoints_path.rglob("checkpoint-*") if not (folder / WHOLE).exists()]
+    for folder in (*unfinished, *run.checkpoints_path.rglob(".tmp"), run.path / ".model.tmp"):
+        shutil.rmtree(folder, ignore_errors=True)
