@@ -53,11 +53,9 @@ class LogprobTrainer(Trainer):
     ) -> None:
         """`collate` returns among its tensors "tokens", how many the batch has. `loss` returns the mean loss of a batch
         and its figures, always the same ones, each of any number of elements and counted by element."""
-        arguments = trainer_arguments(run, config)
-        del arguments["max_length"]  # TRL's
         super().__init__(
             model=model,
-            args=TrainingArguments(**arguments, remove_unused_columns=False),
+            args=TrainingArguments(**trainer_arguments(run, config), remove_unused_columns=False),
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             data_collator=collate,

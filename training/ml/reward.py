@@ -128,12 +128,10 @@ def train_member(
     config, run = members.config_of(member), members.directory(member)
     inner = model.get_base_model() if isinstance(model, PeftModel) else model
     inner.config.pad_token_id = tokenizer.pad_token_id
-    arguments = trainer_arguments(run, config)
-    del arguments["max_length"]  # TRL's
     trainer = RewardTrainer(
         objective=objective,
         model=model,
-        args=TrainingArguments(**arguments, remove_unused_columns=False),
+        args=TrainingArguments(**trainer_arguments(run, config), remove_unused_columns=False),
         data_collator=Collate(tokenizer.pad_token_id, attributes_of(rows), config.use_margin),
         train_dataset=RewardRows(rows),
         eval_dataset=RewardRows([of_pair(row) for row in held_out]) if held_out else None,

@@ -177,11 +177,9 @@ def run_sft(run: RunDirectory, spec: RunSpec, config: SFTConfig) -> Outcome:
     if config.packing:
         refuse_mixing(model, rows)
     sequences: list[Rows] = pack(rows, config.max_length) if config.packing else [(row,) for row in rows]
-    arguments = {**trainer_arguments(run, config), "remove_unused_columns": False}
-    arguments.pop("max_length", None)  # TRL's
     trainer = SFTTrainer(
         model=model,
-        args=TrainingArguments(**arguments),
+        args=TrainingArguments(**trainer_arguments(run, config), remove_unused_columns=False),
         train_dataset=sequences,
         eval_dataset=held_out or None,
         held_out=held_out,

@@ -22,7 +22,7 @@ def mark_complete(folder: Path, state: dict[str, Any]) -> None:
     """See to it that the checkpoint's files are on the disk, then mark it as whole; `state` is ours to keep with it."""
     files: dict[str, str] = {}
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
+        if path.is_file() and path.name != WHOLE:
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
                 files[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,7 +23,7 @@ SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_
 
 
 def trainer_arguments(run: RunDirectory, config: TrainingConfig | GroupConfig) -> dict[str, Any]:
-    """Return the arguments that every TRL config takes, from the run's config."""
+    """Return the arguments that every trainer takes, from the run's config."""
     rows = rows_for_each_process(config)
     arguments = {
         "output_dir": str(run.checkpoints_path),
@@ -51,7 +51,6 @@ def trainer_arguments(run: RunDirectory, config: TrainingConfig | GroupConfig) -
     }
     if isinstance(config, TrainingConfig):
         arguments |= {
-            "max_length": None,  # lengths are checked, and refused, before TRL sees a row
             "lr_scheduler_type": SCHEDULES[config.learning_rate_schedule],
             "warmup_steps": config.warmup_steps,
             "weight_decay": config.weight_decay,
