@@ -29,6 +29,7 @@ def write_inputs(run: Run) -> RunSpec:
         config=run.config,
         policy=source(run, "policy"),
         reward=source(run, "reward"),
+        reference=reference(run),
         others=tuple(model_source(other) for other in run.further_models),
         snapshot=str(run.snapshot.directory) if run.snapshot else "",
         snapshot_sha256=run.snapshot.sha256 if run.snapshot else "",
@@ -37,7 +38,7 @@ def write_inputs(run: Run) -> RunSpec:
         waits_after_preflight=run.waits_after_preflight,
     )
     directory.path.mkdir(parents=True, exist_ok=True)
-    if run.kind == Run.Kind.SAMPLE or run.kind in ONLINE:
+    if run.kind == Run.Kind.SAMPLE or run.kind in ONLINE or compares_policies(run):
         keep_lines(directory.prompts_path, [dict(row) for row in prompt_rows(run)])
     if run.kind == Run.Kind.SCORE:
         keep_lines(directory.responses_path, response_rows(run))
@@ -50,13 +51,27 @@ def source(run: Run, role: str) -> ModelSource | None:
     return None if checkpoint is None else model_source(checkpoint)
 
 
+def compares_policies(run: Run) -> bool:
+    """Tell whether the run holds what a policy writes against what its reference writes."""
+    return run.kind == Run.Kind.EVALUATE and run.policy is not None and run.reward is not None
+
+
+def reference(run: Run) -> ModelSource | None:
+    """Return the model that an evaluated policy was trained from; None where that is not known."""
+    if run.kind != Run.Kind.EVALUATE or run.policy is None or run.policy.parent is None:
+        return None
+    return model_source(run.policy.parent)
+
+
 def prompt_rows(run: Run) -> list[PromptRow]:
     """Return the run's prompts in a fixed order; the hold-out's only by id.
 
-    ONLINE kinds' are from the train split, and from the evaluation split where the run looks at held-out prompts.
+    An evaluation's are from the evaluation split unless it names some. ONLINE kinds' are from the train split, and from
+    the evaluation split where the run looks at held-out prompts.
     """
     prompts = Prompt.objects.pool().filter(project=run.project).order_by("pk")
-    prompts = prompts.filter(pk__in=run.prompt_ids) if run.prompt_ids else prompts.filter(split__in=SAMPLED)
+    splits = (EVALUATION,) if compares_policies(run) else SAMPLED
+    prompts = prompts.filter(pk__in=run.prompt_ids) if run.prompt_ids else prompts.filter(split__in=splits)
     if run.kind in ONLINE:
         looks = looks_at_held_out(parse_config(run.kind, run.config))
         prompts = prompts.filter(split__in=[TRAIN, EVALUATION] if looks else [TRAIN])

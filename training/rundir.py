@@ -71,6 +71,8 @@ class RunSpec:
     """The model to train, sample or evaluate; the reference is this model before training."""
     reward: ModelSource | None = None
     """The reward model that scores what is written, or the one to evaluate."""
+    reference: ModelSource | None = None
+    """What a policy is evaluated against; None for what its adapters stand on."""
     others: tuple[ModelSource, ...] = ()
     """Further models that answer the same prompts (sample runs)."""
     snapshot: str = ""
@@ -165,7 +167,7 @@ class RunDirectory:
         if values is None:
             raise BadRunDirectory(f"{self.spec_path} is missing; a run directory starts with run.json")
         try:
-            for name in ("policy", "reward"):
+            for name in ("policy", "reward", "reference"):
                 if values.get(name) is not None:
                     values[name] = ModelSource(values[name]["base"], tuple(values[name]["adapters"]))
             values["others"] = tuple(

@@ -121,7 +121,7 @@ def start_run(
         check_scored(project, reward, queue)
     elif queue is not None:
         check_queue(queue)
-    if kind == "sample" or kind in ONLINE:
+    if kind == "sample" or kind in ONLINE or (kind == "evaluate" and snapshot is None):
         check_prompts(kind, project, prompts, checked)
     if isinstance(checked, SampleConfig):
         check_sampling(checked, policy, further, reward)
@@ -276,7 +276,7 @@ def check_snapshot(kind: str, snapshot: Snapshot, config: Mapping[str, Any]) -> 
 def check_prompts(kind: str, project: Project, prompt_ids: list[str], config: Config) -> None:
     prompts = project.prompts.pool()
     if not prompt_ids:
-        prompts = prompts.filter(split__in=SAMPLED)
+        prompts = prompts.filter(split__in=(EVALUATION,) if kind == "evaluate" else SAMPLED)
     else:
         try:
             wanted = [uuid.UUID(one) for one in prompt_ids]
@@ -295,6 +295,8 @@ def check_prompts(kind: str, project: Project, prompt_ids: list[str], config: Co
                 "evaluate_every",
                 "there is no prompt of the evaluation split to look at; choose some, or set it to 0 for no looks",
             )
+    elif not prompts.exists() and kind == "evaluate":
+        raise RunRefused("prompt_ids", "the project has no prompts in its evaluation split; choose some yourself")
     elif not prompts.exists():
         raise RunRefused("prompt_ids", "the project has no prompts outside of the hold-out split; import some first")
 

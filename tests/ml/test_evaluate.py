@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.ml.conftest import finished_run, in_this_process, make_run_directory
-from training.ml.evaluate import accuracy, wilson_interval
+from training.ml.evaluate import accuracy
+from training.ml.intervals import wilson_interval
 
 pytestmark = pytest.mark.torch
 

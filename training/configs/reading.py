@@ -44,10 +44,18 @@ class SampleConfig(Config):
 
 @dataclass(frozen=True)
 class EvaluateConfig(Config):
-    """Accuracy of a reward model, or of a policy's implicit reward, on a snapshot's evaluation split."""
+    """Accuracy on a snapshot's evaluation split; or a policy against its reference, judged by a reward model."""
 
     batch_size: int = setting(8, "Batch size", minimum=1, maximum=4096, advanced=True)
     max_length: int = setting(512, "Longest sequence", "Tokens.", minimum=8, maximum=131_072, advanced=True)
+    max_new_tokens: int = setting(
+        96,
+        "Longest response",
+        "Tokens; where a policy writes against its reference.",
+        minimum=1,
+        maximum=32_768,
+    )
+    temperature: float = setting(0.7, "Temperature", "Of what they write.", minimum=0.0, maximum=5.0, advanced=True)
     precision: str = setting(
         "float32",
         "Precision",

@@ -14,21 +14,14 @@ from training.configs import EvaluateConfig
 from training.ml import CannotRun
 from training.ml.calibration import calibration
 from training.ml.chat import template_digest
-from training.ml.models import base_of, check_source, load_base, load_tokenizer, merge_adapter, pick_device
+from training.ml.intervals import wilson_interval
+from training.ml.models import DTYPES, base_of, check_source, load_policy, load_tokenizer, pick_device
+from training.ml.policy_evaluation import compare_with_reference
 from training.ml.preferences import PreferenceTokens, read_compared, refuse_rows_too_long
-from training.ml.reward_models import Scorer, load_scorer
+from training.ml.reward_models import Scorer, check_reward_source, load_scorer
+from training.ml.sampling import read_prompts
 from training.ml.sequences import sequence_logprobs
 from training.rundir import ModelSource, Outcome, RunDirectory, RunSpec, read_json
-
-Z_95 = 1.959963984540054
-
-
-def wilson_interval(successes: float, n: int, z: float = Z_95) -> tuple[float, float]:
-    """Return Wilson's score interval for a share of `successes` in `n` > 0 (E. B. Wilson, 1927)."""
-    share = successes / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def accuracy(margins: Sequence[float], groups: Sequence[str]) -> dict[str, Any]:
@@ -144,44 +137,65 @@ def groups_of(rows: Sequence[PreferenceTokens]) -> list[str]:
 
 
 def run_evaluate(run: RunDirectory, spec: RunSpec, config: EvaluateConfig) -> Outcome:
-    """Evaluate the run's reward model, or else its policy against its base, on the snapshot's evaluation split."""
+    """Evaluate what the run names.
+
+    A policy and a reward model: the policy against its reference, on the run's prompts, judged by the reward model. One
+    of them alone: its accuracy on the snapshot's evaluation split; a policy's is that of the reward it implies.
+    """
     if spec.reward is None and spec.policy is None:
         raise CannotRun("an evaluate run needs a reward model or a policy")
-    source = check_source(spec.reward or spec.policy, "model to evaluate")
-    base = base_of(source)
-    if not source.adapters and base == source.base:
-        raise CannotRun(f"{source.base} is a base model; there is nothing to evaluate it against")
+    if spec.policy is not None and spec.reward is not None:
+        return run_comparison(run, spec, config, spec.policy, spec.reward)
+    source = check_reward_source(spec.reward) if spec.reward else check_source(spec.policy, "model to evaluate")
+    reference = None if spec.reward else reference_of(spec, source)
     tokenizer = load_tokenizer(source)
     rows = read_compared(spec, tokenizer)
     refuse_rows_too_long(rows, config.max_length)
     run.write_progress("loading the model")
-    if spec.reward is not None:
+    if reference is None:
         scorer = load_scorer(source, tokenizer, precision=config.precision)
         run.write_progress("scoring", 0, len(rows))
         figures = measure_rewards(scorer, spec, rows, config.batch_size)
     else:
-        figures = policy_accuracy(run, source, base, tokenizer, rows, config)
+        figures = policy_accuracy(run, source, reference, tokenizer, rows, config)
     run.write_progress("done", len(rows), len(rows))
     return Outcome(status="succeeded", step=len(rows), template_digest=template_digest(tokenizer), evaluation=figures)
 
 
+def run_comparison(
+    run: RunDirectory, spec: RunSpec, config: EvaluateConfig, policy: ModelSource, judge: ModelSource
+) -> Outcome:
+    policy = check_source(policy, "policy to evaluate")
+    prompts = read_prompts(run)
+    figures = compare_with_reference(run, policy, reference_of(spec, policy), judge, prompts, config)
+    digest = template_digest(load_tokenizer(policy))
+    if figures is None:
+        return Outcome("cancelled", template_digest=digest)
+    run.write_progress("done", len(prompts), len(prompts))
+    return Outcome("succeeded", len(prompts), template_digest=digest, evaluation=figures)
+
+
+def reference_of(spec: RunSpec, policy: ModelSource) -> ModelSource:
+    """Return the model that the policy is held against: the run's, or else the one that it all began with."""
+    reference = spec.reference or ModelSource(base_of(policy))
+    if reference == policy:
+        raise CannotRun(f"{policy.base} is a base model; there is nothing to evaluate it against")
+    return check_source(reference, "reference")
+
+
 def policy_accuracy(
     run: RunDirectory,
-    source: ModelSource,
-    base: str,
+    policy: ModelSource,
+    reference: ModelSource,
     tokenizer: PreTrainedTokenizerBase,
     rows: Sequence[PreferenceTokens],
     config: EvaluateConfig,
 ) -> dict[str, Any]:
-    """Return the accuracy of the implicit reward of a policy over its base alone; one model in memory."""
-    pad_id = tokenizer.pad_token_id
-    model = load_base(base).to(pick_device()).eval()
-    run.write_progress("scoring with the base", 0, 2 * len(rows))
-    reference = logprob_margins(model, rows, pad_id, config.batch_size)
-    if base != source.base:  # a whole model stands between the two
+    """Return the accuracy of the implicit reward of the policy over the reference; one model in memory at a time."""
+    margins = []
+    for place, (name, source) in enumerate((("the reference", reference), ("the policy", policy))):
+        run.write_progress(f"scoring with {name}", place * len(rows), 2 * len(rows))
+        model = load_policy(source, tokenizer, DTYPES[config.precision]).to(pick_device()).eval()
+        margins.append(logprob_margins(model, rows, tokenizer.pad_token_id, config.batch_size))
         del model
-        model = load_base(source.base).to(pick_device())
-    for adapter in source.adapters:
-        model = merge_adapter(model, adapter)
-    run.write_progress("scoring with the policy", len(rows), 2 * len(rows))
-    return implicit_accuracy(logprob_margins(model.eval(), rows, pad_id, config.batch_size), reference, groups_of(rows))
+    return implicit_accuracy(margins[1], margins[0], groups_of(rows))
