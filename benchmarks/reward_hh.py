@@ -4,8 +4,8 @@
 
 Trains on the 3,547 pairs of HH train through the same run directory as the site's runs, measures on the 1,000 of test,
 and prints JSON lines: the share right with Wilson's 95 % interval, and whether its lower end lies above each floor
-(../shared/data/hh/expected.json: 58.5 % and 60.5 %). Some 20 minutes of one core with SmolLM2-135M and the settings
-below: the weights of the upper layers, one pass, no more of each conversation than its last turns.
+(../shared/data/hh/expected.json: 58.5 % and 60.5 %). Some 15 to 30 minutes of one core with SmolLM2-135M and the
+settings below: the weights of the upper layers, one pass, no more of each conversation than its last turns.
 
 What was left out: a search for better settings, which would have to be paid for with a third set of pairs.
 """

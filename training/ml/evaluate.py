@@ -59,6 +59,7 @@ def measure_rewards(scorer: Scorer, spec: RunSpec, rows: Sequence[PreferenceToke
     margins = by_member.mean(0)
     figures = accuracy(margins.tolist(), groups_of(rows))
     figures |= {
+        "mean_gap": float(margins.abs().mean()),
         "by_strength": parted(margins, rows, [strength_of(row) for row in rows]),
         "by_language": parted(margins, rows, [row.language for row in rows]),
         "by_arm": parted(margins, rows, [row.arm for row in rows]),
