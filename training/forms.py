@@ -18,7 +18,7 @@ from training.configs import CONFIGS, BadConfig, LaunchConfig, NeedsConfig
 from training.configs.reward_names import reward_function_names
 from training.models import Checkpoint, Run
 from training.runs import INPUTS, ONLINE, SHOW_RESPONSES, RunRefused
-from training.setting_fields import FieldGroup, SeedsField, grouped, setting_field
+from training.setting_forms import FieldGroup, SeedsField, grouped, setting_field
 from training.snapshot_tables import READS, readable, rows_read
 from training.starting import SWEPT, NewQueue, PromptChoice, latest_guideline
 
@@ -166,17 +166,27 @@ class RunForm(forms.Form):
 
     def add_evaluated(self) -> None:
         options = self.project.checkpoints.exclude(kind=Checkpoint.Kind.BASE)
-        chosen = self.preselected("reward", options) or self.preselected("policy", options)
+        chosen = self.preselected("policy", options) or self.preselected("reward", options)
         self.fields["model"] = CheckpointField(
             options,
             help_text="A reward model, or a policy by its implicit reward against its reference.",
             initial=chosen or options.first(),
+        )
+        judges = self.project.checkpoints.reward_models()
+        self.fields["judge"] = CheckpointField(
+            judges,
+            required=False,
+            empty_label="Nobody: against people's labels",
+            help_text="A reward model that reads what the policy and its reference write to the prompts below; the "
+            "snapshot is not read then.",
+            initial=self.preselected("reward", judges) if self.preselected("policy", options) else None,
         )
         found = [one.pk for one in readable(self.project, self.kind)]
         snapshots: Any = Snapshot.objects.filter(pk__in=found)
         self.fields["snapshot"] = SnapshotField(
             snapshots,
             kind=self.kind,
+            required=False,
             help_text="Only its evaluation split is read.",
             initial=self.preselected("snapshot", snapshots) or snapshots.first(),
         )
@@ -237,6 +247,12 @@ class RunForm(forms.Form):
             [("all", f"All {train} of the train split")]
             if self.kind in ONLINE
             else [
+                ("all", f"All {counts[EVALUATION]} of the evaluation split"),
+                (TRAIN, f"The train split ({train})"),
+                *([(HOLDOUT, f"The hold-out split ({counts[HOLDOUT]}), for the last test")] * bool(counts[HOLDOUT])),
+            ]
+            if self.kind == Run.Kind.EVALUATE
+            else [
                 ("all", f"All {train + counts[EVALUATION]}"),
                 (TRAIN, f"The train split ({train})"),
                 (EVALUATION, f"The evaluation split ({counts[EVALUATION]})"),
@@ -296,9 +312,7 @@ class RunForm(forms.Form):
 
     @property
     def advanced_settings(self) -> list[FieldGroup]:
-        return grouped(
-            self, [name for name, one in self.settings.items() if one.metadata["advanced"] or name == "seed"]
-        )
+        return grouped(self, [name for name in self.settings if self.is_advanced(name)])
 
     @property
     def advanced_is_wrong(self) -> bool:
@@ -339,7 +353,10 @@ class RunForm(forms.Form):
         if "others" in self.fields:
             given["others"] = list(self.value_of("others") or ())
         if "model" in self.fields and (model := self.value_of("model")) is not None:
-            given["reward" if model.kind == Checkpoint.Kind.REWARD else "policy"] = model
+            judge = self.value_of("judge")
+            given["reward" if judge is None and model.kind == Checkpoint.Kind.REWARD else "policy"] = model
+            if judge is not None:
+                given |= {"reward": judge, "snapshot": None}
         if "queue_name" in self.fields and given["queue"] is None:
             given["new_queue"] = NewQueue(self.value_of("queue_name") or "", self.value_of("guideline") or "")
         if "prompts" in self.fields:

@@ -181,6 +181,8 @@ def check_inputs(kind: str, given: Mapping[str, Any]) -> None:
         raise RunRefused("policy", "choose a reward model or a trained policy to evaluate, or a policy and its judge")
     if kind == "evaluate" and given["policy"] and given["reward"] and given["snapshot"]:
         raise RunRefused("policy", "choose one model for the snapshot's labels; a policy and its judge take prompts")
+    if kind == "evaluate" and given["snapshot"] and given["prompt_ids"]:
+        raise RunRefused("prompt_ids", "the labels of a snapshot bring their own prompts; leave these out")
     if kind == "evaluate" and not given["snapshot"] and not (given["policy"] and given["reward"]):
         raise RunRefused("snapshot", f"a run of kind {label!r} needs one: the labels to hold the model against")
 

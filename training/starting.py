@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import transaction
 
-from feedback.contract import SPLITS, TRAIN
+from feedback.contract import EVALUATION, SPLITS, TRAIN
 from feedback.models import Project, Queue, User
 from feedback.queues import open_queue
 from feedback.schemas import TaskKind
@@ -43,7 +43,8 @@ class NewQueue:
 def prompts_chosen(project: Project, choice: PromptChoice, *, seed: int, kind: str) -> list[str]:
     """Return the ids of the prompts that `choice` means; empty for all. The same seed draws the same prompts.
 
-    ONLINE kinds draw from the train split only. The hold-out split is taken only when it is named, and never by them.
+    ONLINE kinds draw from the train split only, an evaluation from the evaluation split. The hold-out split is taken
+    only when it is named, and never by ONLINE kinds.
     """
     if choice.which == "all":
         return []
@@ -52,6 +53,8 @@ def prompts_chosen(project: Project, choice: PromptChoice, *, seed: int, kind: s
     prompts = project.prompts.pool().order_by("pk")
     if kind in ONLINE:
         prompts = prompts.filter(split=TRAIN)
+    elif kind == Run.Kind.EVALUATE and choice.which == "random":
+        prompts = prompts.filter(split=EVALUATION)
     elif choice.which in SPLITS:
         prompts = prompts.filter(split=choice.which)
     else:

@@ -99,3 +99,27 @@ def parts(evaluation: dict[str, Any] | None) -> list[tuple[str, list[dict[str, A
     """Return an outcome's accuracies by parts of the held-out labels, with their titles."""
     there = evaluation or {}
     return [(title, there[name]) for name, title in PARTS.items() if there.get(name)]
+
+
+ANSWERS = {
+    "score": "Score by the judge",
+    "tokens": "Tokens for each answer",
+    "entropy": "Entropy, nats for each token",
+    "repetition": "Words that repeat",
+    "refusals": "Refusals",
+    "unfinished": "Cut off",
+}
+SHARES_OF_ANSWERS = ("repetition", "refusals", "unfinished")
+
+
+@register.filter
+def answers(evaluation: dict[str, Any] | None) -> list[tuple[str, str, str]]:
+    """Return what a policy's answers are like beside its reference's: lines of (what, policy, reference)."""
+    there = evaluation or {}
+    ours, theirs = there.get("policy"), there.get("reference")
+    if not isinstance(ours, dict) or not isinstance(theirs, dict):
+        return []
+    return [
+        (label, *((percent if name in SHARES_OF_ANSWERS else figure)(one.get(name)) for one in (ours, theirs)))
+        for name, label in ANSWERS.items()
+    ]
