@@ -119,7 +119,8 @@ def answers(evaluation: dict[str, Any] | None) -> list[tuple[str, str, str]]:
     ours, theirs = there.get("policy"), there.get("reference")
     if not isinstance(ours, dict) or not isinstance(theirs, dict):
         return []
-    return [
-        (label, *((percent if name in SHARES_OF_ANSWERS else figure)(one.get(name)) for one in (ours, theirs)))
-        for name, label in ANSWERS.items()
-    ]
+    lines = []
+    for name, label in ANSWERS.items():
+        shown = percent if name in SHARES_OF_ANSWERS else figure
+        lines.append((label, shown(ours.get(name)), shown(theirs.get(name))))
+    return lines
