@@ -103,7 +103,15 @@ ENVIRONMENT = {
 def environment_of(run: Run) -> list[tuple[str, str]]:
     """Return what the run was carried out with, by labels, the versions last; nothing before it has begun."""
     found = run.environment
+    asked = [
+        (label, ", ".join(f"{name} {value}" for name, value in values.items() if value not in (0, "", "any", "none")))
+        for label, values in (("Started with", run.launch), ("Needs", run.needs))
+    ]
     lines = [(label, str(found[name])) for name, label in ENVIRONMENT.items() if found.get(name) not in (None, "")]
     if found.get("changed"):
         lines = [(label, f"{text}, with changed files" if label == "Code" else text) for label, text in lines]
-    return [*lines, *sorted((str(name), str(version)) for name, version in (found.get("versions") or {}).items())]
+    return [
+        *(one for one in asked if one[1]),
+        *lines,
+        *sorted((str(name), str(version)) for name, version in (found.get("versions") or {}).items()),
+    ]

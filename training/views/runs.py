@@ -178,6 +178,7 @@ def live_context(request: SignedInRequest, project: Project, run: Run, came: New
         "no_worker": run.is_unfinished and not worker_is_alive(now),
         "lacking": waits_in_vain(run, now),
         "online": ONLINE,
+        "others": run.further_models if run.kind == Run.Kind.SAMPLE else [],
         "may_run": may(request.user, "training.run", project),
         "leaves_checkpoint": run.kind in SWEPT,
         "may_repeat": run.kind in REPEATED,
