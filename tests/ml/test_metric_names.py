@@ -14,9 +14,9 @@ TRAINERS = {
     "reward": "reward",
     "dpo": "dpo",
     "kto": "kto",
-    "grpo": "group_runs",
-    "rloo": "group_runs",
-    "online_dpo": "group_runs",
+    "grpo": "grpo",
+    "rloo": "rloo",
+    "online_dpo": "online_dpo",
 }
 """By kind, the module of training.ml with its METRICS: what of TRL's figures becomes which metric."""
 EVERY_STEP = {"seconds", "tokens_per_second", "memory_mb"}
