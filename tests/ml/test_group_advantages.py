@@ -12,9 +12,12 @@ import torch
 from tests.ml.conftest import make_run_directory, prompt_rows, write_prompts
 from tests.ml.test_group_runs import QUICK
 from training.configs import parse_config
+from training.ml import rl
 from training.ml.group_runs import make_ready
 from training.ml.online_dpo import pair_losses
 from training.ml.online_rewards import Rewarded
+from training.ml.sequences import lay_out, response_logits
+from training.ml.tuning import as_policy
 
 pytestmark = pytest.mark.torch
 
@@ -99,3 +102,24 @@ def test_the_losses_of_a_pair_are_those_of_the_papers():
     torch.testing.assert_close(pair_losses(policy, reference, first, 0.5, "ipo"), torch.tensor([4.0, 16.0]))
     with pytest.raises(ValueError, match="'hinge' is not one of sigmoid, ipo"):
         pair_losses(policy, reference, first, 0.5, "hinge")
+
+
+@pytest.mark.parametrize("kind", ["grpo", "rloo", "online_dpo"])
+def test_a_tuned_prompt_reads_padded_rows_in_training_as_it_writes_them(tmp_path, tiny, kind):
+    """Padding on the left lies before the virtual tokens, not between them and the prompt."""
+    count = 4 if kind == "online_dpo" else 6
+    trainer = trainer_with(tmp_path, tiny, kind, torch.zeros(count), tuning="prompt", prompt_tokens=5)
+    prompts, responses = [[5, 6, 7, 8, 9] * 4, [11, 12]], [[20, 21, 22], [23, 24, 25]]
+    rollouts = lay_out(prompts, responses, 0, trainer.args.device)
+    with as_policy(trainer.model) as policy:
+        logits = response_logits(policy, rollouts)
+    expected = rl.logprobs_from_logits(logits, rollouts.response_ids)
+    if kind == "online_dpo":
+        found, _ = trainer.logprobs(trainer.model, rollouts)
+    else:
+        found, *_ = trainer._get_per_token_logps_and_entropies(
+            trainer.model, rollouts.ids, rollouts.attention_mask, logits_to_keep=3
+        )
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0.0)
+    found.sum().backward()
+    assert trainer.model.prompt_encoder["default"].embedding.weight.grad.any()

@@ -25,7 +25,7 @@ from training.ml.group_runs import (
     train_and_publish,
 )
 from training.ml.trl_runs import trainer_arguments
-from training.ml.tuning import adapter_config
+from training.ml.tuning import adapter_config, train_padded
 from training.rundir import Outcome, RunDirectory, RunSpec
 
 
@@ -62,6 +62,7 @@ def make_trainer(run: RunDirectory, config: GRPOConfig, ready: Ready) -> OwnGRPO
         processing_class=ready.tokenizer,
     )
     made.append(trainer)
+    train_padded(trainer.model)
     trainer.responses = Responses(run, config, ready)
     set_reference(trainer, reference, config.kl_coef)
     return trainer

@@ -32,7 +32,7 @@ from training.ml.group_runs import (
 )
 from training.ml.sequences import Rollouts, lay_out, response_logits
 from training.ml.trl_runs import trainer_arguments
-from training.ml.tuning import tuned
+from training.ml.tuning import train_padded, tuned
 from training.rundir import Outcome, RunDirectory, RunSpec
 
 METRICS = {
@@ -185,11 +185,13 @@ def make_trainer(run: RunDirectory, config: OnlineDPOConfig, ready: Ready) -> On
     """Return the trainer, its policy wrapped for training and held to what it is now."""
     reference = frozen_copy(ready.model) if config.tuning == "full" else None
     torch.manual_seed(config.seed)
+    model = tuned(ready.model, config)
+    train_padded(model)
     return OnlineDPOTrainer(
         Responses(run, config, ready),
         reference,
         config,
-        model=tuned(ready.model, config),
+        model=model,
         args=TrainingArguments(**trainer_arguments(run, config), remove_unused_columns=False),
         train_dataset=rows_in_order(config, len(ready.prompts)),
         processing_class=ready.tokenizer,

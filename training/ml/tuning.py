@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, PromptTuningConfig, TaskType, get_peft_model
@@ -124,6 +125,22 @@ def tuned(
     """Wrap what `load_to_train` gave; new weights are drawn from torch's global generator, so seed it first."""
     adapter = adapter_config(config, task)
     return model if adapter is None else get_peft_model(model, adapter)
+
+
+def train_padded(model: PreTrainedModel | PeftModel) -> None:
+    """Let a tuned prompt read padded rows in training as it reads each alone; what is trained otherwise stays as it is.
+
+    The library's own forward pass drops position ids, so that padding would lie between virtual tokens and prompt.
+    """
+    if not isinstance(model, PeftModel) or not model.active_peft_config.is_prompt_learning:
+        return
+    inner, tokens = model.get_base_model(), model.prompt_encoder["default"].embedding.weight
+
+    def forward(*args: Any, **arguments: Any) -> Any:
+        with reading_first(inner, tokens):
+            return inner(*args, **arguments)
+
+    model.forward = forward
 
 
 @contextlib.contextmanager

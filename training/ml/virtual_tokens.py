@@ -27,7 +27,7 @@ def virtual_tokens(model: nn.Module) -> int:
 def read_first(model: PreTrainedModel, tokens: Tensor) -> contextlib.ExitStack:
     """Let `model` read `tokens`, [V, hidden], before each sequence; closing what is returned ends that."""
     trunk = getattr(model, model.base_model_prefix)
-    tokens = tokens.detach().to(device=next(trunk.parameters()).device, dtype=model.dtype)
+    tokens = tokens.to(device=next(trunk.parameters()).device, dtype=model.dtype)
     before = trunk.register_forward_pre_hook(Before(tokens), with_kwargs=True)
     after = trunk.register_forward_hook(drop_virtual(len(tokens)), with_kwargs=True)
     setattr(model, SAID, len(tokens))
