@@ -31,6 +31,7 @@ from training.configs import (
     parse_config,
 )
 from training.ml import CannotRun, Paused, processes
+from training.ml.allocation import keep_freed_memory
 from training.ml.failures import drop_what_is_not_whole, explained
 from training.rundir import BadRunDirectory, Outcome, RunDirectory, RunSpec, when_guard_closes, when_unattended
 
@@ -70,6 +71,7 @@ def carry_out(run: RunDirectory) -> Outcome:
     spec = run.spec()
     config = parse_config(spec.kind, spec.config)
     prepare_environment(run, spec)
+    keep_freed_memory()
     run.write_progress("loading torch")
     from training.ml.environment import write_environment
 
