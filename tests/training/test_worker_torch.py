@@ -20,7 +20,7 @@ from tests.training.conftest import (
     wait_until,
 )
 from training.base_models import register_base_model
-from training.lineage import lineage, model_source
+from training.lineage import lineage
 from training.models import Checkpoint, Run, RunMetric
 from training.rundir import RunDirectory, directory_digest
 from training.runs import cancel_run, start_run
@@ -161,21 +161,3 @@ def test_sampled_responses_fill_the_queue_and_a_new_policy_is_sampled_as_well(la
     assert set(Task.objects.filter(queue=queue).values_list("prompt", flat=True)) <= {p.pk for p in prompts}
     assert Task.objects.filter(queue=queue).exists()
     assert done.progress["done"] == done.progress["total"] == 6
-
-
-def test_an_adapter_is_trained_on_accepted_responses_and_merged_into_a_whole_model(lab: Lab, start_worker: StartWorker):
-    worker = start_worker(lab.database)
-    config = {**SMALL, "steps": 2, "demonstrations": False, "accepted": True}
-    trained = wait_for_end(lab.start("sft", config, snapshot=lab.snapshot), worker)
-    assert trained.state == "succeeded", trained.error
-    adapter = assert_checkpoint_is_whole(trained)
-    assert (adapter.name, adapter.kind, adapter.is_whole, adapter.parent) == ("sft-1", "policy", False, lab.base)
-
-    merge = wait_for_end(lab.start("merge", {}, policy=adapter), worker)
-    assert merge.state == "succeeded", merge.error
-    merged = assert_checkpoint_is_whole(merge)
-    assert (merged.name, merged.is_whole, merged.parent) == ("merge-1", True, adapter)
-    found = model_source(merged)
-    assert (found.base, found.adapters) == (str(merge.directory / "model"), ())
-    assert merged.template_digest == adapter.template_digest
-    assert lineage(merged).judgments == lab.snapshot.judgment_count

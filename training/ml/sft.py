@@ -1,8 +1,8 @@
 """Supervised fine-tuning: the model learns to write the responses, and nothing of the prompts before them.
 
-The loss is the mean over the response tokens of a step, each weighed as its row (arXiv:2203.02155, 3.5). Only the
-positions that predict a response token go through the output layer, which is a third of a small model's work. What was
-left out of TRL's trainer: its own tokenizing, which truncates, and its entropy, which costs a pass over the vocabulary.
+The loss is the mean over the response tokens of a step, each weighed as its row. Only the positions that predict a
+response token go through the output layer, which is a fifth of a small model's work. What was left out of TRL's
+trainer: its own tokenizing, which truncates, and its entropy, which costs a pass over the vocabulary.
 """
 
 from __future__ import annotations
