@@ -3,7 +3,7 @@
     python -m benchmarks.overoptimisation [--quick] [--svg FILE]
 
 On a tiny model, whose gold reward is a function (`benchmarks.gold`), as in the paper's synthetic setting: reward models
-learn from 48, 192 or 768 comparisons that the gold reward decided, then PPO without a KL penalty climbs them, and the
+learn from 256, 1,024 or 4,096 comparisons that the gold reward decided, then PPO without a KL penalty climbs them, and the
 gold reward of what it writes is watched. Also best-of-n by the same reward models, whose KL is known exactly. And PPO
 against the gold reward itself over five seeds, with a KL target.
 
@@ -40,17 +40,17 @@ SMOOTHED = 4
 
 @dataclass(frozen=True)
 class Sizes:
-    comparisons: tuple[int, ...] = (48, 192, 768)
+    comparisons: tuple[int, ...] = (256, 1024, 4096)
     seeds: int = 1
     updates: int = 100
     rollouts: int = 64
     best_of: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     gold_seeds: int = 5
-    gold_updates: int = 45
-    reward_steps: int = 100
+    gold_updates: int = 60
+    reward_steps: int = 300
 
 
-QUICK = Sizes((48,), 1, 8, 8, (1, 2, 4), 1, 8, 10)
+QUICK = Sizes((32,), 1, 8, 8, (1, 2, 4), 1, 8, 10)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def against_gold(bench: Bench) -> dict[str, Any]:
         config = {
             **ppo_config(bench, seed, bench.sizes.gold_updates),
             "reward_function": "gold",
-            "kl_coef": 0.05,
+            "kl_coef": 0.1,
             "kl_target": KL_TARGET,
             "kl_horizon": bench.sizes.rollouts,  # by a fifth in each update
         }
@@ -154,7 +154,7 @@ def ppo_config(bench: Bench, seed: int, updates: int) -> dict[str, Any]:
         "max_new_tokens": TOKENS,
         "temperature": 1.0,
         "missing_eos_penalty": 0.0,
-        "learning_rate": 5e-3,
+        "learning_rate": 3e-3,
         "lora_rank": 8,
         "lora_alpha": 16,
         "checkpoint_every": updates,
@@ -223,7 +223,7 @@ def fitted(curve: Sequence[dict[str, float]], figure: str) -> dict[str, float]:
 
 def reward_model(bench: Bench, comparisons: int, seed: int) -> tuple[ModelSource, float]:
     """Return a reward model that learned from comparisons of the base's responses, and its accuracy on others."""
-    held_out = 256 if comparisons > 48 or bench.sizes.reward_steps > 20 else 16
+    held_out = min(256, comparisons)
     pairs = labelled(bench, comparisons + held_out, seed)
     directory = bench.folder / f"snapshot-{comparisons}-{seed}"
     snapshot, sha256 = write_snapshot(directory, pairs[:comparisons])
@@ -231,8 +231,8 @@ def reward_model(bench: Bench, comparisons: int, seed: int) -> tuple[ModelSource
         "steps": bench.sizes.reward_steps,
         "batch_size": 16,
         "learning_rate": 3e-3,
-        "lora_rank": 8,
-        "lora_alpha": 16,
+        "lora_rank": 32,
+        "lora_alpha": 64,
         "use_margin": False,
         "calibrate": False,
         "checkpoint_every": bench.sizes.reward_steps,
