@@ -3,9 +3,9 @@
     python -m benchmarks.overoptimisation [--quick] [--svg FILE]
 
 On a tiny model, whose gold reward is a function (`benchmarks.gold`), as in the paper's synthetic setting: reward models
-learn from 256, 1,024 or 4,096 comparisons that the gold reward decided, then PPO without a KL penalty climbs them, and the
-gold reward of what it writes is watched. Also best-of-n by the same reward models, whose KL is known exactly. And PPO
-against the gold reward itself over five seeds, with a KL target.
+learn from 256, 1,024 or 4,096 comparisons that the gold reward decided, then PPO without a KL penalty climbs them, and
+the gold reward of what it writes is watched. Also best-of-n by the same reward models, whose KL is known exactly. And
+PPO against the gold reward itself over five seeds, with a KL target.
 
 One JSON line for each curve: square root of the KL, what the reward model says, what gold says, all less their start.
 """

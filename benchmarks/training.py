@@ -244,20 +244,23 @@ def ppo_lines(bench: Bench) -> bool:
         "seed": 17,
     }
     reward = reward_model(bench)
-    pairs = [
-        (our_ppo(bench, config, reward, turn), trl_ppo(bench, python, config, turn))
-        for turn in range(bench.sizes.repeats)
-    ]
-    tell(
-        bench,
-        pairs,
-        kind="ppo",
-        settings="equal",
-        against="trl 1.12",
-        goal=PPO_GOALS["speed_ratio"],
-        memory_goal=PPO_GOALS["memory_ratio"],
-        trained_per_generated=config["ppo_epochs"],
-    )
+    for value_model in ("own", "shared"):
+        mine = {**config, "value_model": value_model}
+        pairs = [
+            (our_ppo(bench, mine, reward, turn), trl_ppo(bench, python, config, turn))
+            for turn in range(bench.sizes.repeats)
+        ]
+        tell(
+            bench,
+            pairs,
+            kind="ppo",
+            settings="equal",
+            value_model=value_model,
+            against="trl 1.12",
+            goal=PPO_GOALS["speed_ratio"],
+            memory_goal=PPO_GOALS["memory_ratio"],
+            trained_per_generated=config["ppo_epochs"],
+        )
     return True
 
 
@@ -285,7 +288,7 @@ def reward_model(bench: Bench) -> ModelSource:
 
 
 def our_ppo(bench: Bench, config: Mapping[str, Any], reward: ModelSource, turn: int) -> dict[str, Any]:
-    run = RunDirectory(bench.folder / f"ppo-{turn}")
+    run = RunDirectory(bench.folder / f"ppo-{config['value_model']}-{turn}")
     spec = RunSpec(run.path.name, "ppo", dict(config), policy=ModelSource(bench.model), reward=reward)
     run.write_spec(spec)
     write_prompts(run.prompts_path, bench.questions)

@@ -80,6 +80,21 @@ def test_accumulating_eight_times_one_equals_one_times_eight(models, experience,
     assert all(bool(gradient.abs().sum() > 0) for gradient in whole.values())
 
 
+def test_a_shared_value_model_adds_both_gradients_up(tiny, reward_model, tokenizer, experience):
+    config = dataclasses.replace(CONFIG, value_model="shared")
+    models = SharedModels(tiny, reward_model, tokenizer, config).eval()
+    with torch.no_grad():
+        for parameter in models.trained().values():
+            parameter.add_(0.01)
+    policy = gradients(models, experience, dataclasses.replace(config, value_coef=0.0))[1]
+    _, both = gradients(models, experience, config)
+    still = dataclasses.replace(experience, advantages=torch.zeros_like(experience.advantages))
+    _, value = gradients(models, still, config)
+    for name, gradient in both.items():
+        torch.testing.assert_close(gradient, policy[name] + value[name], rtol=1e-3, atol=1e-6)
+    assert value["value_head.weight"].abs().sum() > 0
+
+
 def test_padding_filled_with_1e9_changes_no_loss_and_no_gradient(models, experience):
     mask = experience.mask
     spoiled = {
@@ -296,7 +311,7 @@ def test_a_reward_model_that_cannot_share_is_read_beside_the_policy(tmp_path, ti
     assert run.metrics()[0]["score_mean"] == pytest.approx(ppo_run.metrics()[0]["score_mean"], abs=1e-4)
 
 
-@pytest.mark.parametrize("config", [{"tuning": "dora"}, {"precision": "bfloat16"}])
+@pytest.mark.parametrize("config", [{"tuning": "dora"}, {"precision": "bfloat16"}, {"value_model": "shared"}])
 def test_the_first_ratio_is_1_however_the_policy_is_trained(tmp_path, tiny, reward_model, config):
     first, second = small_run(tmp_path / "run", tiny, reward_model, updates=2, **config).metrics()
     assert first["kl"] == 0.0

@@ -178,6 +178,20 @@ def test_without_a_reward_model_values_start_at_zero_and_the_policy_as_itself(dp
             torch.testing.assert_close(response_logits(models.causal, rollouts)[mask], expected, atol=1e-4, rtol=0)
 
 
+def test_a_shared_value_model_reads_the_policys_own_states_in_the_same_pass(dpo_model, reward_model, tokenizer, rows):
+    config = PPOConfig(lora_rank=4, lora_alpha=8, seed=1, value_model="shared")
+    models = SharedModels(dpo_model, reward_model, tokenizer, config).eval()
+    assert not any(".value." in name for name in models.trained())
+    rollouts = lay_out([r.prompt for r in rows], [r.chosen for r in rows], 0, torch.device("cpu"))
+    mask = rollouts.response_mask
+    with torch.no_grad():
+        models.value_head.weight.add_(torch.linspace(-1, 1, models.value_head.weight.shape[1]))
+        logits, values = models.policy_pass(rollouts)
+        torch.testing.assert_close(values[mask], models.values(rollouts)[mask])
+        models.use("policy")
+        torch.testing.assert_close(logits[mask], response_logits(models.causal, rollouts)[mask])
+
+
 def test_a_reward_model_of_another_chat_format_is_refused(tiny, reward_model):
     tokenizer = load_tokenizer(tiny)
     tokenizer.chat_template += " "

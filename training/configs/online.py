@@ -111,6 +111,14 @@ class PPOConfig(OnlineConfig, AdapterConfig):
     gae_lambda: float = setting(0.95, "GAE lambda", minimum=0.0, maximum=1.0, advanced=True)
     clip_range: float = setting(0.2, "Policy clip", minimum=1e-3, maximum=10.0, advanced=True)
     value_clip_range: float = setting(0.2, "Value clip", minimum=1e-3, maximum=1e3, advanced=True)
+    value_model: str = setting(
+        "own",
+        "Value model",
+        "own: an adapter and a head that start as the reward model's. shared: a head of zeros on the policy's own "
+        "hidden states, for little more than half the work.",
+        choices=("own", "shared"),
+        advanced=True,
+    )
     value_coef: float = setting(0.1, "Value loss weight", minimum=0.0, maximum=10.0, advanced=True)
     max_kl: float = setting(
         0.0,

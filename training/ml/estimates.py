@@ -140,10 +140,11 @@ def work_of(config: AdapterConfig, sequences: Sequence[Sequence[int]], measured:
         case PPOConfig():
             whole = fmean(lengths) + config.max_new_tokens
             part = config.minibatch_size // config.gradient_accumulation
+            own_value = config.value_model == "own"
             return Work(
                 config.updates,
-                trained=2 * config.ppo_epochs * config.batch_size * whole,
-                read=4 * config.batch_size * whole,
+                trained=(1 + own_value) * config.ppo_epochs * config.batch_size * whole,
+                read=(3 + own_value) * config.batch_size * whole,  # policy, reference, reward and value model
                 written=config.max_new_tokens,
                 at_once=config.batch_size,
                 widest=int(part * (longest[-1] + config.max_new_tokens)),

@@ -45,6 +45,8 @@ class Written:
     logprobs: Tensor
     kl: Tensor
     entropy: Tensor
+    values: Tensor | None
+    """Where the value model is shared with the policy."""
 
     @property
     def mask(self) -> Tensor:
@@ -86,11 +88,6 @@ def prompt_order(count: int, batch_size: int, update: int, seed: int) -> list[in
     return chosen
 
 
-def policy_logits(models: SharedModels, rollouts: Rollouts, temperature: float) -> Tensor:
-    """Return the current model's logits [B, T, V] as sampling saw them: divided by the temperature."""
-    return response_logits(models.causal, rollouts).float() / temperature
-
-
 def pieces_of(rollouts: Rollouts, config: PPOConfig) -> list[Rollouts]:
     """Return the rollouts in pieces of one forward pass."""
     micro = config.minibatch_size // config.gradient_accumulation
@@ -126,14 +123,16 @@ def write(
     rollouts = lay_out([prompt.ids for prompt in prompts], responses, tokenizer.pad_token_id, device)
 
     # 2. Log-probabilities under policy and reference.
-    logprobs, entropy, reference = [], [], []
+    logprobs, entropy, reference, values = [], [], [], []
     for part in pieces_of(rollouts, config):
-        logits = policy_logits(models, part, config.temperature)
+        raw, value = models.policy_pass(part)
+        logits = raw.float() / config.temperature  # as sampling saw them
+        values += [] if value is None else [value]
         logprobs.append(rl.logprobs_from_logits(logits, part.response_ids))
         entropy.append(rl.entropy_from_logits(logits))
     models.use("reference")
     for part in pieces_of(rollouts, config):
-        logits = policy_logits(models, part, config.temperature)
+        logits = response_logits(models.causal, part).float() / config.temperature
         reference.append(rl.logprobs_from_logits(logits, part.response_ids))
     if interrupted():
         raise Interrupted
@@ -146,6 +145,7 @@ def write(
         logprobs=old,
         kl=rl.kl_per_token(old, torch.cat(reference), rollouts.response_mask),
         entropy=torch.cat(entropy),
+        values=torch.cat(values) if values else None,
     )
 
 
@@ -165,7 +165,9 @@ def gather_experience(
     models, config = judge.models, judge.config
     written = write(models, tokenizer, prompts, config, f"update {update}", interrupted)
     mask = written.mask
-    value = torch.cat([models.values(part) for part in pieces_of(written.rollouts, config)])
+    value = written.values
+    if value is None:
+        value = torch.cat([models.values(part) for part in pieces_of(written.rollouts, config)])
 
     # 3. Rewards: minus the KL on every token, the score (less the penalties of a missing end and of length) on the
     #    last one.
@@ -200,29 +202,29 @@ def accumulate_gradients(
     """Step 5: add the gradients of one minibatch; return its figures, each a mean over its response tokens.
 
     A minibatch is split into `gradient_accumulation` forward passes. Each divides by the tokens of the whole
-    minibatch, not by its own, so that the split does not change the sum. Policy and value go backward one after the
-    other because they share the backbone and only one can be switched on.
+    minibatch, not by its own, so that the split does not change the sum. A value model of its own goes backward
+    after the policy, because they share the backbone and only one can be switched on.
     """
     tokens = int(experience.mask[rows].sum())
     sums = dict.fromkeys(("policy_loss", "value_loss", "ratio", "clip_fraction", "approx_kl"), 0.0)
     for micro in rows.chunk(config.gradient_accumulation):
         part, mask = experience.rollouts[micro], experience.mask[micro]
 
-        models.use("policy")
-        logits = policy_logits(models, part, config.temperature)
-        logprobs = rl.logprobs_from_logits(logits, part.response_ids)
+        logits, values = models.policy_pass(part)
+        logprobs = rl.logprobs_from_logits(logits.float() / config.temperature, part.response_ids)
         losses, ratio, clipped = rl.clipped_policy_loss(
             logprobs, experience.logprobs[micro], experience.advantages[micro], mask, config.clip_range
         )
         policy_loss = rl.masked_sum(losses, mask) / tokens
-        policy_loss.backward()
-
-        values = models.values(part)
+        if values is None:
+            policy_loss.backward()
+            values = models.values(part)
         losses = rl.clipped_value_loss(
             values, experience.values[micro], experience.returns[micro], mask, config.value_clip_range
         )
         value_loss = rl.masked_sum(losses, mask) / tokens
-        (config.value_coef * value_loss).backward()
+        whole = config.value_coef * value_loss + (policy_loss if models.shares_value else 0.0)
+        whole.backward()
 
         with torch.no_grad():
             sums["policy_loss"] += policy_loss.item()

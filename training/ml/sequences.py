@@ -71,6 +71,20 @@ def response_logits(model: PreTrainedModel, rollouts: Rollouts) -> Tensor:
     return logits[:, :-1]
 
 
+def response_logits_and_states(model: PreTrainedModel, rollouts: Rollouts) -> tuple[Tensor, Tensor]:
+    """Return what `response_logits` and `response_states` would, of one pass."""
+    length = rollouts.response_mask.shape[1]
+    read = model(
+        input_ids=rollouts.ids,
+        attention_mask=rollouts.attention_mask,
+        position_ids=rollouts.position_ids,
+        logits_to_keep=length + 1,
+        output_hidden_states=True,
+        use_cache=False,
+    )
+    return read.logits[:, :-1], read.hidden_states[-1][:, -length - 1 : -1]
+
+
 def response_states(trunk: nn.Module, rollouts: Rollouts) -> Tensor:
     """Return the hidden state from which each response token was chosen, [B, T, hidden]."""
     length = rollouts.response_mask.shape[1]

@@ -3,7 +3,8 @@
 policy     the adapters it starts from, and "default", which is trained (arXiv:2106.09685: at first it adds nothing)
 reference  the adapters the policy starts from
 reward     the reward model's adapters, with its score heads; frozen; one set for each full member of an ensemble
-value      the first member's adapters with the last one replaced by a trained copy, and a trained copy of its head
+value      the first member's adapters with the last one replaced by a trained copy, and a trained copy of its head;
+           or, with `value_model` shared, a head alone on the policy's hidden states
 
 So 135 M weights are held once instead of four times. Where the reward model cannot share the backbone (it is a whole
 model, stands on another base, or is no plain LoRA) it is loaded beside it, and the value model starts as the policy's
@@ -29,7 +30,13 @@ from training.ml import CannotRun
 from training.ml.chat import template_digest
 from training.ml.models import DTYPES, MissingModel, backbone, load_policy
 from training.ml.reward_models import member_path, model_directory, read_card
-from training.ml.sequences import Rollouts, last_states, response_states
+from training.ml.sequences import (
+    Rollouts,
+    last_states,
+    response_logits,
+    response_logits_and_states,
+    response_states,
+)
 from training.rundir import ModelSource
 
 Part = Literal["policy", "reference", "reward", "value"]
@@ -81,10 +88,11 @@ class SharedModels(nn.Module):
         value = ["value"]
         self.value_shift: float = 0.0
         """Taken off what the value head reads, as the reward model's centre is of its scores."""
-        if reward is None:
+        head = torch.zeros(1, causal.config.get_text_config().hidden_size)
+        self.shares_value = config.value_model == "shared"
+        if reward is None and not self.shares_value:
             self.peft.add_adapter("value", fresh)
-            head = torch.zeros(1, causal.config.get_text_config().hidden_size)
-        else:
+        if reward is not None:
             names: dict[str, str] = {}
             for path in (*policy.adapters, *reward.adapters[:-1]):
                 if path not in names:
@@ -93,13 +101,19 @@ class SharedModels(nn.Module):
             start = [names[path] for path in policy.adapters]
             below = [names[path] for path in reward.adapters[:-1]]
             self.members = self._add_members(reward, below)
-            head = self.members[0].head.weight
-            self.value_shift = self.members[0].centre
-            self._add_adapter(reward.adapters[-1], "value")
-            value = [*below, "value"]
+            if not self.shares_value:
+                head = self.members[0].head.weight
+                self.value_shift = self.members[0].centre
+                self._add_adapter(reward.adapters[-1], "value")
+                value = [*below, "value"]
         self.member_heads = nn.ModuleList(member.head for member in self.members)
         self.value_head = scalar_head(head)
-        self.active: dict[Part, list[str]] = {"policy": [*start, "default"], "reference": start, "value": value}
+        trained = [*start, "default"]
+        self.active: dict[Part, list[str]] = {
+            "policy": trained,
+            "reference": start,
+            "value": trained if self.shares_value else value,
+        }
         without_dropout(self.peft)
         if config.gradient_checkpointing:
             causal.gradient_checkpointing_enable({"use_reentrant": False})
@@ -170,6 +184,14 @@ class SharedModels(nn.Module):
         """Return the value before each response token, [B, T]; switches the value model on."""
         self.use("value")
         return self.value_head(response_states(self.trunk, rollouts).float()).squeeze(-1) - self.value_shift
+
+    def policy_pass(self, rollouts: Rollouts) -> tuple[Tensor, Tensor | None]:
+        """Return the policy's logits [B, T, V] and, where the value model is shared, values [B, T] of the same pass."""
+        self.use("policy")
+        if not self.shares_value:
+            return response_logits(self.causal, rollouts), None
+        logits, states = response_logits_and_states(self.causal, rollouts)
+        return logits, self.value_head(states.float()).squeeze(-1)
 
     def trained(self) -> dict[str, nn.Parameter]:
         """Return what PPO trains, by name, always in the same order."""
