@@ -15,6 +15,8 @@ from training.watching import LogTail, log_tail
 
 STEPS_AT_ONCE = 200
 """More are fetched by themselves."""
+LIVE_LOG_BYTES = 4_000
+"""Of the log's end, while it grows; the page begins with more."""
 
 
 @dataclass(frozen=True)
@@ -29,22 +31,21 @@ class Seen:
     texts: int = 0
     """Size of the texts: bytes of previews, or responses that have landed."""
     preflight: int = 0
-    """How many figures of its preflight there were."""
+    """How many checks and figures of its preflight there were, and whether the run stopped for somebody to look."""
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Seen:
         """Read what a page sends back; nonsense is nothing seen."""
-        found = {name: query.get(name, "") for name in cls.__dataclass_fields__}
-        return cls(
-            **{name: int(text[:15]) if text.isascii() and text.isdecimal() else 0 for name, text in found.items()}
-        )
+        texts = {name: query.get(name, "") for name in cls.__dataclass_fields__}
+        whole = {name: text for name, text in texts.items() if text.isascii() and text.isdecimal() and len(text) < 16}
+        return cls(**{name: int(text) for name, text in whole.items()})
 
 
 @dataclass(frozen=True)
 class News:
     now: Seen
     steps: str
-    """New rows of metrics, as JSON for the curves."""
+    """New steps as JSON for the curves: {"steps": [...], "values": {metric: [...]}}."""
     is_behind: bool
     """The page has to fetch its metrics by itself: it is far behind, or the run was taken up again."""
     log: LogTail | None
@@ -60,7 +61,7 @@ def seen_now(run: Run) -> Seen:
         attempt=run.attempt,
         log=size_of(RunDirectory(run.directory).log_path),
         texts=texts_size(run),
-        preflight=len(run.preflight.get("checks", ())) + len(run.preflight.get("estimate", ())),
+        preflight=preflight_size(run),
     )
 
 
@@ -74,12 +75,28 @@ def news(run: Run, seen: Seen) -> News:
         rows, is_behind = found["rows"], found["more"]
     return News(
         now=now,
-        steps=json.dumps([] if is_behind else rows, separators=(",", ":")),
+        steps=columns([] if is_behind else rows),
         is_behind=is_behind,
-        log=log_tail(run) if now.log != seen.log else None,
+        log=log_tail(run, LIVE_LOG_BYTES) if now.log != seen.log else None,
         texts=now.texts != seen.texts,
         preflight=now.preflight != seen.preflight,
     )
+
+
+def columns(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as columns of numbers, no finer than a curve shows: few bytes, often."""
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in ("step", "time")]
+    values = {name: [rounded(row.get(name)) for row in rows] for name in names}
+    return json.dumps({"steps": [row["step"] for row in rows], "values": values}, separators=(",", ":"))
+
+
+def rounded(value: Any) -> Any:
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def preflight_size(run: Run) -> int:
+    found = len(run.preflight.get("checks", ())) + len(run.preflight.get("estimate", ()))
+    return 2 * found + (run.state == Run.State.PAUSED)
 
 
 def texts_size(run: Run) -> int:

@@ -15,6 +15,7 @@
     const sync = uPlot.sync("curves");
     const known = new Map(lines.map((line) => [line.key, { ...line, steps: [], values: new Map() }]));
     const isOne = lines.length === 1;
+    const isOwn = "run" in section.dataset; // the page of one run, where a metric has a colour, not a run
 
     let steps = [];
     let zoom = null;
@@ -25,12 +26,12 @@
       const metrics = [...figure.querySelectorAll("[data-series]")].map((one, index) => ({
         name: one.dataset.series,
         label: one.dataset.label,
-        latest: isOne ? one.querySelector("[data-role=latest]") : one,
-        dash: isOne || index === 0 ? undefined : [6, 4],
+        latest: one,
+        dash: isOwn || index === 0 ? undefined : [6, 4],
       }));
       // One run: a colour for each metric. Several runs: a colour for each run, and the second metric is dashed.
       const series = metrics.flatMap((metric, index) =>
-        [...known.values()].map((run) => ({ ...metric, run, colour: isOne ? index : run.colour })));
+        [...known.values()].map((run) => ({ ...metric, run, colour: isOwn ? index : run.colour })));
       return {
         title: figure.querySelector("h3").textContent,
         place,
@@ -182,7 +183,7 @@
       const hovered = index !== null && index !== undefined;
       for (const one of chart.series) {
         const row = hovered ? column(one) : one.run.values.get(one.name) || [];
-        const place = isOne ? one.latest : one.latest.querySelector(`[data-run="${one.run.key}"]`);
+        const place = one.latest.querySelector(isOwn ? "[data-role=latest]" : `[data-run="${one.run.key}"]`);
         place.textContent = written(hovered ? row[index] : row.findLast((value) => value !== null));
       }
       if (hovered) tell(`step ${steps[index]}`);
@@ -200,7 +201,7 @@
     function describe(chart) {
       const latest = chart.series.map((one) => {
         const last = (one.run.values.get(one.name) || []).findLast((value) => value !== null);
-        return `${isOne ? one.label : `${one.run.label} ${one.label}`} ${written(last)}`;
+        return `${isOwn ? one.label : `${one.run.label} ${one.label}`} ${written(last)}`;
       });
       chart.place.setAttribute("role", "img");
       chart.place.setAttribute("aria-label", `${chart.title}: curve over ${steps.length} steps; latest ${latest.join(", ")}`);

@@ -51,6 +51,14 @@
     drawn.tell();
   }
 
+  // Returns columns of numbers as rows of {step, metric: value, ...}.
+  function rows({ steps, values }) {
+    return steps.map((step, place) => ({
+      step,
+      ...Object.fromEntries(Object.entries(values).map(([name, column]) => [name, column[place]])),
+    }));
+  }
+
   function hear() {
     const news = document.getElementById("run-steps");
     if (!news || busy) return;
@@ -60,7 +68,7 @@
       catchUp();
       return;
     }
-    if (drawn.take(run, JSON.parse(news.dataset.rows))) drawn.draw();
+    if (drawn.take(run, rows(JSON.parse(news.dataset.rows)))) drawn.draw();
     if (drawn.last(run) < Number(news.dataset.after)) catchUp();
     drawn.tell();
   }

@@ -80,7 +80,8 @@ def test_it_runs_from_the_form_to_its_end(log_in: Callable, site: Site, kind: st
     wait_for(page, "succeeded", "failed")
     assert page.locator("#run-live").get_attribute("data-state") == "succeeded", page.locator("main").inner_text()
     page.reload()
-    expect(page.get_by_role("link", name=re.compile("^Open "))).to_have_count(0 if kind in LEAVE_NOTHING else 1)
+    left = page.get_by_role("region", name="Result").get_by_role("link", name=re.compile("^Open "))
+    expect(left).to_have_count(0 if kind in LEAVE_NOTHING else 1)
     if kind in CHARTS:
         run = page.url.rstrip("/").rsplit("/", 1)[1]
         answer = page.request.get(site.project(f"runs/{run}/metrics/")).json()
