@@ -189,7 +189,7 @@ def test_three_people_make_one_turn_of_the_loop(log_in: Callable, site: Site, tm
     # From the checkpoint one click leads to its snapshot, from there to its judgments, and back.
     trainer.get_by_role("link", name=re.compile("^Open ")).click()
     checkpoint_url = trainer.url
-    trainer.get_by_role("link", name="Round one").click()
+    trainer.get_by_role("link", name="Round one", exact=True).click()
     expect(trainer).to_have_url(snapshot_url)
     trainer.get_by_role("link", name=f"Its {submitted} judgments").click()
     expect(trainer).to_have_url(re.compile(rf"/judgments/\?snapshot={snapshot}"))
