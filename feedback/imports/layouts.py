@@ -153,10 +153,12 @@ def answered_columns(values: Mapping[str, Any]) -> list[str]:
 def answers_in(values: Mapping[str, Any], question: str) -> list[dict[str, Any]]:
     if f"{question}.responses" not in values:
         return list(values[question])
-    said = values[f"{question}.responses"] or []
-    people = values.get(f"{question}.responses.users") or []
+    said = values[f"{question}.responses"]
+    people = values.get(f"{question}.responses.users")
+    if not isinstance(said, list) or not isinstance(people, list):
+        return []
     states = values.get(f"{question}.responses.status") or ["submitted"] * len(said)
-    if not all(isinstance(one, list) for one in (said, people, states)):
+    if not isinstance(states, list):
         return []
     return [
         {"value": value, "user_id": person, "status": state}

@@ -42,6 +42,7 @@ KEPT = {
     "Job.error": "what went wrong",
     "Snapshot.manifest": "frozen; lists pseudonyms and counts",
     "ErasureRequest.answer": "an admin's reason to refuse",
+    "Worker.labels": "an operator's words for a machine",
     "Erasure.reason": "the receipt itself",
     "Erasure.receipt": "the receipt itself",
 }

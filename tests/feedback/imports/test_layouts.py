@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from feedback.imports import layouts
 from feedback.imports.errors import ImportRefused
 from feedback.models import Judgment, Response
 from tests.feedback.imports.loading import jsonl, loader
@@ -121,3 +122,9 @@ def test_argilla_datasets_become_ratings(load, answers):
     assert (found.form, found.kind) == ("argilla_table", "ratings")
     assert Judgment.objects.get().content == {"ratings": [{"quality": 4}]}
     assert Judgment.objects.get().annotator.imported_as.external_id == "u1"
+
+
+@pytest.mark.parametrize("answers", [True, 4, "4", {"u1": 4}, None])
+def test_answers_of_argilla_that_are_no_list_are_nobodys(answers):
+    values = {"quality.responses": answers, "quality.responses.users": ["u1"]}
+    assert layouts.answers_in(values, "quality") == []
