@@ -29,6 +29,7 @@ WORK: dict[str, str] = {
     Job.Kind.PUSH: "feedback.exports.jobs.push",
     Job.Kind.ERASE: "feedback.erasing.carry_out_erasure",
     Job.Kind.REVIEW: "feedback.bulk.carry_out_bulk",
+    Job.Kind.MODEL: "training.importing.carry_out_import",
 }
 """Dotted names; one line per kind."""
 
@@ -43,6 +44,7 @@ PERMISSIONS: Mapping[str, str] = {
     Job.Kind.EXPORT: "feedback.read_snapshots",
     Job.Kind.PUSH: "feedback.freeze",
     Job.Kind.ERASE: "feedback.erase",
+    Job.Kind.MODEL: "training.run",
 }
 """What a person has to be allowed to start such a job, and therefore to see, cancel and resume it."""
 

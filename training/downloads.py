@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,9 @@ class DownloadRefused(Refusal):
 
 
 def archive_name(checkpoint: Checkpoint) -> str:
-    return f"{checkpoint.project.slug}-{checkpoint.name}.zip"
+    """Return a name that is one on every system, whatever people call the checkpoint."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", checkpoint.name).strip("-.")
+    return f"{checkpoint.project.slug}-{name or checkpoint.pk}.zip"
 
 
 def checkpoint_zip(checkpoint: Checkpoint) -> Iterator[bytes]:

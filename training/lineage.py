@@ -104,6 +104,17 @@ def model_source(checkpoint: Checkpoint) -> ModelSource:
     return ModelSource(str(base), tuple(adapters))
 
 
+def hold(checkpoints: Iterable[Checkpoint | None]) -> None:
+    """Keep the files of `checkpoints` from being deleted until the transaction ends; each says then whether they were.
+
+    Call it before `model_source` where something is stored that needs the files, for which a deletion then looks.
+    """
+    wanted = {one.pk: one for one in checkpoints if one is not None}
+    stored = Checkpoint.objects.select_for_update(no_key=True).filter(pk__in=wanted).order_by("pk")
+    for pk, deleted_at in stored.values_list("pk", "files_deleted_at"):
+        wanted[pk].files_deleted_at = deleted_at
+
+
 def is_tuned_prompt(checkpoint: Checkpoint) -> bool:
     """Tell whether `checkpoint` is virtual tokens before a model, which nothing can be trained on top of or merged."""
     if checkpoint.is_whole:

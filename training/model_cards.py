@@ -127,7 +127,7 @@ def manifest_counts(origin: Lineage) -> Mapping[str, Any]:
 
 def has_simulated(origin: Lineage) -> bool:
     annotators = origin.snapshot.manifest.get("annotators", []) if origin.snapshot else []
-    return any(one["simulated"] for one in annotators)
+    return any(one.get("simulated") for one in annotators)
 
 
 def data(checkpoint: Checkpoint, origin: Lineage) -> str:
@@ -136,6 +136,8 @@ def data(checkpoint: Checkpoint, origin: Lineage) -> str:
     if snapshot is None:
         if checkpoint.run is None:
             return "Nothing of this project: its training is told where it comes from."
+        if (judge := checkpoint.run.reward) is not None and judge.origin:
+            return f"It learned through the reward model {judge.name} from {judge.origin}; nothing of this project."
         return "It names no snapshot of human feedback."
     counts = manifest_counts(origin)
     lines = [

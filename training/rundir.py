@@ -47,6 +47,7 @@ GUARD_FD = "CONCORD_GUARD_FD"
 that the starter is gone."""
 ATTENDED = "CONCORD_ATTENDED"
 """Environment variable of a job on another machine, where no pipe reaches: the word that must stand in `attended`."""
+DIGEST_PIECE = 2**22
 UNATTENDED_SECONDS = 120.0
 """After so long without a change of `attended` a job takes itself for forgotten; longer than file systems cache."""
 
@@ -358,13 +359,16 @@ def publish_directory(temporary: Path, final: Path) -> None:
     os.replace(temporary, final)
 
 
-def directory_digest(path: Path) -> str:
-    """Return one sha256 over the names and contents of every file below `path`."""
+def directory_digest(path: Path, read: Callable[[int], None] = lambda size: None) -> str:
+    """Return one sha256 over the names and contents of every file below `path`; `read` hears how much has been read."""
     total = hashlib.sha256()
     for file in sorted(p for p in path.rglob("*") if p.is_file()):
+        found = hashlib.sha256()
         with open(file, "rb") as content:
-            line = f"{file.relative_to(path).as_posix()} {hashlib.file_digest(content, 'sha256').hexdigest()}\n"
-        total.update(line.encode())
+            while piece := content.read(DIGEST_PIECE):
+                found.update(piece)
+                read(len(piece))
+        total.update(f"{file.relative_to(path).as_posix()} {found.hexdigest()}\n".encode())
     return total.hexdigest()
 
 

@@ -105,7 +105,7 @@ class Migration(migrations.Migration):
             name='Job',
             fields=[
                 ('id', models.UUIDField(default=feedback.models.people.new_id, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('import_check', 'Check a file'), ('import', 'Import'), ('import_undo', 'Undo an import'), ('scan', 'Look for personal data, languages and near-duplicates'), ('measure', 'Measure quality'), ('review', 'Review in bulk'), ('freeze', 'Freeze a snapshot'), ('export', 'Export a snapshot'), ('push', 'Push a snapshot to a hub'), ('erase', "Erase a person's labels and texts")], max_length=20)),
+                ('kind', models.CharField(choices=[('import_check', 'Check a file'), ('import', 'Import'), ('import_undo', 'Undo an import'), ('scan', 'Look for personal data, languages and near-duplicates'), ('measure', 'Measure quality'), ('review', 'Review in bulk'), ('freeze', 'Freeze a snapshot'), ('export', 'Export a snapshot'), ('push', 'Push a snapshot to a hub'), ('erase', "Erase a person's labels and texts"), ('model', 'Import a model')], max_length=20)),
                 ('params', models.JSONField(default=dict, help_text='What to do; never changed once the job is made.')),
                 ('state', models.CharField(choices=[('queued', 'Waiting'), ('running', 'Running'), ('succeeded', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', max_length=10)),
                 ('cursor', models.JSONField(default=dict, help_text='How far it got; a resumed job goes on from there.')),

@@ -36,6 +36,7 @@ class Job(models.Model):
         EXPORT = "export", "Export a snapshot"
         PUSH = "push", "Push a snapshot to a hub"
         ERASE = "erase", "Erase a person's labels and texts"
+        MODEL = "model", "Import a model"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"

@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from feedback.models import Project, User
 from tests.factories import make_base_checkpoint, make_policy_checkpoint, make_run
-from tests.training.conftest import with_files
+from tests.training.conftest import tensors, with_files
 from training.models import Checkpoint
 
 pytestmark = pytest.mark.django_db
@@ -102,7 +102,7 @@ def test_a_model_is_imported(api: APIClient, project: Project, settings, tmp_pat
     place = tmp_path / "tuned"
     place.mkdir()
     (place / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
-    (place / "adapter_model.safetensors").write_bytes(b"weights")
+    (place / "adapter_model.safetensors").write_bytes(tensors())
     address = f"/api/v1/projects/{project.slug}/checkpoints/import/"
     base = make_base_checkpoint(project)
     given = {"path": str(place), "kind": "policy", "origin": "a colleague", "parent": str(base.pk)}
@@ -111,3 +111,14 @@ def test_a_model_is_imported(api: APIClient, project: Project, settings, tmp_pat
     assert api.post(address, {**given, "path": "/etc"}, format="json").status_code == 422
     answer = api.post(address, given, format="json")
     assert (answer.status_code, answer.json()["origin"]) == (201, "a colleague")
+
+
+def test_a_large_model_is_left_to_a_clerk(api: APIClient, project: Project, settings, tmp_path: Path):
+    settings.DATA_DIR, settings.MODEL_DIRS, settings.JOB_REQUEST_SECONDS = tmp_path / "data", [tmp_path], 0.0
+    place = tmp_path / "tuned"
+    place.mkdir()
+    (place / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
+    (place / "adapter_model.safetensors").write_bytes(tensors())
+    given = {"path": str(place), "kind": "policy", "origin": "us", "parent": str(make_base_checkpoint(project).pk)}
+    answer = api.post(f"/api/v1/projects/{project.slug}/checkpoints/import/", given, format="json")
+    assert (answer.status_code, answer.json()["state"], answer.json()["kind"]) == (202, "queued", "model")

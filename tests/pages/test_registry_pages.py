@@ -11,9 +11,10 @@ from django.conf import settings as django_settings
 from django.test import Client
 from django.urls import reverse
 
+from feedback.clerk import Clerk
 from feedback.models import Project, User
 from tests.factories import make_base_checkpoint, make_policy_checkpoint, make_project, make_run
-from tests.training.conftest import with_files
+from tests.training.conftest import tensors, with_files
 from training.models import Checkpoint, Promotion
 
 pytestmark = pytest.mark.django_db
@@ -150,12 +151,12 @@ def test_a_model_that_lies_there_is_imported(staff: Client, project: Project, se
     place = tmp_path / "shelf" / "small"
     place.mkdir(parents=True)
     for name, content in (
-        ("config.json", "{}"),
-        ("tokenizer.json", "{}"),
-        ("chat_template.jinja", "{{ messages }}"),
-        ("model.safetensors", "weights"),
+        ("config.json", b"{}"),
+        ("tokenizer.json", b"{}"),
+        ("chat_template.jinja", b"{{ messages }}"),
+        ("model.safetensors", tensors()),
     ):
-        (place / name).write_text(content)
+        (place / name).write_bytes(content)
     assert "shelf/small (whole model)" in text(staff.get(page))
     given = {"path": str(place), "kind": "base", "origin": "a colleague", "licence": "MIT"}
     assert staff.post(page, {**given, "origin": ""}).status_code == 422
@@ -164,6 +165,23 @@ def test_a_model_that_lies_there_is_imported(staff: Client, project: Project, se
     made = project.checkpoints.get()
     assert answer["Location"] == url("checkpoint", made)
     assert "a colleague" in text(staff.get(url("checkpoint", made)))
+
+
+def test_a_large_model_is_left_to_a_clerk(staff: Client, project: Project, settings, tmp_path) -> None:
+    settings.DATA_DIR, settings.MODEL_DIRS, settings.JOB_REQUEST_SECONDS = tmp_path / "data", [tmp_path / "shelf"], 0.0
+    place = tmp_path / "shelf" / "judge"
+    place.mkdir(parents=True)
+    (place / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    (place / "adapter_model.safetensors").write_bytes(tensors())
+    base = make_base_checkpoint(project)
+    given = {"path": str(place), "kind": "policy", "origin": "a colleague", "parent": str(base.pk)}
+    answer = staff.post(reverse("checkpoint-import", args=[project.slug]), given)
+    job = project.jobs.get()
+    assert answer["Location"] == reverse("job", args=[project.slug, job.pk])
+    assert (job.kind, job.state) == ("model", "queued")
+    Clerk(poll=0.01).work(once=True)
+    assert "judge is there." in text(staff.get(answer["Location"]))
+    assert project.checkpoints.get(name="judge").parent == base
 
 
 def test_who_may_import(client: Client, project: Project, curator, annotator, outsider) -> None:

@@ -17,13 +17,15 @@ from rest_framework.response import Response as ApiResponse
 from rest_framework.views import APIView
 
 from feedback.access import check, project_or_404
+from feedback.api.jobs import JobSerializer
 from feedback.api.refusals import CONFLICT, REFUSED, Conflict, Refused
 from feedback.api.requests import checked, person_of
+from feedback.models import Job
 from feedback.refusals import Refusal
 from training.api.serializers import CheckpointDetailSerializer, CheckpointReferenceSerializer
 from training.api.views import CheckpointDetail
 from training.downloads import DownloadRefused, archive_name, checkpoint_zip
-from training.importing import ImportRefused, import_model
+from training.importing import ImportRefused, start_import
 from training.model_cards import model_card
 from training.models import Checkpoint, Promotion
 from training.promotions import PromotionRefused, promote
@@ -126,18 +128,27 @@ class CheckpointDeleteFiles(APIView):
 
 
 class CheckpointImport(APIView):
-    @extend_schema(request=ModelImportSerializer, responses={201: CheckpointDetailSerializer, 422: REFUSED})
+    @extend_schema(
+        request=ModelImportSerializer, responses={201: CheckpointDetailSerializer, 202: JobSerializer, 422: REFUSED}
+    )
     def post(self, request: Request, project: str) -> ApiResponse:
-        """Make a checkpoint of a model that lies on the site's machine."""
+        """Make a checkpoint of a model that lies on the site's machine.
+
+        Small ones are answered with 201 and the checkpoint; others are read by a job: 202, and its result names the
+        checkpoint.
+        """
         within = project_or_404(request.user, project, "training.run")
         wanted = checked(ModelImportSerializer, request)
         parent = within.checkpoints.filter(pk=wanted["parent"]).first() if wanted["parent"] else None
         if wanted["parent"] and parent is None:
             raise Refused("parent", f"there is no checkpoint {wanted['parent']} in this project")
         try:
-            made = import_model(project=within, by=person_of(request), **{**wanted, "parent": parent})
+            job = start_import(project=within, by=person_of(request), **{**wanted, "parent": parent})
         except ImportRefused as refusal:
             raise refused(refusal) from refusal
+        if job.state != Job.State.SUCCEEDED:
+            return ApiResponse(JobSerializer(job).data, status=202)
+        made = within.checkpoints.get(pk=job.result["checkpoint"])
         return ApiResponse(CheckpointDetailSerializer(made).data, status=201)
 
 

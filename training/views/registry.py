@@ -17,11 +17,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 from feedback.access import may, project_or_404
 from feedback.forms import show_refusal
 from feedback.markdown import render_document
-from feedback.models import Project
+from feedback.models import Job, Project
 from feedback.refusals import Refusal
 from feedback.views.requests import SignedInRequest
 from training.downloads import DownloadRefused, archive_name, checkpoint_zip
-from training.importing import allowed_directories, import_model
+from training.importing import allowed_directories, start_import
 from training.model_cards import model_card
 from training.models import Checkpoint
 from training.promotions import current_promotion, promote
@@ -100,12 +100,14 @@ def checkpoint_delete(request: SignedInRequest, project: str, checkpoint: str) -
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def checkpoint_import(request: SignedInRequest, project: str) -> HttpResponse:
-    """Offer the models that lie on this machine; posted, make a checkpoint of one."""
+    """Offer the models that lie on this machine; posted, make a checkpoint of one, by a job where it is large."""
     within = project_or_404(request.user, project, "training.run")
     form = ImportForm(request.POST if request.method == "POST" else None, project=within)
-    if made := carried_out(form, import_model, project=within, by=request.user):
-        messages.success(request, f"“{made.name}” is there.")
-        return redirect("checkpoint", within.slug, made.pk)
+    if job := carried_out(form, start_import, project=within, by=request.user):
+        if job.state != Job.State.SUCCEEDED:
+            return redirect("job", within.slug, job.pk)
+        messages.success(request, job.result["words"])
+        return redirect("checkpoint", within.slug, job.result["checkpoint"])
     context = {"project": within, "form": form, "directories": allowed_directories()}
     return render(request, "training/checkpoint_import.html", context, status=422 if form.errors else 200)
 
