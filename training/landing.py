@@ -19,11 +19,12 @@ from django.db import transaction
 
 from feedback.filling import enqueue_prompt
 from feedback.models import Project, Prompt, Response, Snapshot
-from feedback.responses import add_response
+from feedback.responses import add_response, storable
 from training.base_models import is_adapter_directory, is_model_directory
+from training.configs import is_finite
 from training.leases import Lease, end_run, renew_lease, requeue_run, rest_run
 from training.models import Checkpoint, Run, RunMetric
-from training.rundir import Outcome, RunDirectory, directory_digest, read_json
+from training.rundir import Outcome, RunDirectory, directory_digest, finite, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -79,14 +80,33 @@ class Tail:
             while len(rows) < limit and (line := file.readline()).endswith(b"\n"):
                 end += len(line)
                 if line.strip():
-                    try:
-                        rows.append(json.loads(line))
-                    except ValueError:
+                    row = parsed(line)
+                    if row is None:
                         logger.warning("%s has an unreadable line before byte %d; passed over", self.path, end)
+                    else:
+                        rows.append(row)
             return Piece(rows, end, stat.st_ino, is_new)
 
     def accept(self, piece: Piece) -> None:
         self.offset, self.inode = piece.end, piece.inode
+
+
+def parsed(line: bytes) -> dict[str, Any] | None:
+    """Return the object in a line; None where there is none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def keepable(value: Any) -> Any:
+    """Return plain JSON values as every database keeps them: no NaN, no infinity, no NUL."""
+    if isinstance(value, dict):
+        return {storable(str(name)): keepable(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [keepable(one) for one in value]
+    return storable(value) if isinstance(value, str) else finite(value)
 
 
 # While the run runs -----------------------------------------------------------------------------------
@@ -103,7 +123,7 @@ def land_metrics(lease: Lease, tail: Tail) -> int:
         piece = tail.next(METRICS_AT_ONCE)
         if not piece.rows and not piece.is_new:
             return landed
-        by_step = {row["step"]: row for row in piece.rows}
+        by_step = {row["step"]: row for row in piece.rows if is_step(row.get("step"))}
         with transaction.atomic():
             renew_lease(lease)
             if piece.is_new:
@@ -114,7 +134,7 @@ def land_metrics(lease: Lease, tail: Tail) -> int:
                     RunMetric(
                         run_id=lease.pk,
                         step=step,
-                        values={name: value for name, value in row.items() if name != "step"},
+                        values=figures_of(row),
                     )
                     for step, row in by_step.items()
                 ],
@@ -126,11 +146,24 @@ def land_metrics(lease: Lease, tail: Tail) -> int:
         landed += len(piece.rows)
 
 
+def is_step(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
+def figures_of(row: dict[str, Any]) -> dict[str, float | None]:
+    """Return the numbers of a step's row; what is no number is no metric."""
+    return {
+        storable(name): finite(value)
+        for name, value in row.items()
+        if name != "step" and (value is None or is_finite(value) or isinstance(value, float))
+    }
+
+
 def last_step(path: Path) -> int:
     """Return the highest step in the file; -1 when it holds none."""
     tail, last = Tail(path), -1
     while (piece := tail.next(METRICS_AT_ONCE)).rows:
-        last = max(last, *(row["step"] for row in piece.rows))
+        last = max([last, *(row["step"] for row in piece.rows if is_step(row.get("step")))])
         tail.accept(piece)
     return last
 
@@ -147,13 +180,14 @@ def land_findings(lease: Lease, directory: RunDirectory, known: dict[str, Any]) 
     return {**known, **new}
 
 
-def read_finding(path: Path) -> Any:
+def read_finding(path: Path) -> dict[str, Any] | None:
     """Return what is in the file; None where there is none, or none that can be read: a run does not fail for that."""
     try:
-        return read_json(path)
-    except ValueError:
+        found = read_json(path)
+    except (ValueError, RecursionError):
         logger.warning("%s cannot be read; passed over", path)
         return None
+    return keepable(found) if isinstance(found, dict) else None
 
 
 def findings_of(directory: RunDirectory) -> dict[str, Path]:
@@ -177,7 +211,8 @@ def land_samples(run: Run, lease: Lease, tail: Tail) -> int:
         with transaction.atomic():
             renew_lease(lease)
             for row in piece.rows:
-                land_response(run, prompts[row["prompt_id"]], row, models[row.get("model", 0)])
+                if (prompt := prompts.get(row["prompt_id"])) is not None:  # else its import was undone meanwhile
+                    land_response(run, prompt, row, models[row.get("model", 0)])
             for prompt in prompts.values():
                 queue_whole_set(run, prompt, len(models))
         tail.accept(piece)
@@ -219,12 +254,12 @@ def read_outcome(directory: RunDirectory) -> Outcome | None:
         raise BadOutcome(
             f"{directory.outcome_path} has status {outcome.status!r}; one of {', '.join(known)} is expected"
         )
-    return outcome
+    return None if outcome is None else dataclasses.replace(outcome, evaluation=keepable(outcome.evaluation))
 
 
 def outcome_of_killed(directory: RunDirectory) -> Outcome:
     """Return the outcome of a cancelled run whose child had to be killed: with a model if it had published one."""
-    published = read_json(directory.model_path / "checkpoint.json")
+    published = read_finding(directory.model_path / "checkpoint.json")
     if published is None:
         return Outcome(status=Run.State.CANCELLED)
     return Outcome(
@@ -302,5 +337,6 @@ def learned_from(run: Run) -> Snapshot | None:
 def next_checkpoint_name(project: Project, kind: str) -> str:
     """Return "dpo-3" for the third; a number is never given twice."""
     names = Checkpoint.objects.filter(project=project, name__startswith=f"{kind}-").values_list("name", flat=True)
-    numbers = [int(name.removeprefix(f"{kind}-")) for name in names if name.removeprefix(f"{kind}-").isdecimal()]
+    said = [name.removeprefix(f"{kind}-") for name in names]
+    numbers = [int(text) for text in said if text.isdecimal() and len(text) < 10]
     return f"{kind}-{max(numbers, default=0) + 1}"

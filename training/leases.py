@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db.models import F
 from django.db.models.functions import Now
 
+from feedback.responses import storable
 from feedback.row_leases import Lease, LeaseLost, claiming
 from training.capabilities import Capabilities, can_carry
 from training.models import Run
@@ -56,7 +57,7 @@ def end_run(
     """Record how the run ended; `crashed` counts one more crash. Raises LeaseLost."""
     lease.write(
         state=state,
-        error=error,
+        error=storable(error),
         outcome=outcome or {},
         finished_at=Now(),
         lease_expires_at=None,

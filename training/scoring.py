@@ -10,9 +10,11 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from feedback.models import Project, Queue, Response, Score, TaskResponse
 from feedback.scores import Scored, Scorer, store_scores
+from training.configs import is_finite
 from training.landing import Tail
 from training.leases import Lease, renew_lease
 from training.models import Checkpoint, Run
+from training.rundir import finite
 
 SCORES_AT_ONCE = 200
 """Rows per transaction: few enough that nobody waits long for SQLite's one write lock."""
@@ -39,7 +41,7 @@ def response_rows(run: Run) -> Iterator[dict[str, Any]]:
 def land_scores(run: Run, lease: Lease, tail: Tail) -> int:
     """Store new lines of scores.jsonl; returns how many were read. Raises LeaseLost.
 
-    What has been erased since the run began gets no score.
+    What has been erased since the run began gets no score, nor does what the model could not score.
     """
     assert run.reward is not None, "a score run has its reward model"
     scorer = Scorer(run.reward.pk, run.reward.name)
@@ -48,7 +50,11 @@ def land_scores(run: Run, lease: Lease, tail: Tail) -> int:
         piece = tail.next(SCORES_AT_ONCE)
         if not piece.rows:
             return landed
-        values = {str(row["response_id"]): (float(row["value"]), row.get("spread")) for row in piece.rows}
+        values = {
+            str(row["response_id"]): (float(row["value"]), finite(row.get("spread")))
+            for row in piece.rows
+            if is_finite(row["value"])
+        }
         with transaction.atomic():
             renew_lease(lease)
             there = Response.objects.in_project(run.project).filter(pk__in=values, erased_by__isnull=True)

@@ -6,11 +6,13 @@ needs to go on.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from django.conf import settings
 from django.db import connection
@@ -20,14 +22,17 @@ from feedback.models import Worker
 from feedback.row_leases import Heartbeat
 from training.capabilities import CLUSTERS, Capabilities, own_capabilities
 from training.child import Child, DirectoryBusy, start_child
+from training.configs import BadConfig
 from training.landing import (
     BadOutcome,
     Tail,
+    findings_of,
     land_findings,
     land_metrics,
     land_outcome,
     land_samples,
     outcome_of_killed,
+    read_finding,
     read_outcome,
 )
 from training.launchers import child_environment, launch_argv
@@ -41,6 +46,9 @@ from training.scoring import land_scores
 logger = logging.getLogger(__name__)
 
 LOG_LINES = 15
+LOOK_SECONDS = 0.2
+"""How soon what a child has written is brought into the database: pages ask every two seconds, and shall show the step
+before."""
 STOP_BY_THEMSELVES = (
     Run.Kind.SFT,
     Run.Kind.REWARD,
@@ -92,10 +100,21 @@ class RunWorker(TakesInTurn[Run]):
             Attempt(self, run, lease, heartbeat).carry_out()
         except LeaseLost as error:
             logger.warning("%s; nothing more is written", error)
+        except DATABASE_AWAY:
+            raise
         except (BadOutcome, BadRunDirectory, CheckpointGone) as error:
             self.fail(lease, str(error))
+        except BadConfig as error:
+            self.fail(lease, f"Its settings are no longer known here: {error}. Start one like it with others.")
         except OSError as error:
             self.fail(lease, f"The run directory cannot be used: {error}. {disk_space()}")
+        except Exception as error:  # whatever goes wrong in one run, the worker goes on and people are told
+            logger.exception("run %s (%s) cannot be carried out", run.pk, run.kind)
+            self.fail(
+                lease,
+                f"Something went wrong that nobody foresaw ({type(error).__name__}: {error}); the worker's log has the "
+                "details. A retry goes on from the last checkpoint.",
+            )
         finally:
             heartbeat.stop()
 
@@ -121,6 +140,12 @@ class Attempt:
         self.scores = Tail(self.directory.scores_path)
         self.progress = run.progress
         self.findings = {"preflight": run.preflight, "environment": run.environment}
+        self.findings_seen: list[tuple[int, int, int]] = []
+        self.finds = list(findings_of(self.directory).values())
+        self.lands = [
+            *(self.directory.progress_path, self.metrics.path, self.samples.path, self.scores.path),
+            *(*self.finds, self.directory.outcome_path, self.directory.error_path),
+        ]
         self.silence = Silence(self.directory)
         self.overdue = False
 
@@ -166,6 +191,7 @@ class Attempt:
         """Land what the child writes until it ends, has to be ended, or the worker is to stop. Raises LeaseLost."""
         while True:
             ended = child.ended()
+            signs = signs_of(self.lands)
             written = self.land()
             if (ended and written) or (self.worker.stopping.is_set() and not ended):
                 return
@@ -175,7 +201,17 @@ class Attempt:
                 self.overdue = True
                 child.kill()
                 continue
-            self.worker.stopping.wait(self.worker.poll if not ended else 0.1)
+            if ended:
+                self.worker.stopping.wait(0.1)
+            else:
+                self.rest(child, signs)
+
+    def rest(self, child: Child, signs: list[tuple[int, int, int]]) -> None:
+        """Wait until the child has ended or written more than `signs` say, at most a poll long."""
+        until = time.monotonic() + self.worker.poll
+        while not self.worker.stopping.wait(min(LOOK_SECONDS, self.worker.poll)):
+            if time.monotonic() >= until or signs_of(self.lands) != signs or child.ended():
+                return
 
     def land(self) -> bool:
         """Bring everything new into the database; False when it cannot be reached now. Raises LeaseLost."""
@@ -184,12 +220,14 @@ class Attempt:
         try:
             self.worker.alive.give()
             land_metrics(self.lease, self.metrics)
-            self.findings = land_findings(self.lease, self.directory, self.findings)
+            if (seen := signs_of(self.finds)) != self.findings_seen:
+                self.findings = land_findings(self.lease, self.directory, self.findings)
+                self.findings_seen = seen
             if self.run.kind == Run.Kind.SAMPLE:
                 land_samples(self.run, self.lease, self.samples)
             if self.run.kind == Run.Kind.SCORE:
                 land_scores(self.run, self.lease, self.scores)
-            progress = self.directory.progress()
+            progress = read_finding(self.directory.progress_path) or self.progress
             if progress != self.progress:
                 if not self.lease.rows().update(progress=progress):
                     raise LeaseLost(f"run {self.run.pk} was taken by another worker")
@@ -249,8 +287,8 @@ class Attempt:
             elif "pause" in asked and self.overdue:
                 outcome = Outcome(Run.State.PAUSED)
         if outcome is not None:
+            shutil.rmtree(self.directory.datasets_cache, ignore_errors=True)  # while nobody else may need it
             checkpoint = land_outcome(self.run, self.lease, outcome)
-            shutil.rmtree(self.directory.datasets_cache, ignore_errors=True)
             logger.info("run %s %s%s", self.run.pk, outcome.status, f", left {checkpoint}" if checkpoint else "")
         elif self.directory.error():
             end_run(self.lease, state=Run.State.FAILED, error=self.directory.error())
@@ -296,6 +334,16 @@ class Silence:
             self.longest = max(self.longest, newest - self.last)
             self.last = newest
         return time.time() - self.last
+
+
+def signs_of(paths: Iterable[Path]) -> list[tuple[int, int, int]]:
+    """Return what changes when one of the files is written or replaced, of each that is there."""
+    found = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            stat = path.stat()
+            found.append((stat.st_ino, stat.st_mtime_ns, stat.st_size))
+    return found
 
 
 def disk_space() -> str:

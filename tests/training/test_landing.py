@@ -26,6 +26,7 @@ from training.landing import (
     land_metrics,
     land_outcome,
     land_samples,
+    next_checkpoint_name,
     outcome_of_killed,
     read_outcome,
 )
@@ -116,6 +117,16 @@ def test_many_metrics_land_in_pieces(monkeypatch: pytest.MonkeyPatch):
     assert sorted(steps(run)) == list(range(1, 11))
 
 
+def test_what_is_no_step_of_numbers_is_passed_over():
+    run, lease, directory = claimed(make_run())
+    lines = ["[1]", "7", "{}", '{"step": "x"}', '{"step": -1}', '{"step": true}', '{"step": 99999999999}', "[" * 9_000]
+    lines += ['{"step": 3, "loss": NaN, "words": "many", "list": [1], "huge": 1' + "0" * 400 + ', "\\u0000": 2}']
+    directory.metrics_path.write_text("\n".join([*lines, '{"step": 4, "loss": 0.5}', ""]))
+    land_metrics(lease, Tail(directory.metrics_path))
+    landed = {row.step: row.values for row in RunMetric.objects.filter(run=run)}
+    assert landed == {3: {"loss": None, "\ufffd": 2}, 4: {"loss": 0.5}}
+
+
 def test_a_worker_without_the_lease_lands_no_metrics():
     run, lease, directory = claimed(make_run())
     Run.objects.update(attempt=2)
@@ -194,6 +205,15 @@ def test_text_that_no_database_keeps_is_mended():
     append_line(directory.samples_path, sample(prompt, 0, "a\x00b"))
     land_samples(run, lease, Tail(directory.samples_path))
     assert Response.objects.get().text == storable("a\x00b")
+
+
+def test_the_responses_to_a_prompt_that_is_gone_are_passed_over():
+    run, lease, directory, prompts = sample_run()
+    append_line(directory.samples_path, sample(prompts[0], 0, "first"))
+    append_line(directory.samples_path, sample(prompts[1], 1, "second"))
+    prompts[0].delete()
+    land_samples(run, lease, Tail(directory.samples_path))
+    assert [one.text for one in Response.objects.all()] == ["second"]
 
 
 def test_a_worker_without_the_lease_lands_no_samples():
@@ -319,6 +339,24 @@ def test_an_outcome_that_is_none_is_refused(tmp_path: Path, text: str):
     directory.outcome_path.write_text(text)
     with pytest.raises(BadOutcome, match=r"outcome\.json"):
         read_outcome(directory)
+
+
+def test_figures_that_are_no_numbers_land_as_none(tmp_path: Path):
+    (tmp_path / "outcome.json").write_text('{"status": "succeeded", "evaluation": {"mean": NaN, "parts": [Infinity]}}')
+    outcome = read_outcome(RunDirectory(tmp_path))
+    assert outcome.evaluation == {"mean": None, "parts": [None]}
+
+
+def test_a_killed_child_whose_model_says_nonsense_left_none(tmp_path: Path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "checkpoint.json").write_text("{")
+    assert outcome_of_killed(RunDirectory(tmp_path)) == Outcome(status="cancelled")
+
+
+def test_a_name_that_counts_too_far_does_not_count():
+    project = make_project()
+    make_policy_checkpoint(project, name="dpo-" + "9" * 196)
+    assert next_checkpoint_name(project, "dpo") == "dpo-1"
 
 
 def test_a_whole_model_lands_as_whole_and_an_adapter_as_none():

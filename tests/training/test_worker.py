@@ -203,3 +203,51 @@ def test_a_worker_signs_on_and_off():
     worker.stop()
     thread.join(60)
     assert not Worker.objects.exists()
+
+
+@pytest.mark.torch
+def test_settings_that_are_no_longer_known_fail_the_run_and_the_worker_goes_on():
+    project = make_project()
+    base = with_files(make_base_checkpoint(project))
+    lost = make_run(project, "grpo", policy=base, config={"reward_function": "gone"})
+    other = make_run(project, "merge", policy=make_base_checkpoint(project, path="models/none"))
+    work()
+    assert (after(lost).state, after(other).state) == ("failed", "failed")
+    assert "Its settings are no longer known here" in after(lost).error
+    assert "is gone" in after(other).error
+
+
+@pytest.mark.torch
+def test_what_nobody_foresaw_fails_the_run_and_the_worker_goes_on():
+    run, other = dpo_run(), dpo_run()
+    directory = directory_of(run)
+    directory.spec_path.write_text("{")
+    work(launcher=lambda directory: ["/bin/sh", "-c", f"echo Bad. > {directory.path}/error.txt; exit 1"])
+    assert (after(run).state, after(other).state) == ("failed", "failed")
+    assert "Something went wrong that nobody foresaw (JSONDecodeError" in after(run).error
+    assert after(other).error == "Bad.\n"
+
+
+@pytest.mark.torch
+def test_what_no_database_keeps_is_mended_in_an_error_and_a_preflight():
+    run = dpo_run()
+    script = r"""cd {0}; printf 'Bad\000.' > error.txt; echo '[1]' > environment.json; echo '{{' > progress.json
+        printf '{{"checks": [], "n": NaN, "t": "\\u0000"}}' > preflight.json; exit 1"""
+    work(launcher=lambda directory: ["/bin/sh", "-c", script.format(directory.path)])
+    assert after(run).error == "Bad\ufffd."
+    assert after(run).preflight == {"checks": [], "n": None, "t": "\ufffd"}
+    assert (after(run).environment, after(run).progress) == ({}, {})
+
+
+@pytest.mark.torch
+def test_a_step_is_in_the_database_before_the_next_poll():
+    run = dpo_run()
+    script = """cd {0}; echo '{{"step": 1, "loss": 1}}' > metrics.jsonl; sleep 1
+        while [ ! -e cancel ]; do sleep 0.05; done; echo '{{"status": "cancelled"}}' > outcome.json"""
+    worker = RunWorker(poll=60.0, launcher=lambda directory: ["/bin/sh", "-c", script.format(directory.path)])
+    thread = threading.Thread(target=in_thread, args=(worker,))
+    thread.start()
+    wait_until(lambda: RunMetric.objects.filter(run=run, step=1).exists(), "the first step", 30)
+    RunDirectory(run.directory).request_cancel()
+    wait_until(lambda: after(run).state == "cancelled", "the end", 30)
+    thread.join(30)
