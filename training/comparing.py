@@ -12,7 +12,8 @@ from feedback.models import Project
 from training.glossary import Chart, charts_of
 from training.glossary.figures import told
 from training.models import Run
-from training.reading import latest_metrics, metric_names, metrics_after, settings_of
+from training.plans import number, work
+from training.reading import latest_metrics, metric_names, metrics_after, settings_of, step_named
 
 MOST_RUNS = 8
 """More lines on one chart cannot be told apart."""
@@ -66,6 +67,12 @@ def charts_together(runs: Sequence[Run]) -> list[Chart]:
     return sorted(charts.values(), key=lambda chart: chart.folded)
 
 
+def rows_of_a_step(run: Run) -> int:
+    """Return how many rows or responses a step of the run learns from; 0 where that is not known."""
+    steps = number(run.config, "updates") or number(run.config, "steps")
+    return round(work(run.kind, run.config) / steps) if steps else 0
+
+
 def settings_apart(runs: Sequence[Run]) -> list[Line]:
     """Return the settings and inputs in which the runs differ."""
     lines = [
@@ -110,7 +117,7 @@ def steps_after(project: Project, asked: Sequence[str]) -> list[dict[str, Any]]:
     after = dict(part.partition(":")[::2] for part in asked)
     runs = runs_named(project, list(after))
     return [
-        {"id": str(run.pk), **metrics_after(run, int(text) if (text := after[str(run.pk)]).isdecimal() else 0)}
+        {"id": str(run.pk), **metrics_after(run, step_named(after[str(run.pk)]) or 0)}
         for run in runs
         if str(run.pk) in after
     ]

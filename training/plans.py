@@ -163,7 +163,7 @@ def tell_samples(
     new_queue: NewQueue | None,
     models: int,
 ) -> None:
-    each = models * len(config.get("temperatures") or ()) * int(number(config, "responses_per_temperature"))
+    each = models * responses_each(config)
     told.say("Prompts", prompts)
     told.say("Responses", prompts * each, f"{each} for each prompt")
     shown = queue.kind if queue else TaskKind.COMPARISON
@@ -194,6 +194,13 @@ def includes_simulated(snapshot: Snapshot) -> bool:
 def number(config: Mapping[str, Any], name: str) -> float:
     value = config.get(name)
     return value if isinstance(value, int | float) else 0
+
+
+def responses_each(config: Mapping[str, Any]) -> int:
+    """Return how many responses a model of a sample run writes to each prompt."""
+    temperatures = config.get("temperatures")
+    several = len(temperatures) if isinstance(temperatures, list | tuple) else 0
+    return several * int(number(config, "responses_per_temperature"))
 
 
 def rows_per_step(config: Mapping[str, Any]) -> int:
@@ -230,8 +237,7 @@ def work(kind: str, config: Mapping[str, Any]) -> float:
         each = number(config, "responses_per_prompt") or PAIR
         return number(config, "steps") * number(config, "prompts_per_step") * each
     if kind == Run.Kind.SAMPLE:
-        each = len(config.get("temperatures") or ()) * number(config, "responses_per_temperature")
-        return number(config, "steps") * each
+        return number(config, "steps") * responses_each(config)
     return number(config, "steps") * rows_per_step(config)
 
 

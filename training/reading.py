@@ -15,6 +15,11 @@ METRICS_AT_ONCE = 5000
 TABLE_ROWS = 40
 
 
+def step_named(text: str) -> int | None:
+    """Return the step that a query string names; None for anything else."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 16 else None
+
+
 def metrics_after(run: Run, after: int, limit: int = METRICS_AT_ONCE) -> dict[str, Any]:
     """Return the steps after `after`, oldest first.
 
@@ -32,9 +37,15 @@ def metrics_after(run: Run, after: int, limit: int = METRICS_AT_ONCE) -> dict[st
 
 
 def metric_names(run: Run) -> list[str]:
-    """Return the names of the run's metrics, in the order of the glossary."""
-    first = run.metrics.values_list("values", flat=True).first() or {}
-    return in_order(run.kind, {*first, *latest_metrics(run)})
+    """Return the names of the run's metrics, in the order of the glossary.
+
+    Its first, its last and its first looked-at step have all of them between them.
+    """
+    found = {*(run.metrics.values_list("values", flat=True).first() or {}), *latest_metrics(run)}
+    every = run.config.get("evaluate_every")
+    if isinstance(every, int) and every > 0:
+        found.update(run.metrics.filter(step__gte=every).values_list("values", flat=True).first() or {})
+    return in_order(run.kind, found)
 
 
 def latest_metrics(run: Run) -> dict[str, Any]:

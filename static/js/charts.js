@@ -7,17 +7,19 @@
   const SMOOTHING = 0.8;
   const HEIGHT = 150;
 
-  // Opens the charts of `section`, which hold `lines`: [{ key, label, colour }], colour being a place in the palette.
+  // Opens the charts of `section`, which hold `lines`: [{ key, label, colour, rows }], colour being a place in the
+  // palette and rows what one step learns from. A page with a choice of axes draws over steps, rows or minutes.
   function open(section, lines, tellState) {
     const said = section.querySelector("[data-role=said]");
     const reset = section.querySelector("[data-role=reset]");
     const smooth = section.querySelector("[data-role=smooth]");
+    const axis = section.querySelector("[data-role=axis]");
     const sync = uPlot.sync("curves");
-    const known = new Map(lines.map((line) => [line.key, { ...line, steps: [], values: new Map() }]));
+    const known = new Map(lines.map((line) => [line.key, { ...line, steps: [], times: [], at: [], values: new Map() }]));
     const isOne = lines.length === 1;
     const isOwn = "run" in section.dataset; // the page of one run, where a metric has a colour, not a run
 
-    let steps = [];
+    let places = []; // every place on the axis at which a line has a step
     let zoom = null;
 
     const charts = [...section.querySelectorAll("[data-chart]")].map((figure) => {
@@ -63,18 +65,27 @@
       });
     }
 
-    // Returns the values of a line at every step of any line; a line that has no such step leaves a gap.
+    const over = () => axis?.value ?? "steps";
+
+    // Returns where the steps of a line stand on the axis.
+    function standing({ steps, times, rows }) {
+      if (over() === "rows") return steps.map((step) => step * rows);
+      if (over() === "minutes") return times.map((time) => (time - times[0]) / 60);
+      return steps;
+    }
+
+    // Returns the values of a line at every place of any line; a line that has no step there leaves a gap.
     function column({ run, name }) {
       const values = run.values.get(name);
-      if (!values) return steps.map(() => null);
+      if (!values) return places.map(() => null);
       if (isOne) return values;
-      const at = new Map(run.steps.map((step, index) => [step, values[index]]));
-      return steps.map((step) => at.get(step) ?? null);
+      const found = new Map(run.at.map((place, index) => [place, values[index]]));
+      return places.map((place) => found.get(place) ?? null);
     }
 
     function data(chart) {
       const rows = chart.series.map(column);
-      return smooth.checked ? [steps, ...rows, ...rows.map(smoothed)] : [steps, ...rows];
+      return smooth.checked ? [places, ...rows, ...rows.map(smoothed)] : [places, ...rows];
     }
 
     // Drawing ----------------------------------------------------------------------------------------
@@ -127,7 +138,7 @@
 
     function options(chart) {
       const colour = colours();
-      const axis = { stroke: colour.text, grid: { stroke: colour.grid, width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+      const drawn = { stroke: colour.text, grid: { stroke: colour.grid, width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
       const faint = smooth.checked;
       const series = chart.series.map((one) => ({
         label: one.label,
@@ -147,9 +158,9 @@
           y: { range: (plot, low, high) => range(chart, low, high) },
         },
         axes: [
-          { ...axis, size: 24, space: 48, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 1e4, 2e4, 5e4, 1e5, 1e6] },
+          { ...drawn, size: 24, space: 48, incrs: over() === "steps" ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 1e4, 2e4, 5e4, 1e5, 1e6] : undefined },
           {
-            ...axis,
+            ...drawn,
             space: 28,
             values: (plot, splits) => splits.map(written),
             size: (plot, labels) => 10 + 6.5 * Math.max(3, ...(labels || []).map((label) => label.length)),
@@ -183,17 +194,19 @@
       const hovered = index !== null && index !== undefined;
       for (const one of chart.series) {
         const row = hovered ? column(one) : one.run.values.get(one.name) || [];
+        // Over minutes hardly two lines have a step at the same place: each shows its last one before.
+        const value = hovered && over() === "steps" ? row[index] : row.slice(0, hovered ? index + 1 : row.length).findLast((one) => one !== null);
         const place = one.latest.querySelector(isOwn ? "[data-role=latest]" : `[data-run="${one.run.key}"]`);
-        place.textContent = written(hovered ? row[index] : row.findLast((value) => value !== null));
+        place.textContent = written(value);
       }
-      if (hovered) tell(`step ${steps[index]}`);
+      if (hovered) tell(over() === "steps" ? `step ${places[index]}` : `${written(places[index])} ${over()}`);
       else tellState(tell);
     }
 
     function make(chart) {
       if (chart.plot) chart.plot.destroy();
       chart.plot = null;
-      if (!steps.length || chart.width < 40) return;
+      if (!places.length || chart.width < 40) return;
       chart.plot = new uPlot(options(chart), data(chart), chart.place);
       describe(chart);
     }
@@ -204,13 +217,14 @@
         return `${isOwn ? one.label : `${one.run.label} ${one.label}`} ${written(last)}`;
       });
       chart.place.setAttribute("role", "img");
-      chart.place.setAttribute("aria-label", `${chart.title}: curve over ${steps.length} steps; latest ${latest.join(", ")}`);
+      chart.place.setAttribute("aria-label", `${chart.title}: curve over ${count()} steps; latest ${latest.join(", ")}`);
     }
 
     function draw() {
       const all = [...known.values()];
-      steps = isOne ? all[0].steps : [...new Set(all.flatMap((one) => one.steps))].sort((one, other) => one - other);
-      if (!steps.length) return;
+      for (const line of all) line.at = standing(line);
+      places = isOne ? all[0].at : [...new Set(all.flatMap((line) => line.at))].sort((one, other) => one - other);
+      if (!places.length) return;
       section.removeAttribute("data-waiting");
       for (const chart of charts) {
         if (!chart.plot) make(chart);
@@ -227,11 +241,13 @@
     }
 
     function zoomTo(wanted) {
-      if (wanted && !steps.some((step) => step >= wanted[0] && step <= wanted[1])) return;
+      if (wanted && !places.some((place) => place >= wanted[0] && place <= wanted[1])) return;
       zoom = wanted;
       reset.hidden = zoom === null;
       for (const chart of charts) chart.plot?.setData(data(chart));
     }
+
+    const count = () => Math.max(...[...known.values()].map((line) => line.steps.length));
 
     // Words ------------------------------------------------------------------------------------------
 
@@ -252,6 +268,7 @@
           line.values.get(name).push(value);
         }
         line.steps.push(step);
+        line.times.push(time ?? 0);
         for (const row of line.values.values()) if (row.length < line.steps.length) row.push(null);
         added += 1;
       }
@@ -259,7 +276,7 @@
     }
 
     function forget(key) {
-      Object.assign(known.get(key), { steps: [], values: new Map() });
+      Object.assign(known.get(key), { steps: [], times: [], at: [], values: new Map() });
     }
 
     // Events -----------------------------------------------------------------------------------------
@@ -279,7 +296,11 @@
     document.addEventListener("concord:theme", makeAll);
     smooth.addEventListener("change", makeAll);
     reset.addEventListener("click", () => zoomTo(null));
-    const count = () => steps.length;
+    axis?.addEventListener("change", () => {
+      zoomTo(null);
+      draw();
+      makeAll();
+    });
     return { take, forget, draw, count, tell: () => tellState(tell), last: (key) => known.get(key).steps.at(-1) ?? 0 };
   }
 

@@ -12,6 +12,7 @@
     key: one.dataset.line,
     label: one.dataset.label,
     colour: place,
+    rows: Number(one.dataset.rows),
   }));
   const attempts = new Map();
   let finished = false;

@@ -11,9 +11,10 @@ from django.urls import reverse
 
 from feedback.models import Project, User
 from tests.factories import make_project, make_run
-from training.comparing import MOST_RUNS
+from training.comparing import MOST_RUNS, rows_of_a_step
 from training.configs import CONFIGS, config_values
 from training.glossary import CHARTS
+from training.glossary.settings import settings_explained
 from training.models import Run, RunMetric
 
 pytestmark = pytest.mark.django_db
@@ -116,3 +117,43 @@ def test_the_glossary_has_every_metric_of_every_kind(client: Client, project: Pr
     for kind, charts in CHARTS.items():
         part = page.split(f'id="{kind}"')[1].split("</section>")[0]
         assert all(series.name in part for chart in charts for series in chart.series)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "rows"),
+    [
+        ("dpo", {"batch_size": 4, "gradient_accumulation": 2}, 8),
+        ("ppo", {"batch_size": 16, "minibatch_size": 4, "gradient_accumulation": 2}, 16),
+        ("grpo", {"prompts_per_step": 3, "responses_per_prompt": 4}, 12),
+        ("online_dpo", {"prompts_per_step": 3}, 6),
+    ],
+)
+def test_curves_can_be_drawn_over_the_rows_that_a_step_learns_from(
+    client: Client, project: Project, ml_staff: User, kind: str, values: dict[str, Any], rows: int
+) -> None:
+    run = run_with_steps(project, kind=kind, config=config_values(CONFIGS[kind](**values)))
+    assert rows_of_a_step(run) == rows
+    client.force_login(ml_staff)
+    page = client.get(url(project), {"run": [str(run.pk)]}).content.decode()
+    assert f'data-rows="{rows}"' in page
+    assert '<option value="rows">' in page
+
+
+def test_without_known_rows_the_curves_are_not_offered_over_them(client, project: Project, ml_staff: User) -> None:
+    run = run_with_steps(project, config={})
+    client.force_login(ml_staff)
+    page = client.get(url(project), {"run": [str(run.pk)]}).content.decode()
+    assert '<option value="minutes">' in page
+    assert '<option value="rows">' not in page
+
+
+def test_the_glossary_explains_every_setting_of_every_kind(client: Client, project: Project, ml_staff: User) -> None:
+    told = settings_explained()
+    for kind, config in CONFIGS.items():
+        for name, field in config.__dataclass_fields__.items():
+            named = [one for one in told if one.name == name and any(kind in kinds for kinds in one.defaults.values())]
+            assert [one.label for one in named] == [field.metadata["label"]], (kind, name)
+    client.force_login(ml_staff)
+    page = client.get(url(project, "runs-glossary")).content.decode()
+    assert page.count(">value_model<") == 1
+    assert "<b>own</b>" in page

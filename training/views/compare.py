@@ -15,12 +15,14 @@ from training.comparing import (
     charts_together,
     figures_together,
     offered,
+    rows_of_a_step,
     runs_named,
     settings_apart,
     steps_after,
 )
 from training.glossary import CHARTS
 from training.glossary.figures import FIGURES
+from training.glossary.settings import settings_explained
 from training.models import Run
 
 
@@ -30,9 +32,12 @@ def runs_compare(request: SignedInRequest, project: str) -> HttpResponse:
     """Show the runs of `?run=&run=`, or those of `?sweep=`; without either, runs to choose from."""
     within = project_or_404(request.user, project, "training.read")
     runs = runs_named(within, request.GET.getlist("run"), request.GET.get("sweep", ""))
+    rows = [rows_of_a_step(run) for run in runs]
     context = {
         "project": within,
         "runs": runs,
+        "lines": list(zip(runs, rows, strict=True)),
+        "rows_of_steps": all(rows),
         "charts": charts_together(runs),
         "apart": settings_apart(runs) if len(runs) > 1 else [],
         "figures": figures_together(runs) if runs else [],
@@ -57,4 +62,5 @@ def runs_compare_metrics(request: SignedInRequest, project: str) -> HttpResponse
 def runs_glossary(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "training.read")
     kinds = [(Run.Kind(kind), charts) for kind, charts in CHARTS.items()]
-    return render(request, "training/glossary.html", {"project": within, "kinds": kinds, "figures": FIGURES.items()})
+    context = {"project": within, "kinds": kinds, "figures": FIGURES.items(), "settings": settings_explained()}
+    return render(request, "training/glossary.html", context)
