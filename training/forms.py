@@ -18,7 +18,7 @@ from training.configs import CONFIGS, BadConfig, LaunchConfig, NeedsConfig
 from training.configs.reward_names import reward_function_names
 from training.models import Checkpoint, Run
 from training.runs import INPUTS, ONLINE, SHOW_RESPONSES, RunRefused
-from training.setting_forms import FieldGroup, SeedsField, grouped, setting_field
+from training.setting_forms import FieldGroup, SeedsField, grouped, setting_field, takes
 from training.snapshot_tables import READS, readable, rows_read
 from training.starting import SWEPT, NewQueue, PromptChoice, latest_guideline
 
@@ -277,7 +277,7 @@ class RunForm(forms.Form):
         settings = {setting.name: setting for setting in dataclasses.fields(config_class)}
         for name, setting in settings.items():
             self.fields[name] = setting_field(setting, hints[name])
-            if name in values:
+            if name in values and takes(setting, values[name]):
                 self.fields[name].initial = values[name]
         return settings
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from feedback.models import Response
 from training.models import Run
-from training.reading import metrics_after
+from training.reading import metrics_after, step_named
 from training.rundir import RunDirectory
 from training.watching import LogTail, log_tail
 
@@ -36,9 +36,7 @@ class Seen:
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Seen:
         """Read what a page sends back; nonsense is nothing seen."""
-        texts = {name: query.get(name, "") for name in cls.__dataclass_fields__}
-        whole = {name: text for name, text in texts.items() if text.isascii() and text.isdecimal() and len(text) < 16}
-        return cls(**{name: int(text) for name, text in whole.items()})
+        return cls(**{name: step_named(query.get(name, "")) or 0 for name in cls.__dataclass_fields__})
 
 
 @dataclass(frozen=True)

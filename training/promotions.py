@@ -7,7 +7,7 @@ from django.db import transaction
 from feedback.audit import record
 from feedback.models import Project, User
 from feedback.refusals import Refusal
-from training.lineage import CheckpointGone, model_source
+from training.lineage import CheckpointGone, hold, model_source
 from training.models import Checkpoint, Promotion
 
 REASON_LIMIT = 5_000
@@ -38,7 +38,7 @@ def promote(*, checkpoint: Checkpoint, reason: str, promoted_by: User) -> Promot
         raise PromotionRefused("checkpoint", f"{checkpoint} is a base model; promote a policy or a reward model")
     if not reason or len(reason) > REASON_LIMIT or "\x00" in reason:
         raise PromotionRefused("reason", f"say why, in at most {REASON_LIMIT:,} characters; everybody reads it")
-    Checkpoint.objects.select_for_update().get(pk=checkpoint.pk)  # its files cannot be deleted meanwhile
+    hold([checkpoint])
     try:
         model_source(checkpoint)
     except CheckpointGone as error:

@@ -1,4 +1,4 @@
-"""What people do with runs: start, cancel, pause, resume, retry. Carrying them out is `training.worker`'s work."""
+"""What people do with runs: start, cancel, pause, resume. Carrying them out is `training.worker`'s work."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from training.configs import (
     parse_config,
 )
 from training.landing import LEAVES
-from training.lineage import CheckpointGone, ancestors, is_tuned_prompt, model_source, weights
+from training.lineage import CheckpointGone, ancestors, hold, is_tuned_prompt, model_source, weights
 from training.models import Checkpoint, Run
 from training.run_refusals import RunRefused as RunRefused
 from training.rundir import RunDirectory
@@ -42,10 +42,6 @@ class RunEnded(Exception):
 
 class NotPaused(Exception):
     """Only a run that is paused can be resumed."""
-
-
-class NoRetry(Exception):
-    """The run did not fail, or it left a checkpoint, which a second end would contradict."""
 
 
 ONLINE = (Run.Kind.PPO, Run.Kind.GRPO, Run.Kind.RLOO, Run.Kind.ONLINE_DPO)
@@ -109,6 +105,7 @@ def start_run(
     for field, one in (*named, *(("others", other) for other in further)):
         if one is not None and one.project_id != project.pk:
             raise RunRefused(field, f"{one} belongs to another project")
+    hold([policy, reward, *further])
     if policy is not None:
         check_policy(kind, policy)
     if reward is not None:
@@ -125,6 +122,10 @@ def start_run(
         check_prompts(kind, project, prompts, checked)
     if isinstance(checked, SampleConfig):
         check_sampling(checked, policy, further, reward)
+    if waits_after_preflight and not isinstance(checked, TrainingConfig | OnlineConfig):
+        raise RunRefused(
+            "waits_after_preflight", f"a run of kind {Run.Kind(kind).label!r} has no preflight to wait after"
+        )
     if len(name) > 200:
         raise RunRefused("name", f"{len(name)} characters are too many; the most is 200")
     run = Run.objects.create(
@@ -216,7 +217,7 @@ def check_reward_model(kind: str, reward: Checkpoint, policy: Checkpoint | None)
     check_files("reward", reward)
     if kind not in ONLINE or policy is None:
         return
-    if reward.snapshot_id is None:
+    if reward.snapshot_id is None and not reward.origin:
         raise RunRefused("reward", f"{reward} names no snapshot, so nobody could tell what the policy learned from")
     if kind != Run.Kind.PPO:
         return  # the others let it read text with its own tokenizer
@@ -359,29 +360,6 @@ def resume_run(*, run: Run) -> Run:
         resumed.save(update_fields=["waits_after_preflight"])
     RunDirectory(run.directory).forget_ending()
     return resumed
-
-
-@transaction.atomic
-def retry_run(*, run: Run) -> Run:
-    """Queue a failed run again, as one that has never crashed; it goes on after its last good checkpoint.
-
-    Raises NoRetry for a run that did not fail, and for one that left a checkpoint.
-    """
-    failed = Run.objects.filter(pk=run.pk, state=Run.State.FAILED, checkpoint__isnull=True)
-    if not failed.update(
-        state=Run.State.QUEUED,
-        finished_at=None,
-        crashes=0,
-        outcome={},
-        error="",
-        cancel_requested_at=None,
-        pause_requested_at=None,
-    ):
-        if Checkpoint.objects.filter(run=run).exists():
-            raise NoRetry(f"{run} left a checkpoint; start a new run from that, or one like it with other settings")
-        raise NoRetry(f"{run} has not failed: {state_in_words(run)}")
-    RunDirectory(run.directory).forget_ending()
-    return Run.objects.get(pk=run.pk)
 
 
 def state_in_words(run: Run) -> str:

@@ -79,6 +79,18 @@ class SeedsField(NumbersField):
     refusal = "Give whole numbers with commas between them, such as 18, 19."
 
 
+def takes(setting: dataclasses.Field, value: Any) -> bool:
+    """Tell whether a stored value is of the kind that the setting has now: settings change over the years."""
+    default = setting.default
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, int | float):
+        return is_finite(value)
+    if isinstance(default, tuple):
+        return isinstance(value, list) and all(is_finite(part) for part in value)
+    return isinstance(value, str)
+
+
 def setting_field(setting: dataclasses.Field, kind_of_value: Any) -> forms.Field:
     """Return the form field of one setting of a config."""
     about = setting.metadata

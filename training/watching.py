@@ -14,6 +14,7 @@ from typing import Any
 
 from feedback.models import Prompt, Response, Task, Worker
 from training.models import Run, RunMetric
+from training.plans import number, responses_each
 from training.rundir import RunDirectory
 
 PACE_STEPS = 20
@@ -52,7 +53,7 @@ class Watched:
 def watch(run: Run, now: datetime, pace: float | None = None) -> Watched:
     """Say how far `run` is; `pace` is what `seconds_per_step` says of it, for the time that is left."""
     progress = run.progress or {}
-    done, total = int(progress.get("done") or 0), int(progress.get("total") or 0)
+    done, total = int(number(progress, "done")), int(number(progress, "total"))
     end = run.finished_at or now
     return Watched(
         phase=str(progress.get("phase") or ""),
@@ -111,9 +112,8 @@ class Landed:
 def landed_samples(run: Run, latest: int = 6) -> Landed:
     """Count the run's responses and the tasks that they made, and return the newest responses."""
     responses = Response.objects.filter(prompt__project=run.project, run_id=run.pk)
-    planned = int((run.progress or {}).get("total") or 0)  # the trainer's word: prompts of today are not those of then
+    planned = int(number(run.progress or {}, "total"))  # the trainer's word: prompts of today are not those of then
     prompts = len(run.prompt_ids) or Prompt.objects.pool().filter(project=run.project).count()
-    each = len(run.config.get("temperatures", ())) * int(run.config.get("responses_per_temperature", 1))
     made = (
         Task.objects.filter(queue=run.queue_id, links__place=0, links__response__run_id=run.pk)
         if run.queue_id
@@ -121,7 +121,7 @@ def landed_samples(run: Run, latest: int = 6) -> Landed:
     )
     return Landed(
         responses=responses.count(),
-        wanted=planned or prompts * each,
+        wanted=planned or prompts * responses_each(run.config),
         tasks=made.count() if made is not None else 0,
         latest=list(responses.select_related("prompt").order_by("-pk")[:latest]),
     )
@@ -169,11 +169,11 @@ class ComparedPreview:
 
 def compared_previews(run: Run) -> list[ComparedPreview]:
     """Return, for each prompt of the previews, its last two texts and the one from before training."""
-    prompts: dict[Any, str] = {}
-    written: dict[Any, dict[int, str]] = {}
+    prompts: dict[str, str] = {}
+    written: dict[str, dict[int, str]] = {}
     for row in whole_lines(RunDirectory(run.directory).previews_path):
         if isinstance(row.get("step"), int):
-            place = row.get("place", row.get("prompt"))
+            place = str(row.get("place", row.get("prompt")))
             prompts.setdefault(place, str(row.get("prompt", "")))
             written.setdefault(place, {})[row["step"]] = str(row.get("response", ""))
     found = []
@@ -192,7 +192,7 @@ def whole_lines(path: Path) -> Iterable[dict[str, Any]]:
     for line in content.splitlines():
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
             yield row

@@ -121,7 +121,7 @@ def test_the_table_refuses_a_running_run_without_lease_and_an_ended_one_without_
 
 
 def test_eight_workers_take_each_run_once(shared_database, settings):
-    Run.objects.all().delete()
+    Run.objects.unfinished().update(state="cancelled", finished_at=timezone.now())
     project = make_project(name=f"Race on {connection.vendor}")
     wanted = {make_run(project).pk for _ in range(24)}
     taken: list[tuple[str, object]] = []
@@ -142,11 +142,11 @@ def test_eight_workers_take_each_run_once(shared_database, settings):
         thread.join()
     assert len(taken) == 24
     assert {pk for _, pk in taken} == wanted
-    assert set(Run.objects.values_list("attempt", flat=True)) == {1}
+    assert set(project.runs.values_list("attempt", flat=True)) == {1}
 
 
 def test_of_many_workers_one_takes_over_a_silent_ones_run(shared_database):
-    Run.objects.all().delete()
+    Run.objects.unfinished().update(state="cancelled", finished_at=timezone.now())
     run = make_run()
     claim_run(worker="silent")
     expire(run)

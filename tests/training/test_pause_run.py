@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
-from tests.factories import make_run, make_trained_checkpoint
+from feedback.models import Snapshot
+from tests.factories import make_policy_checkpoint, make_project, make_run, make_snapshot, make_trained_checkpoint
 from training.leases import claim_run, lease_of, rest_run
 from training.models import Run
+from training.retrying import NoRetry, retry_run
 from training.rundir import Outcome, RunDirectory
-from training.runs import NoRetry, NotPaused, RunEnded, cancel_run, pause_run, resume_run, retry_run
+from training.runs import NotPaused, RunEnded, cancel_run, pause_run, resume_run
 
 pytestmark = pytest.mark.django_db
 
@@ -129,3 +131,16 @@ def test_a_failed_run_that_left_a_checkpoint_is_not_tried_again():
     make_trained_checkpoint(run.project, "policy", "dpo", run=run)
     with pytest.raises(NoRetry, match="start a new run"):
         retry_run(run=run)
+
+
+def test_a_run_whose_model_or_snapshot_is_gone_is_not_tried_again():
+    policy = make_policy_checkpoint(files_deleted_at=timezone.now())
+    run = make_run(policy.project, state="failed", policy=policy)
+    with pytest.raises(NoRetry, match="were deleted on"):
+        retry_run(run=run)
+    snapshot = make_snapshot(make_project())
+    Snapshot.objects.filter(pk=snapshot.pk).update(withdrawn_at=timezone.now())
+    other = make_run(snapshot.project, state="failed", snapshot=snapshot)
+    with pytest.raises(NoRetry, match="was withdrawn"):
+        retry_run(run=other)
+    assert {one.state for one in Run.objects.filter(pk__in=[run.pk, other.pk])} == {"failed"}

@@ -20,6 +20,7 @@ from tests.factories import (
     make_prompt,
     make_queue,
     make_reward_checkpoint,
+    make_run,
     make_snapshot,
     make_task,
 )
@@ -347,3 +348,24 @@ def test_an_unknown_launcher_is_refused(project, ml_staff, base, snapshot):
             project=project, created_by=ml_staff, kind="dpo", config={}, policy=base, snapshot=snapshot,
             launch={"launcher": "carrier pigeon"},
         )  # fmt: skip
+
+
+def test_a_wait_after_a_preflight_that_never_comes_is_refused(project, ml_staff, base):
+    make_prompt(project)
+    queue = make_queue(project)
+    refused = refusal(
+        project=project, kind="sample", created_by=ml_staff, policy=base, queue=queue, waits_after_preflight=True
+    )
+    assert refused.field == "waits_after_preflight"
+
+
+def test_a_reward_model_from_outside_names_no_snapshot_and_may_judge(project, ml_staff, base):
+    make_prompt(project)
+    judge = with_files(
+        make_reward_checkpoint(project, parent=base, snapshot=None, run=make_run(project, state="succeeded"))
+    )
+    inputs = {"project": project, "kind": "grpo", "created_by": ml_staff, "policy": base, "reward": judge}
+    assert "names no snapshot" in refusal(**inputs).message
+    Checkpoint.objects.filter(pk=judge.pk).update(origin="a hub")
+    judge.refresh_from_db()
+    assert start_run(config={}, **inputs).reward == judge

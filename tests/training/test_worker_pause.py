@@ -13,8 +13,9 @@ from django.utils import timezone
 from tests.factories import make_base_checkpoint, make_project, make_run
 from tests.training.conftest import make_model_files, processes_with, wait_until, with_files
 from training.models import Checkpoint, Run, RunMetric
+from training.retrying import retry_run
 from training.rundir import WHOLE, Outcome, RunDirectory, directory_digest
-from training.runs import cancel_run, pause_run, resume_run, retry_run
+from training.runs import cancel_run, pause_run, resume_run
 from training.worker import RunWorker
 
 pytestmark = pytest.mark.torch

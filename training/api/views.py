@@ -36,17 +36,16 @@ from training.base_models import MISSING_MODEL, register_base_model
 from training.configs import BadConfig
 from training.lineage import learned_from
 from training.models import Checkpoint, Run
-from training.reading import metrics_after
+from training.reading import metrics_after, step_named
 from training.repeating import repeat_run
+from training.retrying import NoRetry, retry_run
 from training.runs import (
-    NoRetry,
     NotPaused,
     RunEnded,
     RunRefused,
     cancel_run,
     pause_run,
     resume_run,
-    retry_run,
     start_run,
 )
 from training.starting import PromptChoice, start_sweep
@@ -216,10 +215,10 @@ class RunMetrics(APIView):
     )
     def get(self, request: Request, run: UUID) -> ApiResponse:
         """The run's metrics, a row for each step, oldest first."""
-        after = request.query_params.get("after", "0")
-        if not after.isdecimal():
-            raise Refused("after", f"{after!r} is not a step; give a whole number from 0")
-        found = metrics_after(run_or_404(request, run, "training.read"), int(after))
+        asked = request.query_params.get("after", "0")
+        if (after := step_named(asked)) is None:
+            raise Refused("after", f"{asked[:40]!r} is not a step; give a whole number from 0")
+        found = metrics_after(run_or_404(request, run, "training.read"), after)
         rows = [
             {"step": row["step"], "values": {name: value for name, value in row.items() if name != "step"}}
             for row in found["rows"]

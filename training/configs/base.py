@@ -87,6 +87,8 @@ class Settings:
                 else ("list of numbers")
             )
             raise BadConfig(name, f"{shortened(value)} is not a {expected_name}")
+        if isinstance(value, str) and "\x00" in value:
+            raise BadConfig(name, f"{shortened(value)} holds a NUL character, which no database keeps")
 
     @staticmethod
     def _check_range(name: str, value: Any, metadata: Mapping[str, Any]) -> None:

@@ -17,7 +17,8 @@ from training.configs import BadConfig
 from training.models import Run
 from training.news import Seen
 from training.repeating import repeat_run
-from training.runs import NoRetry, NotPaused, RunEnded, RunRefused, cancel_run, pause_run, resume_run, retry_run
+from training.retrying import NoRetry, retry_run
+from training.runs import NotPaused, RunEnded, RunRefused, cancel_run, pause_run, resume_run
 from training.views.runs import news_context, run_or_404
 
 

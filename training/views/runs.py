@@ -24,7 +24,15 @@ from training.glossary import charts_of
 from training.kind_words import GROUPS
 from training.models import Run
 from training.news import News, Seen, news, seen_now
-from training.reading import environment_of, latest_metrics, metric_names, metrics_after, numbers, settings_of
+from training.reading import (
+    environment_of,
+    latest_metrics,
+    metric_names,
+    metrics_after,
+    numbers,
+    settings_of,
+    step_named,
+)
 from training.repeating import REPEATED, samenesses
 from training.rundir import RunDirectory
 from training.runs import ONLINE
@@ -91,8 +99,7 @@ def run_metrics(request: SignedInRequest, project: str, run: str) -> HttpRespons
     _, found = run_or_404(request, project, run)
     if request.GET.get("format") == "csv":
         return metrics_file(found)
-    after = request.GET.get("after", "")
-    return JsonResponse(metrics_after(found, int(after) if after.isdecimal() else 0))
+    return JsonResponse(metrics_after(found, step_named(request.GET.get("after", "")) or 0))
 
 
 def metrics_file(run: Run) -> HttpResponse:
