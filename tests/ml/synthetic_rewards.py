@@ -10,3 +10,18 @@ def vowels(prompts, responses):
 
 def alike(prompts, responses):
     return [1.0] * len(responses)
+
+
+asked = 0
+"""How often `greedy` has been called."""
+
+
+def greedy(prompts, responses):
+    """At its second call it asks the machine for more memory than there is."""
+    import torch
+
+    global asked
+    asked += 1
+    if asked == 2:
+        torch.empty(10**15)
+    return [float(len(text)) for text in responses]
