@@ -5,6 +5,8 @@ The model's sha256 is a part of the outcome, so what is compared is every bit of
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ pytestmark = pytest.mark.torch
 STEPS = 8
 KILLS = (1, 4, 7)
 """Steps after which the run is killed, one after the other: before its first checkpoint, between two, near its end."""
+ONE_KILL = (5,)
+"""For another setting of a kind that is killed three times; of two members it falls upon the second."""
 
 TRAINING: dict[str, Any] = {
     "steps": STEPS,
@@ -69,6 +73,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "sft": ("sft", {**TRAINING, **LOOKING, "sample_every": 2}),
     "sft, packed": ("sft", {**TRAINING, "packing": True}),
     "sft, whole model": ("sft", {**FULL, **LOOKING}),
+    "sft, virtual tokens": ("sft", {**TRAINING, "tuning": "prompt", "lora_dropout": 0.0}),
     "reward": ("reward", {**TRAINING, **LOOKING}),
     "reward, two members": ("reward", {**TRAINING, "steps": 4, "members": 2}),
     "dpo": ("dpo", {**TRAINING, "lora_dropout": 0.0}),
@@ -81,6 +86,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 SOME = ("sft", "reward", "dpo, whole model", "ppo", "grpo")
 """One of each way to save."""
+VARIANTS = {what for what in RUNS if "," in what}
 OF_PROMPTS = ("ppo", "grpo", "rloo", "online_dpo")
 HELD_OUT = {"prompt_id": "held-out", "messages": [{"role": "user", "content": "tell two"}], "split": "evaluation"}
 
@@ -111,22 +117,38 @@ def feedback(tmp_path_factory) -> tuple[str, str]:
     )
 
 
-@pytest.fixture
-def lay_out(tmp_path, tiny, reward_model, feedback):
-    """Return a function that lays out a run's directory; `more` goes over its settings."""
+@pytest.fixture(scope="module")
+def lay_out(tiny, reward_model, feedback) -> Callable[[Path, str], RunDirectory]:
+    """Return a function that lays out the directory of one of RUNS."""
 
-    def make(name: str, what: str, **more: Any) -> RunDirectory:
+    def make(path: Path, what: str) -> RunDirectory:
         kind, config = RUNS[what]
-        path = tmp_path / name
         if kind in OF_PROMPTS:
-            run = make_run_directory(path, kind, {**config, **more}, policy=tiny, reward=reward_model)
+            run = make_run_directory(path, kind, config, policy=tiny, reward=reward_model)
             write_prompts(run, [*prompt_rows(6), HELD_OUT])
             return run
-        return make_run_directory(
-            path, kind, {**config, **more}, policy=tiny, snapshot=feedback[0], snapshot_sha256=feedback[1]
-        )
+        return make_run_directory(path, kind, config, policy=tiny, snapshot=feedback[0], snapshot_sha256=feedback[1])
 
     return make
+
+
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory, lay_out) -> Callable[[str], RunDirectory]:
+    """Return a function that gives the run of RUNS that nothing happened to; each is carried out once."""
+    runs: dict[str, RunDirectory] = {}
+
+    def find(what: str) -> RunDirectory:
+        if what not in runs:
+            runs[what] = carried_out(lay_out(tmp_path_factory.mktemp("runs") / "whole", what))
+        return runs[what]
+
+    return find
+
+
+@pytest.fixture
+def copy_of(tmp_path, left_alone) -> Callable[[str], RunDirectory]:
+    """Return a function that gives a copy of a finished run, to be changed."""
+    return lambda what: RunDirectory(shutil.copytree(left_alone(what).path, tmp_path / "copy"))
 
 
 def carried_out(run: RunDirectory) -> RunDirectory:
@@ -142,31 +164,31 @@ def same_end(one: RunDirectory, other: RunDirectory) -> None:
 
 
 @pytest.mark.parametrize("what", RUNS)
-def test_a_killed_run_ends_as_if_nothing_had_happened(what, lay_out):
-    killed = lay_out("killed", what)
-    for step in KILLS:
+def test_a_killed_run_ends_as_if_nothing_had_happened(what, tmp_path, lay_out, left_alone):
+    killed = lay_out(tmp_path / "killed", what)
+    for step in ONE_KILL if what in VARIANTS else KILLS:
         run_and_kill(killed, step)
         assert killed.outcome() is None
     carried_out(killed)
     assert [row["step"] for row in killed.metrics()] == list(range(1, STEPS + 1))
-    same_end(killed, carried_out(lay_out("whole", what)))
+    same_end(killed, left_alone(what))
 
 
 @pytest.mark.parametrize("what", SOME)
-def test_a_paused_run_goes_on_as_if_nothing_had_happened(what, lay_out):
-    paused = lay_out("paused", what)
+def test_a_paused_run_goes_on_as_if_nothing_had_happened(what, tmp_path, lay_out, left_alone):
+    paused = lay_out(tmp_path / "paused", what)
     paused.request_pause()
     carried_out(paused)
     assert (paused.outcome().status, paused.outcome().step) == ("paused", 1)
     assert not paused.model_path.exists()
     assert [row["step"] for row in paused.metrics()] == [1]
     paused.forget_ending()
-    same_end(carried_out(paused), carried_out(lay_out("whole", what)))
+    same_end(carried_out(paused), left_alone(what))
 
 
 @pytest.mark.parametrize("what", SOME)
-def test_a_run_killed_after_its_last_step_trains_no_further(what, lay_out):
-    run = carried_out(lay_out("run", what))
+def test_a_run_killed_after_its_last_step_trains_no_further(what, copy_of):
+    run = copy_of(what)
     outcome, rows = run.outcome(), run.metrics()
     run.outcome_path.unlink()
     carried_out(run)
@@ -187,24 +209,24 @@ def damage_last_checkpoint(run: RunDirectory, name: str) -> Path:
     ("what", "name"),
     [("sft", "optimizer.pt"), ("dpo", "adapter_model.safetensors"), ("ppo", "state.pt"), ("grpo", "rng_state.pth")],
 )
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(what, name, lay_out, capfd):
-    run = lay_out("run", what)
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(what, name, tmp_path, lay_out, left_alone, capfd):
+    run = lay_out(tmp_path / "run", what)
     run_and_kill(run, 7)
     folder = damage_last_checkpoint(run, name)
     carried_out(run)
     assert f"{folder.name} cannot be resumed from: {name} is not what was written" in capfd.readouterr().err
-    same_end(run, carried_out(lay_out("whole", what)))
+    same_end(run, left_alone(what))
 
 
-def test_without_a_good_checkpoint_a_run_begins_again(lay_out):
-    run = lay_out("run", "sft")
+def test_without_a_good_checkpoint_a_run_begins_again(tmp_path, lay_out, left_alone):
+    run = lay_out(tmp_path / "run", "sft")
     run_and_kill(run, 4)
     damage_last_checkpoint(run, "trainer_state.json")
-    same_end(carried_out(run), carried_out(lay_out("whole", "sft")))
+    same_end(carried_out(run), left_alone("sft"))
 
 
-def test_a_checkpoint_that_was_not_finished_is_passed_over(lay_out):
-    run = carried_out(lay_out("run", "dpo"))
+def test_a_checkpoint_that_was_not_finished_is_passed_over(copy_of):
+    run = copy_of("dpo")
     rows = without_times(run.metrics())
     torn = run.checkpoints_path / "checkpoint-8"
     for name in ("concord-complete", "trainer_state.json", "optimizer.pt"):

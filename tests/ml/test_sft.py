@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from typing import Any
 
 import pytest
@@ -326,26 +325,6 @@ def test_gradient_checkpointing_changes_nothing_but_memory(tmp_path, tiny, writt
     ]
     plain, saving = ([row["loss"] for row in run.metrics()] for run in runs)
     assert saving == pytest.approx(plain, rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    "config", [{"tuning": "lora", "lora_dropout": 0.2}, {"tuning": "full"}, {"tuning": "prompt"}, {"packing": True}]
-)
-def test_a_run_that_goes_on_after_a_checkpoint_ends_with_the_same_weights(tmp_path, tiny, written, config):
-    """24 rows in batches of 4 are at most six steps, so step 8 lies in a later pass over the rows."""
-    config = {"steps": 10, "checkpoint_every": 4, "learning_rate": 1e-3, "max_length": 64, **config}
-    whole = finished_run(tmp_path / "whole", "sft", config, policy=tiny, **written)
-    # What is there when the run is killed after step 9: the checkpoint of step 8, and a row too many.
-    shutil.copytree(whole.path, tmp_path / "killed")
-    killed = RunDirectory(tmp_path / "killed")
-    shutil.rmtree(killed.model_path)
-    shutil.rmtree(killed.checkpoints_path / "checkpoint-10")
-    killed.outcome_path.unlink()
-    killed.forget_metrics_after(9)
-    assert in_this_process(killed) == 0, killed.error()
-    assert [row["loss"] for row in killed.metrics()] == [row["loss"] for row in whole.metrics()]
-    assert killed.outcome() == whole.outcome()
-    assert weights(killed) == weights(whole)
 
 
 def weights(run: RunDirectory) -> bytes:
