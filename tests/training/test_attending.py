@@ -49,8 +49,8 @@ def test_a_job_ends_when_another_one_has_taken_its_place(tmp_path):
 def test_a_job_ends_when_its_attendant_has_been_silent_for_long(tmp_path):
     place = tmp_path / "attended"
     sign_of_life(place, "mine")
-    process = start_watching(tmp_path, "mine", patience=1.0)
-    for _ in range(8):
+    process = start_watching(tmp_path, "mine", patience=2.0)
+    for _ in range(10):
         time.sleep(0.25)
         sign_of_life(place, "mine")
     assert process.poll() is None, "it was attended to all the time"
