@@ -74,7 +74,7 @@ system-packages:
 	fi
 
 test: install system-packages ## Run every test (about 8 minutes on 2 cores)
-	@$(OFFLINE) $(QUIET_CORES) OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile -q $(ARGS)
+	@$(OFFLINE) $(QUIET_CORES) OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q $(ARGS)
 
 test-fast: install ## Run the tests that need neither torch nor a browser (under 60 s)
 	@$(OFFLINE) $(PYTHON) -m pytest -n 2 --dist worksteal -q -m "not torch and not browser and not slow" $(ARGS)
