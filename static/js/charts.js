@@ -28,6 +28,7 @@
       const metrics = [...figure.querySelectorAll("[data-series]")].map((one, index) => ({
         name: one.dataset.series,
         label: one.dataset.label,
+        isSparse: "sparse" in one.dataset,
         latest: one,
         dash: isOwn || index === 0 ? undefined : [6, 4],
       }));
@@ -144,11 +145,12 @@
         label: one.label,
         stroke: colour.series[one.colour % 8],
         dash: one.dash,
-        spanGaps: !isOne,
+        spanGaps: !isOne || one.isSparse,
+        ...(one.isSparse && { points: { show: true, size: 4, fill: colour.series[one.colour % 8] } }),
         width: faint ? 1 : 1.75,
         alpha: faint ? 0.3 : 1,
       }));
-      const means = faint ? chart.series.map((one) => ({ stroke: colour.series[one.colour % 8], dash: one.dash, spanGaps: !isOne, width: 2, points: { show: false } })) : [];
+      const means = faint ? chart.series.map((one) => ({ stroke: colour.series[one.colour % 8], dash: one.dash, spanGaps: !isOne || one.isSparse, width: 2, points: { show: false } })) : [];
       return {
         width: chart.width,
         height: HEIGHT,

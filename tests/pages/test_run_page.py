@@ -301,3 +301,27 @@ def test_a_ppo_run_that_stopped_early_says_at_what_kl(client: Client, project: P
         page = text(client.get(url(run)))
         assert ("Stopped early, at a KL of" in page) == shown
         assert ("2.31" in page) == shown
+
+
+def test_the_table_of_numbers_is_loaded_anew_into_its_place(client: Client, project: Project, ml_staff: User) -> None:
+    run = make_run(project, "dpo", state="running")
+    add_metrics(run, 1)
+    client.force_login(ml_staff)
+    for page in (text(client.get(url(run))), text(client.get(url(run, "run-numbers")))):
+        assert 'hx-target="find .numbers-body"' in page
+        assert page.count('<div class="numbers-body">') == 1
+
+
+def test_a_curve_of_held_out_rows_goes_on_over_steps_without_a_look(
+    client: Client, project: Project, ml_staff: User
+) -> None:
+    run = make_run(project, "dpo", state="succeeded", config={"evaluate_every": 2})
+    for step in range(1, 4):
+        values = {"loss": 1.0, **({"held_out_loss": 2.0} if step == 2 else {})}
+        RunMetric.objects.create(run=run, step=step, values=values)
+    client.force_login(ml_staff)
+    page = text(client.get(url(run)))
+    assert 'data-series="held_out_loss" data-label="held-out rows" data-sparse' in page
+    assert 'data-series="loss" data-label="training rows">' in page
+    table = list(csv.reader(io.StringIO(text(client.get(url(run, "run-metrics"), {"format": "csv"})))))
+    assert table == [["step", "loss", "held_out_loss"], ["1", "1.0", ""], ["2", "1.0", "2.0"], ["3", "1.0", ""]]

@@ -11,6 +11,11 @@ class Series:
     """As in metrics.jsonl."""
     label: str
 
+    @property
+    def is_sparse(self) -> bool:
+        """It comes with some steps only, so that a curve goes on over those that lack it."""
+        return self.name.startswith(HELD_OUT)
+
 
 @dataclass(frozen=True)
 class Line:
