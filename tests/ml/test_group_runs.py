@@ -39,7 +39,10 @@ def _vowels(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make_run(path: Path, kind: str, base: ModelSource, settings: dict[str, Any], **fields: Any) -> RunDirectory:
-    run = make_run_directory(path, kind, {**QUICK, **settings}, policy=base, **fields)
+    config = {**QUICK, **settings}
+    if config.get("tuning") in ("full", "prompt"):
+        del config["lora_rank"]  # refused where no adapter is trained
+    run = make_run_directory(path, kind, config, policy=base, **fields)
     write_prompts(run, prompt_rows(5))
     return run
 

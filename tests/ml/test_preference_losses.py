@@ -36,8 +36,8 @@ def pairs(chosen, rejected, reference=(0.0, 0.0), tokens=(1, 1)) -> PairLogprobs
 
 
 def loss(name: str, given: PairLogprobs, **overrides) -> float:
-    noise = {"label_noise": 0.1} if name in NOISY_LOSSES else {}
-    return pair_losses(given, DPOConfig(loss=name, **{**noise, **overrides})).item()
+    needed = {"label_noise": 0.1} if name in NOISY_LOSSES else {"beta": 2.0} if name == "simpo" else {}
+    return pair_losses(given, DPOConfig(loss=name, **{**needed, **overrides})).item()
 
 
 def test_sigmoid_at_a_gap_of_ln_3():
@@ -85,8 +85,8 @@ def test_log_odds_of_a_half_and_near_certainty_are_finite():
 
 @pytest.mark.parametrize("name", WITHOUT_REFERENCE)
 def test_a_loss_without_reference_reads_rewards_for_each_token(name):
-    chosen, rejected = implied_rewards(pairs(-6.0, -20.0, tokens=(3, 5)), DPOConfig(loss=name, beta=0.5))
-    assert (chosen.item(), rejected.item()) == pytest.approx((-1.0, -2.0))
+    chosen, rejected = implied_rewards(pairs(-6.0, -20.0, tokens=(3, 5)), DPOConfig(loss=name, beta=1.5))
+    assert (chosen.item(), rejected.item()) == pytest.approx((-3.0, -6.0))
 
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name != "apo_down"])

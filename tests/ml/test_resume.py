@@ -42,7 +42,13 @@ TRAINING: dict[str, Any] = {
     "checkpoint_every": 3,
 }
 LOOKING = {"evaluate_every": 2, "patience": 3}
-FULL = {**TRAINING, "tuning": "full", "lora_dropout": 0.0, "freeze_layers": 1, "gradient_accumulation": 2}
+ADAPTER = ("lora_rank", "lora_dropout")
+FULL = {
+    **{name: value for name, value in TRAINING.items() if name not in ADAPTER},
+    "tuning": "full",
+    "freeze_layers": 1,
+    "gradient_accumulation": 2,
+}
 PPO: dict[str, Any] = {
     "updates": STEPS,
     "batch_size": 4,

@@ -54,3 +54,28 @@ def test_one_update_can_never_turn_the_kl_coefficient_negative():
         parse_config("ppo", {"kl_target": 6.0, "kl_horizon": 7, "batch_size": 8})
     assert refused.value.field == "kl_horizon"
     assert parse_config("ppo", {"kl_target": 6.0, "kl_horizon": 8, "batch_size": 8})
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "field"),
+    [
+        ("dpo", {"simpo_gamma": 1.0}, "simpo_gamma"),
+        ("reward", {"ensemble": "heads"}, "ensemble"),
+        ("sft", {"prompt_tokens": 8}, "prompt_tokens"),
+        ("kto", {"freeze_layers": 2}, "freeze_layers"),
+        ("sft", {"tuning": "full", "lora_rank": 8}, "lora_rank"),
+        ("grpo", {"tuning": "full", "lora_alpha": 8}, "lora_alpha"),
+        ("dpo", {"tuning": "prompt", "lora_dropout": 0.1}, "lora_dropout"),
+    ],
+)
+def test_a_setting_that_would_change_nothing_is_refused(kind, values, field):
+    with pytest.raises(BadConfig, match="leave it at") as refused:
+        parse_config(kind, values)
+    assert refused.value.field == field
+
+
+def test_simpo_is_refused_the_beta_of_other_losses():
+    with pytest.raises(BadConfig, match="give 2 to 10") as refused:
+        parse_config("dpo", {"loss": "simpo"})
+    assert refused.value.field == "beta"
+    assert parse_config("dpo", {"loss": "simpo", "beta": 2.0, "simpo_gamma": 1.0})

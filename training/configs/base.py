@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -100,6 +100,13 @@ class Settings:
                 raise BadConfig(name, f"{shortened(part)} is too small; the least is {low}")
             if high is not None and part > high:
                 raise BadConfig(name, f"{shortened(part)} is too large; the most is {high}")
+
+
+def refuse_idle(config: Settings, names: Sequence[str], why: str) -> None:
+    """Raise BadConfig for the first of the named settings that is not as by default: it would change nothing."""
+    for field in dataclasses.fields(config):
+        if field.name in names and getattr(config, field.name) != field.default:
+            raise BadConfig(field.name, f"{why}; leave it at {field.default}")
 
 
 @dataclass(frozen=True)

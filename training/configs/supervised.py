@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.configs.base import BadConfig, Config, setting
+from training.configs.base import BadConfig, Config, refuse_idle, setting
 
 ADAPTERS = ("lora", "dora")
+LORA = ("lora_rank", "lora_alpha", "lora_dropout")
 TUNINGS = (*ADAPTERS, "qlora", "prompt", "full")
 """How weights change: an adapter (LoRA, DoRA, LoRA on 4-bit weights), virtual tokens, or the weights themselves."""
 
@@ -76,8 +77,12 @@ class TuningConfig(AdapterConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.freeze_layers and self.tuning != "full":
-            raise BadConfig("freeze_layers", f"only full fine-tuning freezes layers; tuning is {self.tuning!r}")
+        if self.tuning != "full":
+            refuse_idle(self, ["freeze_layers"], f"only full fine-tuning freezes layers, and tuning is {self.tuning}")
+        if self.tuning != "prompt":
+            refuse_idle(self, ["prompt_tokens"], f"only a tuned prompt has virtual tokens, and tuning is {self.tuning}")
+        if self.tuning in ("prompt", "full"):
+            refuse_idle(self, LORA, f"no adapter is trained, since tuning is {self.tuning}")
 
 
 @dataclass(frozen=True)
@@ -230,9 +235,17 @@ class RewardConfig(TrainingConfig):
         True, "Calibrate", "Fit a temperature on held-out labels, so that its probabilities can be believed."
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.members == 1:
+            refuse_idle(self, ["ensemble"], "one member is no ensemble; ask for more members")
+
 
 NOISY_LOSSES = ("robust", "exo_pair")
 """DPO losses that must be told how many labels are the wrong way round."""
+
+SIMPO_BETA = 1.0
+"""The least that makes sense; arXiv:2405.14734 has 2.0 to 10."""
 
 DPO_LOSSES = (
     "sigmoid",
@@ -260,7 +273,14 @@ class DPOConfig(PolicyConfig):
         "simpo, orpo: without a reference.",
         choices=DPO_LOSSES,
     )
-    beta: float = setting(0.1, "Beta", "How strongly the policy is held to its reference.", minimum=1e-4, maximum=100.0)
+    beta: float = setting(
+        0.1,
+        "Beta",
+        "How strongly the policy is held to its reference. For simpo the scale of its reward, 2 to 10; for orpo the "
+        "weight of the preference.",
+        minimum=1e-4,
+        maximum=100.0,
+    )
     label_noise: float = setting(
         0.0,
         "Label noise",
@@ -269,7 +289,14 @@ class DPOConfig(PolicyConfig):
         maximum=0.49,
         advanced=True,
     )
-    simpo_gamma: float = setting(0.5, "SimPO margin", minimum=0.0, maximum=10.0, advanced=True)
+    simpo_gamma: float = setting(
+        0.5,
+        "SimPO margin",
+        "How far simpo wants the chosen reward ahead.",
+        minimum=0.0,
+        maximum=10.0,
+        advanced=True,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -277,11 +304,19 @@ class DPOConfig(PolicyConfig):
             raise BadConfig("label_noise", f"the loss {self.loss} needs the share of wrong labels, such as 0.1")
         if self.label_noise and self.loss not in ("sigmoid", *NOISY_LOSSES):
             raise BadConfig("label_noise", f"the loss {self.loss} takes none; leave it at 0 or choose robust")
+        if self.loss != "simpo":
+            refuse_idle(self, ["simpo_gamma"], f"only simpo has a margin, and the loss is {self.loss}")
+        elif self.beta < SIMPO_BETA:
+            raise BadConfig(
+                "beta",
+                f"{self.beta:g} is meant for other losses: simpo's multiplies a mean over tokens, so that its reward "
+                "would hardly differ; give 2 to 10, and 2 to begin with",
+            )
 
 
 @dataclass(frozen=True)
 class KTOConfig(PolicyConfig):
-    """Kahneman-Tversky optimisation on thumbs up and down (arXiv:2402.01306), by TRL's KTOTrainer."""
+    """Kahneman-Tversky optimisation on thumbs up and down (arXiv:2402.01306)."""
 
     beta: float = setting(0.1, "Beta", "How strongly the policy is held to its reference.", minimum=1e-4, maximum=100.0)
     desirable_weight: float = setting(1.0, "Weight of thumbs up", minimum=0.0, maximum=100.0, advanced=True)
