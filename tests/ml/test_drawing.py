@@ -64,3 +64,15 @@ def test_the_rows_to_come_are_those_that_a_short_run_takes():
     config = DPOConfig(steps=5, batch_size=4, gradient_accumulation=2)
     assert rows_to_come(sampler, config) == sorted(drawn()[:40])
     assert rows_to_come(sampler, DPOConfig(steps=60)) == list(range(203))
+
+
+def test_each_batch_has_its_share_of_both_sides_though_one_side_is_shorter():
+    sides = [length > 200 for length in LENGTHS[:200]]
+    share = sum(sides) / 200
+    sampler = Draw(LENGTHS[:200], [1.0] * 200, batch_size=8, seed=17, group_by_length=True, sides=sides)
+    order = list(sampler)
+    assert sorted(order) == list(range(200))
+    for start in range(0, 200, 8):
+        assert abs(sum(sides[row] for row in order[start : start + 8]) - 8 * share) <= 1.5
+    alone = list(Draw(LENGTHS[:200], [1.0] * 200, batch_size=8, seed=17, group_by_length=True))
+    assert {0, 8} <= {sum(sides[row] for row in alone[start : start + 8]) for start in range(0, 200, 8)}

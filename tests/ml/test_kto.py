@@ -10,6 +10,7 @@ import pytest
 
 from feedback.contract import table_file
 from tests.ml.conftest import easy_preferences, finished_run, in_this_process, make_run_directory, without_times
+from tests.ml.test_several_processes import start as start_processes
 from training.configs import KTOConfig
 from training.ml.chat import template_digest
 from training.ml.kto import area_under_curve, check_thumbs
@@ -95,6 +96,17 @@ def test_a_second_process_goes_on_bit_by_bit(kto_run, tmp_path, tiny, thumbs):
     assert without_times(run.metrics()) == without_times(kto_run.metrics())
     assert run.outcome().model_sha256 == kto_run.outcome().model_sha256
     assert run.reference_path.read_bytes() == kept == kto_run.reference_path.read_bytes()
+
+
+def test_two_processes_have_the_losses_of_one(tmp_path, tiny, thumbs):
+    config = {"steps": 3, "batch_size": 4, "learning_rate": 5e-3}
+    one = finished_run(tmp_path / "one", "kto", config, policy=tiny, **thumbs)
+    launch = {"launcher": "accelerate", "processes": 2}
+    two = make_run_directory(tmp_path / "two", "kto", config, launch=launch, policy=tiny, **thumbs)
+    assert start_processes(two).wait(300) == 0, two.error() or two.log_path.read_text()[-3000:]
+    for name in ("loss", "kl", "rewards_chosen", "rewards_rejected", "grad_norm"):
+        found, wanted = ([row[name] for row in run.metrics()] for run in (two, one))
+        assert found == pytest.approx(wanted, rel=1e-3, abs=2e-5), name
 
 
 def test_thumbs_of_one_kind_are_refused(tmp_path, tiny):

@@ -23,9 +23,18 @@ class Draw(Sampler[int]):
     """
 
     def __init__(
-        self, lengths: Sequence[int], weights: Sequence[float], *, batch_size: int, seed: int, group_by_length: bool
+        self,
+        lengths: Sequence[int],
+        weights: Sequence[float],
+        *,
+        batch_size: int,
+        seed: int,
+        group_by_length: bool,
+        sides: Sequence[bool] | None = None,
     ) -> None:
+        """`sides` part the rows in two, of which each batch of rows of like length has its share."""
         assert len(lengths) == len(weights), f"{len(lengths)} lengths for {len(weights)} weights"
+        self.sides = torch.tensor(sides) if sides is not None else None
         self.lengths = torch.tensor(lengths)
         self.weights = torch.tensor(weights, dtype=torch.float64)
         self.batch_size = batch_size
@@ -56,17 +65,39 @@ class Draw(Sampler[int]):
         together -= together % self.batch_size
         full, rest = [], []
         for part in order.split(together):
-            batches = part[self.lengths[part].argsort(stable=True)].split(self.batch_size)
+            batches = part[self.by_length(part)].split(self.batch_size)
             full += [batch for batch in batches if len(batch) == self.batch_size]
             rest += [batch for batch in batches if len(batch) < self.batch_size]
         shuffled = [full[place] for place in torch.randperm(len(full), generator=generator).tolist()]
         return torch.cat([*shuffled, *rest])
 
+    def by_length(self, part: torch.Tensor) -> torch.Tensor:
+        """Return an order of the rows `part`, the shortest first, in which both sides come evenly."""
+        lengths = self.lengths[part]
+        if self.sides is None:
+            return lengths.argsort(stable=True)
+        place = torch.zeros(len(part), dtype=torch.float64)
+        for side in (False, True):
+            own = (self.sides[part] == side).nonzero().squeeze(-1)
+            place[own[lengths[own].argsort(stable=True)]] = (torch.arange(len(own)) + 0.5).double() / max(1, len(own))
+        return place.argsort(stable=True)
 
-def draw(trainer: Trainer, lengths: Sequence[int], weights: Sequence[float], config: TrainingConfig) -> Draw:
+
+def draw(
+    trainer: Trainer,
+    lengths: Sequence[int],
+    weights: Sequence[float],
+    config: TrainingConfig,
+    sides: Sequence[bool] | None = None,
+) -> Draw:
     """Let the trainer take its rows in the order that the config asks for, and return that order."""
     sampler = Draw(
-        lengths, weights, batch_size=config.batch_size, seed=config.seed, group_by_length=config.group_by_length
+        lengths,
+        weights,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        group_by_length=config.group_by_length,
+        sides=sides,
     )
     replaced: Any = trainer
     replaced._get_train_sampler = lambda *_: sampler

@@ -23,6 +23,7 @@ from training.configs import KTOConfig
 from training.ml import processes
 from training.ml.chat import template_digest
 from training.ml.drawing import draw, rows_to_come
+from training.ml.intervals import Z_95
 from training.ml.logprob_training import LogprobTrainer, reference_logprobs, without_dropout
 from training.ml.models import check_source, load_tokenizer, publish_model
 from training.ml.preference_losses import thumb_losses, thumb_weights
@@ -45,7 +46,6 @@ METRICS = {
     "learning_rate": "learning_rate",
     "grad_norm": "grad_norm",
 }
-Z_95 = 1.959963984540054
 
 
 @dataclass
@@ -126,7 +126,8 @@ def run_kto(run: RunDirectory, spec: RunSpec, config: KTOConfig) -> Outcome:
         collate=functools.partial(collate, pad_id=pad_id),
         loss=functools.partial(loss_of, beta=config.beta, weights=weights),
     )
-    order = draw(trainer, [row.length for row in rows], [row.weight for row in rows], config)
+    sides = [row.is_up for row in rows]  # often of other length than the rest; a batch of one side has no contrast
+    order = draw(trainer, [row.length for row in rows], [row.weight for row in rows], config, sides)
     asked = [*(thumbs[place] for place in rows_to_come(order, config)), *measured]
     found = reference_logprobs(
         run,
