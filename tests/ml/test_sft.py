@@ -287,6 +287,7 @@ def test_every_step_has_a_row_with_the_promised_names(sft_run):
 )
 def test_every_way_to_tune_learns_and_leaves_what_it_measured(tmp_path, tiny, tokenizer, written, config):
     from training.ml.models import load_policy
+    from training.ml.response_logprobs import let_score
     from training.ml.responses import read_responses
     from training.ml.sft import look_at
 
@@ -299,7 +300,9 @@ def test_every_way_to_tune_learns_and_leaves_what_it_measured(tmp_path, tiny, to
     assert (run.model_path / "config.json").is_file() is whole
     source = ModelSource(str(run.model_path)) if whole else ModelSource(tiny.base, (str(run.model_path),))
     _, held_out = read_responses(run.spec(), tokenizer, SFTConfig())
-    again = look_at(load_policy(source, tokenizer), held_out, tokenizer.pad_token_id, 4)
+    model = load_policy(source, tokenizer)
+    let_score(model)
+    again = look_at(model, held_out, tokenizer.pad_token_id, 4)
     rounding = 1e-2 if config.get("precision") else 1e-4
     assert again["loss"] == pytest.approx(figures["held_out_loss"], rel=rounding)
 

@@ -39,6 +39,10 @@ class ResponseLogprobs(ModelOutput):
     """float32 [B]: log p of each sequence's labels, summed."""
     counts: Tensor | None = None
     """int64 [B]: how many labels that were."""
+    tokens: Tensor | None = None
+    """float32 [N]: log p of each label, row after row."""
+    likeliest: Tensor | None = None
+    """bool [N]: whether the model thinks no other token likelier; only where asked for."""
 
 
 def let_score(model: PreTrainedModel | PeftModel) -> None:
@@ -46,6 +50,7 @@ def let_score(model: PreTrainedModel | PeftModel) -> None:
 
     Labels are the input ids, IGNORED where a token is not to be scored. Each is foretold by the token before it, or by
     the one at `sources`, and counts for its row, or for the sequence in `sequences`; int64 [B, L] all of them.
+    `tell_likeliest` asks for what takes another look at all logits.
     """
     inner = model.get_base_model() if isinstance(model, PeftModel) else model
     forward = inner.forward
@@ -58,6 +63,7 @@ def let_score(model: PreTrainedModel | PeftModel) -> None:
         labels: Tensor | None = None,
         sources: Tensor | None = None,
         sequences: Tensor | None = None,
+        tell_likeliest: bool = False,
         **kwargs: Any,
     ) -> Any:
         if not score_responses:
@@ -68,29 +74,48 @@ def let_score(model: PreTrainedModel | PeftModel) -> None:
         owners, count = (rows, len(labels)) if sequences is None else (sequences[rows, places], 2 * len(labels))
         targets = labels[rows, places]
         if any(getattr(self.config.get_text_config(), name, None) not in (None, 1, 1.0) for name in BENT):
-            logits = forward(*args, use_cache=False, **kwargs).logits[rows, before]
-            found = -cross_entropy(logits.float(), targets, reduction="none")
+            kept, at = before.unique(return_inverse=True)
+            logits = forward(*args, logits_to_keep=kept, use_cache=False, **kwargs).logits[rows, at]
+            found, likeliest = of_logits(logits, targets, tell_likeliest)
         else:
             hidden = backbone(self)(*args, use_cache=False, **kwargs).last_hidden_state
-            found = token_logprobs(hidden[rows, before], self.get_output_embeddings(), targets)
+            found, likeliest = token_logprobs(
+                hidden[rows, before], self.get_output_embeddings(), targets, tell_likeliest=tell_likeliest
+            )
         sums = torch.zeros(count, dtype=torch.float32, device=found.device).index_add(0, owners, found)
-        return ResponseLogprobs(sums=sums, counts=torch.bincount(owners, minlength=count))
+        return ResponseLogprobs(
+            sums=sums,
+            counts=torch.bincount(owners, minlength=count),
+            tokens=found,
+            likeliest=likeliest if tell_likeliest else None,
+        )
 
     inner.forward = types.MethodType(scoring, inner)
 
 
-def token_logprobs(hidden: Tensor, head: nn.Module, targets: Tensor) -> Tensor:
-    """Return log p(target) for each of N hidden states, float32 [N]; hidden [N, width], targets int64 [N]."""
+def of_logits(logits: Tensor, targets: Tensor, tell_likeliest: bool) -> tuple[Tensor, Tensor]:
+    """Return log p(target), float32 [N], and whether it is the likeliest, bool [N] (none where nobody asks)."""
+    logits = logits.float()
+    likeliest = logits.detach().argmax(-1) == targets if tell_likeliest else targets.new_zeros(0, dtype=torch.bool)
+    return -cross_entropy(logits, targets, reduction="none"), likeliest
 
-    def piece_logprobs(states: Tensor, wanted: Tensor) -> Tensor:
-        return -cross_entropy(head(states).float(), wanted, reduction="none")
+
+def token_logprobs(
+    hidden: Tensor, head: nn.Module, targets: Tensor, *, tell_likeliest: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return what `of_logits` would for each of N hidden states; hidden [N, width], targets int64 [N]."""
+
+    def piece(states: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        return of_logits(head(states), wanted, tell_likeliest)
 
     vocabulary = next(head.parameters()).shape[0]
     size = max(1, PIECE // vocabulary)
     if len(targets) <= size:
-        return piece_logprobs(hidden, targets)
+        return piece(hidden, targets)
     pieces = zip(hidden.split(size), targets.split(size), strict=True)
-    return torch.cat([checkpoint(piece_logprobs, states, wanted, use_reentrant=False) for states, wanted in pieces])
+    found = [checkpoint(piece, states, wanted, use_reentrant=False) for states, wanted in pieces]
+    logprobs, likeliest = zip(*found, strict=True)
+    return torch.cat(logprobs), torch.cat(likeliest)
 
 
 def scoring_batch(readings: Sequence[Reading], pad_id: int) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
 """Supervised fine-tuning: the model learns to write the responses, and nothing of the prompts before them.
 
-The loss is the mean over the response tokens of a step, each weighed as its row. Only the positions that predict a
-response token go through the output layer, which is a fifth of a small model's work. What was left out of TRL's
-trainer: its own tokenizing, which truncates, and its entropy, which costs a pass over the vocabulary.
+The loss is the mean over the response tokens of a step, each weighed as its row. Only what predicts a response token
+goes through the output layer, which is a fifth of a small model's work. What was left out of TRL's trainer: its own
+tokenizing, which truncates, and its entropy, which costs a pass over the vocabulary.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from training.configs import SFTConfig
@@ -23,6 +22,7 @@ from training.ml.models import check_source, load_tokenizer, publish_model
 from training.ml.packing import pack, refuse_mixing
 from training.ml.preflight import look_first
 from training.ml.readings import some
+from training.ml.response_logprobs import IGNORED, let_score
 from training.ml.responses import ResponseTokens, read_responses
 from training.ml.trl_runs import train, trainer_arguments
 from training.ml.tuning import load_to_train, tuned
@@ -34,9 +34,6 @@ METRICS = {
     "learning_rate": "learning_rate",
     "grad_norm": "grad_norm",
 }
-IGNORED = -100
-"""Label of a token that is not learned."""
-
 Rows = tuple[ResponseTokens, ...]
 """What one sequence holds: one row, or several that are packed."""
 
@@ -59,8 +56,9 @@ def collate(sequences: Sequence[Rows], pad_id: int) -> dict[str, Tensor]:
             ids[place, start:end] = torch.tensor(row.ids)
             positions[place, start:end] = torch.arange(len(row.ids))
             for first, last in row.learned:
-                labels[place, start + first : start + last] = ids[place, start + first : start + last]
-                weights[place, start + first : start + last] = row.weight
+                learned = slice(start + max(first, 1), start + last)  # nothing foretells a first token
+                labels[place, learned] = ids[place, learned]
+                weights[place, learned] = row.weight
             start = end
     batch = {"input_ids": ids, "labels": labels, "weights": weights}
     if any(len(rows) > 1 for rows in sequences):
@@ -69,19 +67,14 @@ def collate(sequences: Sequence[Rows], pad_id: int) -> dict[str, Tensor]:
     return {**batch, "attention_mask": mask.long()}
 
 
-def response_losses(model: nn.Module, batch: dict[str, Tensor], virtual: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Return (losses, is right, weights), [B, K] each, of the K positions that predict a response token in any row.
+def response_losses(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return (losses, is right, weights), [N] each, of the N response tokens, row after row; a loss is -log p(token).
 
-    A loss is -log p(token), 0 where a row has no response token; weights are 0 there. `virtual` is how many tokens the
-    model puts in front of what it is given, unasked.
+    `let_score` has seen the model.
     """
-    labels, weights = batch["labels"][:, 1:], batch["weights"][:, 1:]
-    places = (labels != IGNORED).any(0).nonzero().squeeze(-1)
-    read = {name: batch[name] for name in ("input_ids", "attention_mask", "position_ids") if name in batch}
-    logits = model(**read, logits_to_keep=places + virtual, use_cache=False).logits.float()
-    targets = labels[:, places]
-    losses = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
-    return losses.view_as(targets), logits.detach().argmax(-1) == targets, weights[:, places]
+    read = {name: batch[name] for name in ("input_ids", "attention_mask", "position_ids", "labels") if name in batch}
+    found = model(**read, score_responses=True, tell_likeliest=True)
+    return -found.tokens, found.likeliest, batch["weights"][batch["labels"] != IGNORED]
 
 
 class SFTTrainer(Trainer):
@@ -98,7 +91,7 @@ class SFTTrainer(Trainer):
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Tensor]], device: torch.device) -> Tensor:
         """Return the weight of all response tokens of a step, of all processes together."""
-        total = torch.stack([batch["weights"][:, 1:].sum() for batch in batch_samples]).sum().to(device)
+        total = torch.stack([batch["weights"].sum() for batch in batch_samples]).sum().to(device)
         return self.accelerator.gather(total.unsqueeze(0)).sum()
 
     def compute_loss(
@@ -108,10 +101,9 @@ class SFTTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        losses, is_right, weights = response_losses(model, inputs, virtual_tokens_of(self.model))
-        learned = weights > 0
+        losses, is_right, weights = response_losses(model, inputs)
         read = inputs["attention_mask"].sum() if "attention_mask" in inputs else inputs["input_ids"].numel()
-        self.counted += torch.tensor([float((is_right & learned).sum()), float(learned.sum()), float(read)])
+        self.counted += torch.tensor([float(is_right.sum()), float(len(is_right)), float(read)])
         total = weights.sum() if num_items_in_batch is None else num_items_in_batch
         # Gradients of several processes are averaged, and each one's loss is its part of the whole step's.
         return (losses * weights).sum() / total * self.accelerator.num_processes
@@ -133,18 +125,14 @@ class SFTTrainer(Trainer):
         return figures
 
 
-def virtual_tokens_of(model: nn.Module) -> int:
-    """Return how many virtual tokens are being tuned in front of what `model` is given."""
-    if isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning:
-        return int(model.active_peft_config.num_virtual_tokens)
-    return 0
-
-
 @torch.no_grad()
 def look_at(
     model: PreTrainedModel | PeftModel, rows: Sequence[ResponseTokens], pad_id: int, batch_size: int
 ) -> dict[str, Any]:
-    """Return {"loss", "token_accuracy", "n"} on the response tokens of `rows`, each row weighed alike in each token."""
+    """Return {"loss", "token_accuracy", "n"} on the response tokens of `rows`, whatever the rows weigh.
+
+    `let_score` has seen the model.
+    """
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
@@ -153,10 +141,10 @@ def look_at(
     for start in range(0, len(ordered), batch_size):
         batch = collate([(row,) for row in ordered[start : start + batch_size]], pad_id)
         batch = {name: value.to(device) for name, value in batch.items()}
-        losses, is_right, weights = response_losses(model, batch, virtual_tokens_of(model))
+        losses, is_right, _ = response_losses(model, batch)
         total += float(losses.sum())
-        right += float((is_right & (weights > 0)).sum())
-        count += int((weights > 0).sum())
+        right += float(is_right.sum())
+        count += len(losses)
     model.train(was_training)
     if not count:
         return {"loss": None, "token_accuracy": None, "n": 0}
@@ -172,6 +160,7 @@ def run_sft(run: RunDirectory, spec: RunSpec, config: SFTConfig) -> Outcome:
     run.write_progress("loading the model", 0, config.steps)
     torch.manual_seed(config.seed)
     model = tuned(load_to_train(source, tokenizer, config), config)
+    let_score(model)
     rows, held_out = look_first(run, spec, config, tokenizer, rows, held_out, model=model)
     held_out = some(held_out)
     if config.packing:
