@@ -265,7 +265,7 @@ class FindingAdmin(ReadOnlyAdmin):
 
 @admin.register(Score)
 class ScoreAdmin(ReadOnlyAdmin):
-    list_display = ("response_id", "scorer_name", "value", "spread", "created_at")
+    list_display = ("response_id", "scorer_name", "value", "spread", "attributes", "created_at")
 
 
 @admin.register(BulkAction)

@@ -96,7 +96,7 @@ class Provenance(TypedDict):
 
 
 class PreferenceRow(Provenance):
-    """One response is better than another: TRL's preference format. Ties never become a row."""
+    """One response is better than another: TRL's preference format. Ties never become such a row, but a RankingRow."""
 
     prompt: list[Message]
     chosen: list[Message]
@@ -110,7 +110,11 @@ class PreferenceRow(Provenance):
 
 
 class RankingRow(Provenance):
-    """Several responses in the order that somebody gave them."""
+    """Several responses in the order that somebody gave them.
+
+    Two alone, on one rank, are a tie of a comparison or of a talk's turn, where the selection keeps ties; `task_kind`
+    says which.
+    """
 
     prompt: list[Message]
     responses: list[list[Message]]

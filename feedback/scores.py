@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import F, FloatField, OuterRef, Subquery
@@ -33,6 +33,13 @@ class Scored:
     value: float
     spread: float | None = None
     """Standard deviation over an ensemble's members."""
+    attributes: Mapping[str, float] = field(default_factory=dict)
+    """By key, where on its scale a head expects the response: 0 = its lower end, 1 = its upper."""
+
+    @property
+    def is_finite(self) -> bool:
+        numbers = (self.value, self.spread or 0.0, *self.attributes.values())
+        return all(math.isfinite(one) for one in numbers)
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ def store_scores(*, project: Project, scorer: Scorer, scored: Iterable[Scored]) 
     """
     rows = list(scored)
     for row in rows:
-        if not math.isfinite(row.value) or (row.spread is not None and not math.isfinite(row.spread)):
+        if not row.is_finite:
             raise ScoreRefused("value", f"the score of response {row.response} is no finite number")
     pieces = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
     return sum(store_batch(project, scorer, batch) for batch in pieces)
@@ -67,7 +74,7 @@ def store_batch(project: Project, scorer: Scorer, rows: list[Scored]) -> int:
         [
             Score(
                 project=project, response_id=row.response, scorer_id=scorer.pk, scorer_name=scorer.name,
-                value=row.value, spread=row.spread,
+                value=row.value, spread=row.spread, attributes=dict(row.attributes),
             )
             for row in new.values()
         ],

@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import Case, CharField, Exists, IntegerField, OuterRef, Q, QuerySet, TextField, Value, When
 from django.db.models.functions import Cast, StrIndex, Substr
 
-from feedback.contract import ROW_SPLITS
+from feedback.contract import PREFERENCE_LIMIT, ROW_SPLITS
 from feedback.hygiene.unsettled import PERSONAL, REPEATS, judgments_with, stays_out, undecided
 from feedback.models import (
     Arm,
@@ -78,8 +78,9 @@ LEFT_OUT: Mapping[str, str] = {
 A qualification test says something of the person, not of the responses. Gold has an answer already, and everybody
 judges it: its share of the rows would be a policy's choice. A repeat is one person's second look at a task that their
 first judgment stands for. Of tasks that a curator left out for good, and of responses whose tasks a curator took out
-because they name their model, what was judged before counts no more. A tie names no better response; where people vote
-it is a vote. The last three are of tasks: `feedback.snapshot_verdicts` finds them.
+because they name their model, what was judged before counts no more. A tie names no better response, and stays out
+unless ties are kept; where people vote it is a vote. The last three are of tasks: `feedback.snapshot_verdicts` finds
+them.
 """
 OF_TASKS = ("few_votes", "undecided", "not_adjudicated")
 
@@ -100,6 +101,8 @@ class Selection:
     splits: tuple[str, ...] | None = None
     min_strength: int = 0
     """Comparisons: smallest size of a preference; where people vote, of the mean over those who agree."""
+    keep_ties: bool = False
+    """Ties of comparisons and in talks go in, too, as rankings of two responses on one rank, whatever the strength."""
     min_votes: int = 1
     min_posterior: float = 0.0
     since: str = ""
@@ -231,8 +234,18 @@ class Selection:
     def of_single_votes(self, project: Project) -> dict[str, Q]:
         """Return what keeps one comparison out by itself; one that a reviewer fixed is looked at once it is read."""
         as_said = ~Q(pk__in=latest_reviews(project, fixed__isnull=False))
-        weak = Q(preference__gt=-self.min_strength, preference__lt=self.min_strength)
-        return {"tie": Q(preference=0) & as_said, **({"weak": weak & as_said} if self.min_strength else {})}
+        found = {}
+        for why in ("tie", "weak"):
+            which = [one for one in range(-PREFERENCE_LIMIT, PREFERENCE_LIMIT + 1) if self.why_not(abs(one)) == why]
+            if which:
+                found[why] = Q(preference__in=which) & as_said
+        return found
+
+    def why_not(self, strength: int) -> str:
+        """Return why a preference of this strength stays out, 0 for a tie; "" for one that goes in."""
+        if not strength:
+            return "" if self.keep_ties else "tie"
+        return "weak" if strength < self.min_strength else ""
 
     def outside_splits(self, project: Project) -> Q | None:
         if self.splits is None:

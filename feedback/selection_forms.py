@@ -40,6 +40,12 @@ class SelectionForm(forms.Form):
     )
     weights = forms.ChoiceField(label="Weight of a row", choices=list(WEIGHTS.items()), required=False)
     min_strength = forms.TypedChoiceField(label="Preference of at least", choices=STRENGTHS, coerce=int, required=False)
+    keep_ties = forms.BooleanField(
+        label="Keep ties",
+        required=False,
+        help_text="As rankings of two responses on one rank, whatever the strength asked for. Reward models learn from "
+        "them; DPO cannot.",
+    )
     min_votes = forms.IntegerField(label="Votes on a comparison, at least", min_value=1, max_value=1000, required=False)
     min_posterior = forms.FloatField(
         label="How sure, at least",
@@ -147,7 +153,13 @@ class SelectionForm(forms.Form):
             values[name] = [word.strip() for word in (asked.get(name) or "").split(",") if word.strip()]
         for name in ("since", "until"):
             values[name] = asked[name].isoformat() if asked.get(name) else ""
-        for name in ("reviewed_only", "include_simulated", "allow_personal_data", "without_near_duplicates"):
+        for name in (
+            "keep_ties",
+            "reviewed_only",
+            "include_simulated",
+            "allow_personal_data",
+            "without_near_duplicates",
+        ):
             values[name] = bool(asked.get(name))
         for name in ("verdict", "weights", "min_strength", "min_votes", "min_posterior"):
             if asked.get(name):

@@ -29,7 +29,8 @@ def card(manifest: Mapping[str, Any]) -> str:
     parts += ["## How to load it", loading(rows)]
     parts += ["## How it was chosen", chosen(manifest)]
     if manifest["figures"]:
-        parts += ["## How good it is", figures(manifest["figures"])]
+        keeps_ties = manifest["selection"].get("keep_ties", False)
+        parts += ["## How good it is", figures(manifest["figures"], keeps_ties=keeps_ties)]
     parts += ["## Who and what", who_and_what(manifest)]
     parts += ["## Known limits", limits(manifest)]
     for table in rows:
@@ -123,9 +124,10 @@ def said(value: Any) -> str:
     return ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)
 
 
-def figures(found: Mapping[str, Any]) -> str:
+def figures(found: Mapping[str, Any], *, keeps_ties: bool) -> str:
     """Return the figures with n and 95 % interval."""
     rows: list[tuple[str, str, str]] = []
+    ties = "rows of `ranking`" if keeps_ties else "left out of the rows"
     agreement = found.get("agreement")
     if agreement:
         n = f"{agreement['tasks']:,} tasks of two or more judgments"
@@ -138,7 +140,7 @@ def figures(found: Mapping[str, Any]) -> str:
         ("gold", "right on gold, percent"),
         ("first_shown", "preferred what was shown first, percent (50 = no bias)"),
         ("longer", "preferred the longer response, percent"),
-        ("ties", "ties, percent (left out of the rows unless outvoted)"),
+        ("ties", f"ties, percent ({ties} unless outvoted)"),
         ("actively_chosen", "judgments on tasks chosen actively, percent"),
         ("random", "judgments on tasks drawn at random, percent"),
     ):

@@ -42,7 +42,9 @@ def manifest_of(
             "answers": len(rows),
             "kinds": kinds_of(votes, members),
             "rows": counts,
-            "compared": {split: reading.found.compared[split] for split in ROW_SPLITS},
+            "compared": by_split(reading.found.compared),
+            **({"thumbs_up": by_split(reading.found.thumbs_up)} if "unpaired" in counts else {}),
+            **({"ties": by_split(reading.found.ties)} if selection.keep_ties else {}),
             "left_out": {reason: left_out[reason] for reason in LEFT_OUT},
             **words_of(votes, rows),
         },
@@ -50,6 +52,10 @@ def manifest_of(
         "annotators": people,
         **rules_in_force(votes, members),
     }
+
+
+def by_split(counted: Counter[str]) -> dict[str, int]:
+    return {split: counted[split] for split in ROW_SPLITS}
 
 
 def newest(votes: Votes, members: Any) -> str:

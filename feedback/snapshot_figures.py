@@ -7,10 +7,12 @@ has one at all, though neither is among the rows. Every figure has its n and its
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from feedback.contract import PREFERENCE_LIMIT
 from feedback.models import Arm, Gold, ImportedPerson, Project, User
 from feedback.quality.columns import NO_PREFERENCE, as_raw, places_in
 from feedback.schemas import TaskKind
@@ -20,6 +22,8 @@ from feedback.snapshot_votes import REASONS, Votes
 from feedback.stats.intervals import share
 
 DRAWS = 400
+FEWEST_TASKS = 30
+"""Tasks of several judgments below which a part of them has no agreement of its own."""
 COUNTED_TOO = ("tie", "weak", "few_votes", "undecided", "not_adjudicated", "split")
 """Judgments that no row is made of and that say how well people agree all the same."""
 
@@ -84,7 +88,38 @@ def agreement_of(votes: Votes, counted: np.ndarray) -> dict[str, Any] | None:
         "tasks": int(several.sum()),
         "judgments": len(at),
         **{name: rounded(*found[name]) for name in ("percent", "alpha_nominal", "ac1")},
+        "parts": agreement_by_part(votes, at, sign),
     }
+
+
+def agreement_by_part(votes: Votes, at: np.ndarray, sign: np.ndarray) -> dict[str, list[dict[str, Any]]]:
+    """Return how often another person gave the answer that a judgment gave, by its strength, language and arm.
+
+    `at` are the judgments of tasks that several people judged, `sign` their answers. A task counts once in each part,
+    with the mean over its judgments there; parts of few tasks are left out.
+    """
+    task = votes.task[at].astype(np.int64)
+    alike = np.bincount(task * 3 + sign + 1, minlength=3 * len(votes.tasks))[task * 3 + sign + 1] - 1
+    shares = alike / (np.bincount(task)[task] - 1)
+    languages, language = np.unique([words[0] for words in votes.prompt_words], return_inverse=True)
+    arms, arm = np.unique([one.arm for one in votes.shared], return_inverse=True)
+    strengths = ["", *(str(one) for one in range(1, PREFERENCE_LIMIT + 1))]
+    known: dict[str, tuple[Sequence[str], np.ndarray]] = {
+        "strength": (strengths, np.abs(votes.preference[at].astype(np.int16))),
+        "language": (languages.tolist(), language[votes.task_prompt[task]]),
+        "arm": (arms.tolist(), arm[votes.circumstances[at]]),
+    }
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name, (parts, part_of) in known.items():
+        found[name] = []
+        for number, part in enumerate(parts):
+            own = part_of == number
+            counts = np.bincount(task[own])
+            n = int((counts > 0).sum())
+            if part and n >= FEWEST_TASKS:
+                mean = (np.bincount(task[own], weights=shares[own])[counts > 0] / counts[counts > 0]).mean()
+                found[name].append({"part": part, "tasks": n, **rounded(*share(float(mean) * n, n))})
+    return found
 
 
 def gold_of(project: Project, votes: Votes, is_pair: np.ndarray) -> dict[str, Any] | None:

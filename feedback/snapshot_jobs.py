@@ -28,6 +28,8 @@ TABLE_OF = {
     TaskKind.CONVERSATION: "conversation",
 }
 """The table in which each answer of a kind has a row of its own; pairs and thumbs that follow from it are more."""
+TIES = "ranking"
+"""That of a tied comparison, where ties are kept."""
 
 
 def freeze(run: JobRun) -> dict[str, Any]:
@@ -79,10 +81,13 @@ def preview(*, project: Project, selection: Selection, progress: Progress | None
     kinds = [votes.kinds[one.queue] for one in votes.shared]
     answers: Counter[tuple[str, str]] = Counter()
     of_row = votes.circumstances[rows.votes[rows.start[:-1]]] if len(rows) else np.zeros(0, np.int32)
-    pairs = np.bincount(of_row.astype(np.int64) * len(ROW_SPLITS) + rows.split, minlength=len(kinds) * len(ROW_SPLITS))
-    for place, count in enumerate(pairs.tolist()):
-        if count:
-            answers[TABLE_OF[TaskKind(kinds[place // len(ROW_SPLITS)])], ROW_SPLITS[place % len(ROW_SPLITS)]] += count
+    for is_tie in (False, True):
+        at = (rows.preference == 0) == is_tie
+        key = of_row[at].astype(np.int64) * len(ROW_SPLITS) + rows.split[at]
+        for place, count in enumerate(np.bincount(key).tolist()):
+            if count:
+                table = TIES if is_tie else TABLE_OF[TaskKind(kinds[place // len(ROW_SPLITS)])]
+                answers[table, ROW_SPLITS[place % len(ROW_SPLITS)]] += count
     tables = [table for table in dict.fromkeys(TABLE_OF.values()) if any(answers[table, one] for one in ROW_SPLITS)]
     return {
         "judgments": len(members),

@@ -41,6 +41,10 @@ class Found:
 
     compared: Counter[str] = field(default_factory=Counter)
     """Preferences by split that a person gave between two responses, all pairs of a ranking as one."""
+    ties: Counter[str] = field(default_factory=Counter)
+    """By split, rows of two responses that a person found equally good."""
+    thumbs_up: Counter[str] = field(default_factory=Counter)
+    """By split."""
     longer: int = 0
     """Comparisons whose better response is the longer one."""
     shorter: int = 0
@@ -77,8 +81,8 @@ class Texts:
 class Reading:
     """Turns rows into tables. `found` is whole once all of `tables` was read."""
 
-    def __init__(self, project: Project, votes: Votes, rows: Rows) -> None:
-        self.project, self.votes, self.rows = project, votes, rows
+    def __init__(self, project: Project, votes: Votes, rows: Rows, *, keeps_ties: bool) -> None:
+        self.project, self.votes, self.rows, self.keeps_ties = project, votes, rows, keeps_ties
         self.found = Found()
         self.people: dict[int, str] = {
             person.pk: project.pseudonym(person)
@@ -116,11 +120,15 @@ class Reading:
         texts = self.read(first_task, last_task, first_prompt, last_prompt)
         task, prompt = rows.task[which] - first_task, votes.task_prompt[rows.task[which]] - first_prompt
         made: dict[tuple[str, str], list[pyarrow.Table]] = defaultdict(list)
-        is_pair = rows.preference[which] != NO_PREFERENCE
+        is_tie = rows.preference[which] == 0
+        is_pair = (rows.preference[which] != NO_PREFERENCE) & ~is_tie
         for number, split in enumerate(ROW_SPLITS):
             at = np.flatnonzero(is_pair & (rows.split[which] == number))
             if len(at):
                 made["preference", split].append(self.pairs(which[at], task[at], prompt[at], texts, split))
+            at = np.flatnonzero(is_tie & (rows.split[which] == number))
+            if len(at):
+                made["ranking", split].append(self.ties(which[at], task[at], prompt[at], texts, split))
         for key, table in self.others(which, task, prompt, texts):
             made[key].append(table)
         return {key: pyarrow.concat_tables(parts) for key, parts in made.items()}
@@ -140,9 +148,6 @@ class Reading:
         shared = self.provenance(which)
         several = pyarrow.compute.is_null(shared["judgment_id"])
         group = pyarrow.compute.if_else(several, shared["task_id"], shared["judgment_id"])
-        flags: list[list[dict[str, Any]]] = [[] for _ in which]
-        for row in np.flatnonzero(self.is_flagged(which)).tolist():
-            flags[row] = raised(self.flags(int(which[row])), (1, 0) if second_wins[row] else (0, 1))
         columns = {
             "prompt": texts.chats.take(picked(prompt)),
             "chosen": assistants(texts.array.take(picked(better))),
@@ -151,9 +156,35 @@ class Reading:
             "origin": pyarrow.repeat("comparison", len(which)),
             "group": group,
             **shared,
-            "flags": flags_of(flags),
+            "flags": self.raised_on(which, second_wins),
         }
         return pyarrow.table(columns, schema=schema_of("preference"))
+
+    def ties(self, which: Ints, task: Ints, prompt: Ints, texts: Texts, split: str) -> pyarrow.Table:
+        """Return the ranking rows of comparisons that were tied: two responses on one rank."""
+        self.found.ties[split] += len(which)
+        offsets = pyarrow.array(np.arange(0, 2 * len(which) + 1, 2, dtype=np.int32))
+
+        def of_both(values: pyarrow.Array) -> pyarrow.Array:
+            return pyarrow.ListArray.from_arrays(offsets, values)
+
+        columns = {
+            "prompt": texts.chats.take(picked(prompt)),
+            "responses": of_both(assistants(texts.array.take(picked(texts.places[task, :2].ravel())))),
+            "ranks": of_both(pyarrow.array(np.ones(2 * len(which), dtype=np.int64))),
+            "not_rankable": of_both(pyarrow.array(np.zeros(2 * len(which), dtype=bool))),
+            **self.provenance(which),
+            "flags": self.raised_on(which, np.zeros(len(which), dtype=bool)),
+        }
+        return pyarrow.table(columns, schema=schema_of("ranking"))
+
+    def raised_on(self, which: Ints, second_first: Bools) -> pyarrow.Array:
+        """Return the flags on the two responses of comparisons; `second_first` tells whose second one the row names
+        first."""
+        flags: list[list[dict[str, Any]]] = [[] for _ in which]
+        for row in np.flatnonzero(self.is_flagged(which)).tolist():
+            flags[row] = raised(self.flags(int(which[row])), (1, 0) if second_first[row] else (0, 1))
+        return flags_of(flags)
 
     # All other rows, one by one -------------------------------------------------------------------------
 
@@ -176,6 +207,8 @@ class Reading:
             grouped = set()
             for made in self.rows_of(int(which[row]), int(task[row]), int(prompt[row]), texts, content, turns):
                 found[made.table, split].append((row, made))
+                self.found.thumbs_up[split] += made.table == "unpaired" and made.columns["label"]
+                self.found.ties[split] += made.table == "ranking" and made.columns["ranks"] == [1, 1]
                 if made.table == "preference" and made.columns["origin"] in COMPARED:
                     grouped.add(made.columns["group"])
             self.found.compared[split] += len(grouped)
@@ -197,12 +230,15 @@ class Reading:
         group = str(as_uuid(votes.judgment[voters[0]])) if len(voters) == 1 else str(UUID(bytes=task_key))
         base = Said(
             kind, group, None, {}, self.flags(row), texts.messages[prompt],
-            texts.of_task(task), self.attributes[shared.schema], turns.get(group, ()),
+            texts.of_task(task), self.attributes[shared.schema], turns.get(group, ()), self.keeps_ties,
         )  # fmt: skip
         if RULES[rows.rule[row]] == ADJUDICATED:
             answer = votes.adjudicated[task_key]
             whole = Said(**{**vars(base), "content": answer.get("content") or {}, "preference": answer["preference"]})
-            yield from edit_rows(whole) if kind == TaskKind.COMPARISON else rows_of(whole)
+            if kind != TaskKind.COMPARISON:
+                yield from rows_of(whole)
+            elif whole.preference:
+                yield from edit_rows(whole)
             return
         for voter in voters:
             said = content.get(votes.judgment[voter].tobytes()) or {}

@@ -1,11 +1,12 @@
 """What an answer becomes in a snapshot.
 
-comparison     one preference row; an edit of the better response adds edited > chosen and edited > rejected
+comparison     one preference row; an edit of the better response adds edited > chosen and edited > rejected. A tie is
+               no row, or where ties are kept a ranking row of two responses on one rank
 ranking        one ranking row, and a preference row for every two responses on different ranks, as one group
 rating         a rating row per response, and an unpaired row per thumb; never a pair
 demonstration  one sft row
 correction     one sft row, and a preference row corrected > original if anything was changed
-conversation   one conversation row, and a preference row per turn that was no tie
+conversation   one conversation row, and a preference row per turn; a turn's tie as that of a comparison
 
 Plain comparisons, which are many, are written as columns by `feedback.snapshot_reading`, to the same effect.
 """
@@ -51,6 +52,7 @@ class Said:
     """The responses by place."""
     attributes: Sequence[Attribute] = ()
     turns: Sequence[TurnSaid] = ()
+    keeps_ties: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def pair(said: Said, origin: str, chosen: str, rejected: str, places: Sequence[i
 
 
 def comparison_rows(said: Said) -> Iterator[Row]:
-    assert said.preference, "a tie becomes no row"
+    assert said.preference, "a tie has no better response"
     better, worse = better_and_worse(said.preference)
     yield pair(said, "comparison", said.texts[better], said.texts[worse], (better, worse), float(abs(said.preference)))
     yield from edit_rows(said)
@@ -114,6 +116,14 @@ def edit_rows(said: Said) -> Iterator[Row]:
     # How much the edit improved nobody said; over the worse response it is at least as far ahead as the better one.
     for place, margin in ((better, 0.0), (worse, float(abs(said.preference)))):
         yield pair(said, "edit", edited, said.texts[place], (None, place), margin)
+
+
+def tie_row(said: Said) -> Row:
+    """Return a tie of two responses as a ranking of both on one rank."""
+    return row(
+        said, "ranking", (0, 1), prompt=said.prompt, responses=[assistant(text) for text in said.texts],
+        ranks=[1, 1], not_rankable=[False, False],
+    )  # fmt: skip
 
 
 def better_and_worse(preference: int) -> tuple[int, int]:
@@ -167,13 +177,17 @@ def conversation_rows(said: Said) -> Iterator[Row]:
         messages = [*turns[-1].messages, *assistant(turns[-1].went_on_with)]
         yield row(said, "conversation", messages=messages, turns=len(turns))
     for turn in turns:
-        if turn.preference and turn.first is not None and turn.second is not None:
-            answers = (turn.first, turn.second)
+        if turn.preference is None or turn.first is None or turn.second is None:
+            continue
+        answers = (turn.first, turn.second)
+        own = Said("comparison", turn.id, turn.preference, {}, turn.flags, turn.messages, answers)
+        if turn.preference:
             better, worse = better_and_worse(turn.preference)
-            own = Said("comparison", turn.id, turn.preference, {}, turn.flags, turn.messages, answers)
             yield pair(
                 own, "conversation", answers[better], answers[worse], (better, worse), float(abs(turn.preference))
             )
+        elif said.keeps_ties:
+            yield tie_row(own)
 
 
 KINDS: Mapping[str, Callable[[Said], Iterator[Row]]] = {

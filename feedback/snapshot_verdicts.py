@@ -35,7 +35,7 @@ class Rows:
     """[rows + 1], where each row's begin in `votes`."""
     task: Ints
     preference: NDArray[np.int8]
-    """Sign: which response is better; NO_PREFERENCE of other kinds than a comparison."""
+    """Sign: which response is better, 0 for a tie; NO_PREFERENCE of other kinds than a comparison."""
     margin: Floats
     """Of a comparison, the strength: the mean over those who agree."""
     posterior: Floats
@@ -110,11 +110,12 @@ def by_rule(votes: Votes, inside: Ints, selection: Selection) -> Rows:
         leave_out(~decided, "not_adjudicated")
     leave_out(voted & (total < selection.min_votes), "few_votes")
     leave_out(voted & ((winner == NOTHING_WINS) | (posterior < selection.min_posterior)), "undecided")
-    leave_out(voted & (winner == TIE), "tie")
-    leave_out(voted & (margin < selection.min_strength), "weak")
+    is_tie = np.where(decided, answer == 0, voted & (winner == TIE))
+    if not selection.keep_ties:
+        leave_out(is_tie, "tie")
+    leave_out(voted & ~is_tie & (margin < selection.min_strength), "weak")
     is_pair = decided & (answer != NO_PREFERENCE)
-    leave_out(is_pair & (answer == 0), "tie")
-    leave_out(is_pair & (np.abs(answer) < selection.min_strength), "weak")
+    leave_out(is_pair & ~is_tie & (np.abs(answer) < selection.min_strength), "weak")
 
     votes.reason[inside] = stays_out[unit]
     sign = np.where(voted, winner - 1, NO_PREFERENCE)

@@ -18,7 +18,7 @@ from django.db.models import Exists, Max, OuterRef, TextField
 from django.db.models.functions import Cast
 from numpy.typing import NDArray
 
-from feedback.contract import HELD_OUT_PEOPLE, ROW_SPLITS
+from feedback.contract import HELD_OUT_PEOPLE, PREFERENCE_LIMIT, ROW_SPLITS
 from feedback.models import Adjudication, HeldOutPerson, Judgment, Project, Prompt, Review, Task
 from feedback.quality.columns import (
     ID,
@@ -292,10 +292,8 @@ def apply_fixes(votes: Votes, selection: Selection) -> None:
         if fixed.get("flags"):
             votes.flags[key] = json.dumps(fixed["flags"])
         strength = abs(int(votes.preference[row]))
-        if selection.verdict == "latest" and votes.reason[row] == 0 and strength <= 3:
-            votes.reason[row] = REASONS.index(
-                "tie" if not strength else "weak" if strength < selection.min_strength else ""
-            )
+        if selection.verdict == "latest" and votes.reason[row] == 0 and strength <= PREFERENCE_LIMIT:
+            votes.reason[row] = REASONS.index(selection.why_not(strength))
 
 
 def judgments_by_id(votes: Votes, rows: Ints) -> dict[bytes, Any]:

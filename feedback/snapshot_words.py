@@ -18,7 +18,11 @@ USES: Mapping[str, str] = {
         "beside each other; in `edit` and `correction` rows a person wrote `chosen`, to be better than a response. "
         "Nobody compared those two, so leave them out where you measure agreement with people."
     ),
-    "ranking": "Several responses in the order that one person gave them. The pairs that follow stand in `preference`.",
+    "ranking": (
+        "Several responses in the order that one person gave them. The pairs that follow stand in `preference`. Where "
+        "ties were kept, two responses on one rank are a tie of a comparison or in a talk, and `task_kind` says which; "
+        "nothing of it stands in `preference`."
+    ),
     "rating": "What one person said of one response by itself. Ratings are never turned into pairs.",
     "unpaired": "Thumbs up or down on one response. TRL's `KTOTrainer` takes the rows unchanged.",
     "sft": "Responses that people wrote or corrected. TRL's `SFTTrainer` takes the rows unchanged.",

@@ -177,7 +177,7 @@ def write_content(
     directory: Path, project: Project, votes: Votes, rows: Rows, selection: Selection, progress: Progress | None
 ) -> dict[str, Any]:
     """Write tables, members and card; return what the manifest says besides the files' digests."""
-    reading = Reading(project, votes, rows)
+    reading = Reading(project, votes, rows, keeps_ties=selection.keep_ties)
 
     def pieces() -> Iterator[dict[tuple[str, str], Any]]:
         for done, tables in reading.tables():

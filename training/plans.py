@@ -17,7 +17,7 @@ from training.lineage import ancestors
 from training.models import Checkpoint, Run
 from training.runs import ONLINE
 from training.scoring import responses_to_score
-from training.snapshot_tables import READS, readable, rows_read, tables_read
+from training.snapshot_tables import READS, readable, rows_learned
 from training.starting import NewQueue, PromptChoice
 
 FEW_ROWS = 50
@@ -25,6 +25,7 @@ MANY_PASSES = 3.0
 FEW_EVALUATION_ROWS = 30
 PAIR = 2
 """Responses to a prompt where the kind leaves no choice: online DPO."""
+PASSED_OVER = "only a reward model learns that two responses are equally good"
 LEARN = tuple(kind for kind in READS if kind != Run.Kind.EVALUATE)
 """Kinds that learn from a snapshot's rows."""
 
@@ -90,9 +91,11 @@ def plan(
 
 
 def tell_rows(told: Plan, config: Mapping[str, Any], snapshot: Snapshot, kind: str) -> None:
-    tables = tables_read(kind, config)
-    train = rows_read(snapshot, tables)
-    told.say("Rows to train on", train, rows_by_table(snapshot, tables))
+    learned = rows_learned(snapshot, kind, config)
+    train = sum(learned.values())
+    told.say("Rows to train on", train, rows_by_table(learned))
+    if (ties := snapshot.ties(TRAIN)) and (kind != Run.Kind.REWARD or not config.get("use_ties")):
+        told.say("Ties, passed over", ties, PASSED_OVER)
     told.say("Rows per step", rows_per_step(config))
     passes = rows_per_step(config) * number(config, "steps") / train if train else 0.0
     told.say("Passes over the rows", passes, "steps x rows per step / rows")
@@ -111,15 +114,14 @@ def tell_rows(told: Plan, config: Mapping[str, Any], snapshot: Snapshot, kind: s
             told.say("Rows are drawn", "by weight", f"{WEIGHTS[weights].lower()}; heavier rows come up more often")
         tell_evaluation(told, snapshot.compared(EVALUATION))
     else:
-        told.say("Held-out rows", rows_read(snapshot, tables, EVALUATION))
+        told.say("Held-out rows", sum(rows_learned(snapshot, kind, config, EVALUATION).values()))
     if includes_simulated(snapshot):
         told.warn("The snapshot holds judgments of simulated annotators: the model will learn their rule.")
 
 
-def rows_by_table(snapshot: Snapshot, tables: tuple[str, ...]) -> str:
+def rows_by_table(learned: Mapping[str, int]) -> str:
     """Return `3 preference, 5 ranking` where several tables are read."""
-    counts = [(table, snapshot.rows(table, TRAIN)) for table in tables]
-    return ", ".join(f"{count} {table}" for table, count in counts if count) if len(counts) > 1 else ""
+    return ", ".join(f"{count} {table}" for table, count in learned.items() if count) if len(learned) > 1 else ""
 
 
 def tell_merge(told: Plan, policy: Checkpoint) -> None:

@@ -5,7 +5,8 @@ prompts.jsonl      PromptRow per line (sample and PPO runs)
 progress.json      what the child is doing now, replaced atomically
 metrics.jsonl      one JSON object per optimizer step: {"step": 1, "time": ..., "loss": ...}
 responses.jsonl    {"response_id", "messages", "text"} per line (score runs)
-scores.jsonl       {"response_id", "value"} per line, as the reward model gives them; of an ensemble also "spread"
+scores.jsonl       {"response_id", "value"} per line, as the reward model gives them; of an ensemble also "spread",
+                   of one with attribute heads also "attributes" {key: 0 to 1}
 samples.jsonl      SampleRow per line (sample runs)
 samples_preview.jsonl  a few rollouts of every update, for people to read (PPO runs)
 checkpoints/       resumable state, one folder per saved step; the trainer's own business

@@ -254,7 +254,8 @@ def check_snapshot(kind: str, snapshot: Snapshot, config: Mapping[str, Any]) -> 
     if snapshot.withdrawn_at is not None:
         raise RunRefused("snapshot", f"{snapshot} was withdrawn; its files are gone. Choose or freeze another")
     there = ", ".join(snapshot.tables)
-    wanted = tables_read(kind, config)
+    # Rankings bring their pairs with them; of ties and ratings alone nothing says what people prefer.
+    wanted = ("preference",) if kind == "reward" else tables_read(kind, config)
     if not rows_read(snapshot, wanted, TRAIN) and not rows_read(snapshot, wanted, EVALUATION):
         raise RunRefused(
             "snapshot",

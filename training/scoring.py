@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.db import transaction
@@ -51,7 +51,7 @@ def land_scores(run: Run, lease: Lease, tail: Tail) -> int:
         if not piece.rows:
             return landed
         values = {
-            str(row["response_id"]): (float(row["value"]), finite(row.get("spread")))
+            str(row["response_id"]): (float(row["value"]), finite(row.get("spread")), attributes_of(row))
             for row in piece.rows
             if is_finite(row["value"])
         }
@@ -62,3 +62,8 @@ def land_scores(run: Run, lease: Lease, tail: Tail) -> int:
             store_scores(project=run.project, scorer=scorer, scored=scored)
         tail.accept(piece)
         landed += len(piece.rows)
+
+
+def attributes_of(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return what the attribute heads say in a line of scores.jsonl."""
+    return {key: float(place) for key, place in (row.get("attributes") or {}).items() if is_finite(place)}

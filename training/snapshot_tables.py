@@ -36,20 +36,30 @@ def to_freeze(kind: str) -> str:
 def tables_read(kind: str, config: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the tables that a run of `kind` with this config reads."""
     if kind == Run.Kind.SFT:
-        sources = {
-            "demonstrations": ("sft",),
-            "accepted": ("preference", "unpaired"),
-            "conversations": ("conversation",),
-        }
-        return tuple(table for setting, tables in sources.items() if config.get(setting) for table in tables)
+        return tuple(table for setting, tables in SFT_SOURCES.items() if config.get(setting) for table in tables)
     if kind == Run.Kind.REWARD:
-        rankings = ("ranking",) if config.get("use_rankings") else ()
+        rankings = ("ranking",) if config.get("use_rankings") or config.get("use_ties") else ()
         return ("preference", *rankings, *(("rating",) if config.get("attribute_heads") else ()))
     return READS.get(kind, ())
 
 
 def rows_read(snapshot: Snapshot, tables: tuple[str, ...], split: str = TRAIN) -> int:
     return sum(snapshot.rows(table, split) for table in tables)
+
+
+def rows_learned(snapshot: Snapshot, kind: str, config: Mapping[str, Any], split: str = TRAIN) -> dict[str, int]:
+    """Return by table how many rows of `split` a run of `kind` with this config learns from.
+
+    The pairs that follow from a ranking are counted though the ranking is learned from: no manifest says how many.
+    """
+    counts = {table: snapshot.rows(table, split) for table in tables_read(kind, config)}
+    if kind == Run.Kind.SFT and "unpaired" in counts:
+        counts["unpaired"] = snapshot.thumbs_up(split)
+    if kind == Run.Kind.REWARD and "ranking" in counts:
+        ties = snapshot.ties(split)
+        rankings = counts["ranking"] - ties
+        counts["ranking"] = rankings * bool(config.get("use_rankings")) + ties * bool(config.get("use_ties"))
+    return counts
 
 
 def can_read(kind: str, snapshot: Snapshot) -> bool:

@@ -33,6 +33,9 @@ class SelectionSerializer(serializers.Serializer):
     weights = serializers.ChoiceField(choices=list(WEIGHTS), required=False)
     splits = some_of(ROW_SPLITS, "All, when left out.")
     min_strength = serializers.IntegerField(required=False, help_text="Of comparisons, 0 to 3.")
+    keep_ties = serializers.BooleanField(
+        required=False, help_text="As `ranking` rows of two responses on one rank, whatever the strength asked for."
+    )
     min_votes = serializers.IntegerField(required=False, help_text="On a comparison, where people vote.")
     min_posterior = serializers.FloatField(required=False, help_text="0 to 1, where people vote.")
     since = serializers.CharField(required=False, help_text="ISO time.")

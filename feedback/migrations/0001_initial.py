@@ -566,6 +566,7 @@ class Migration(migrations.Migration):
                 ('scorer_name', models.CharField(max_length=200)),
                 ('value', models.FloatField()),
                 ('spread', models.FloatField(blank=True, help_text="Standard deviation over an ensemble's members.", null=True)),
+                ('attributes', models.JSONField(blank=True, default=dict, help_text='By key, where on its scale a head expects the response: 0 = low, 1 = high.')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('project', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='scores', to='feedback.project')),
                 ('response', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='scores', to='feedback.response')),

@@ -17,6 +17,9 @@ class Score(models.Model):
     scorer_name = models.CharField(max_length=200)
     value = models.FloatField()
     spread = models.FloatField(null=True, blank=True, help_text="Standard deviation over an ensemble's members.")
+    attributes = models.JSONField(
+        default=dict, blank=True, help_text="By key, where on its scale a head expects the response: 0 = low, 1 = high."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

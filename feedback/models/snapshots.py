@@ -63,6 +63,15 @@ class Snapshot(AppendOnlyModel):
         """Return how many preferences of `split` a person gave between two responses, all pairs of a ranking as one."""
         return int(self.manifest.get("counts", {}).get("compared", {}).get(split, 0))
 
+    def ties(self, split: str) -> int:
+        """Return how many rows of `split` are two responses that somebody found equally good."""
+        return int(self.manifest.get("counts", {}).get("ties", {}).get(split, 0))
+
+    def thumbs_up(self, split: str) -> int:
+        """Return how many of the thumbs of `split` are up; all of them where the snapshot is older than the count."""
+        counted = self.manifest.get("counts", {}).get("thumbs_up")
+        return self.rows("unpaired", split) if counted is None else int(counted.get(split, 0))
+
     @property
     def judgment_count(self) -> int:
         return int(self.manifest.get("counts", {}).get("judgments", 0))

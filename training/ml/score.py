@@ -51,16 +51,21 @@ def run_score(run: RunDirectory, spec: RunSpec, config: ScoreConfig) -> Outcome:
         }
         fitting = sorted((one for one in ids if len(ids[one]) <= config.max_length), key=lambda one: len(ids[one]))
         too_long += len(ids) - len(fitting)
-        by_member = scorer.scores([ids[one] for one in fitting], config.batch_size)
-        rows_scored = score_rows(fitting, by_member)
+        by_head = scorer.all_scores([ids[one] for one in fitting], config.batch_size)
+        rows_scored = score_rows(fitting, by_head, scorer.card.heads[1:])
         append_lines(run.scores_path, rows_scored)
         done |= {row["response_id"]: row["value"] for row in rows_scored}
         run.write_progress("scoring", len(done) + too_long, total)
     return outcome("succeeded", done, too_long, template_digest(tokenizer))
 
 
-def score_rows(response_ids: Sequence[str], by_member: Tensor) -> list[dict[str, Any]]:
-    """Return the lines of scores.jsonl: of an ensemble its mean, and the standard deviation over its members."""
+def score_rows(response_ids: Sequence[str], by_head: Tensor, attributes: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return the lines of scores.jsonl; `by_head` is [members, heads, responses], the reward first.
+
+    Of an ensemble the mean, and the standard deviation over its members. Of each attribute, where on its scale the
+    response should lie: 0 = its lower end, 1 = its upper.
+    """
+    by_member = by_head[:, 0]
     rows: list[dict[str, Any]] = [
         {"response_id": one, "value": value}
         for one, value in zip(response_ids, by_member.mean(0).tolist(), strict=True)
@@ -68,6 +73,9 @@ def score_rows(response_ids: Sequence[str], by_member: Tensor) -> list[dict[str,
     if len(by_member) > 1:
         for row, spread in zip(rows, by_member.std(0, correction=0).tolist(), strict=True):
             row["spread"] = spread
+    for attribute, places in zip(attributes, by_head[:, 1:].sigmoid().mean(0).tolist(), strict=True):
+        for row, place in zip(rows, places, strict=True):
+            row.setdefault("attributes", {})[attribute] = place
     return rows
 
 
