@@ -19,7 +19,7 @@ from tests.ml.conftest import (
 from training.configs import DPOConfig, GRPOConfig, KTOConfig, PPOConfig, RewardConfig, SFTConfig
 from training.ml import checks
 from training.ml.checks import ReadRow
-from training.ml.estimates import padded, work_of
+from training.ml.estimates import padded, widest_batch, work_of
 from training.ml.models import load_tokenizer
 from training.ml.preferences import tokenize
 from training.ml.preflight import PreflightFailed, look_first
@@ -332,7 +332,7 @@ def test_a_long_example_is_shown_without_its_middle(looking, tokenizer):
         (RewardConfig(steps=10), 4 * 100, 0, 0),
         (DPOConfig(steps=2, batch_size=4, gradient_accumulation=2), 8 * 100, 0, 16 * 100),
         (DPOConfig(steps=1000), 4 * 100, 0, 20 * 100),
-        (DPOConfig(loss="simpo"), 4 * 100, 0, 0),
+        (DPOConfig(loss="simpo", beta=2.0), 4 * 100, 0, 0),
         (KTOConfig(steps=1), 4 * 100, 4 * 100, 2 * 4 * 100),
         (PPOConfig(max_new_tokens=20, batch_size=8, ppo_epochs=3), 2 * 3 * 8 * 120, 4 * 8 * 120, 0),
         (GRPOConfig(max_new_tokens=20, prompts_per_step=2, responses_per_prompt=4), 8 * 120, 2 * 8 * 120, 0),
@@ -344,9 +344,17 @@ def test_the_work_of_each_kind_is_counted_by_hand(config, trained, read_each, on
 
 
 def test_padding_is_counted_where_rows_are_not_grouped():
-    assert padded([10, 30], 1, is_grouped=False) == 20
-    assert padded([10, 30], 4, is_grouped=True) == 20
-    assert padded([10, 30], 4, is_grouped=False) == pytest.approx(30 - 20 / 16, abs=1.5)
+    assert padded([[10], [30]], 1, is_grouped=False) == 20
+    assert padded([[10], [30]], 4, is_grouped=True) == 20
+    assert padded([[10], [30]], 4, is_grouped=False) == pytest.approx(30 - 20 / 16, abs=1.5)
+
+
+def test_rows_of_different_shape_are_counted_each_by_its_own():
+    rows = [[10, 20], [5], [8, 30, 30]]  # a pair, a rating, a ranking of three
+    assert padded(rows, 4, is_grouped=True) == pytest.approx((2 * 20 + 5 + 3 * 30) / 3)
+    assert widest_batch(rows, 2) == 30 * 5
+    work = work_of(RewardConfig(steps=1, batch_size=1), rows)
+    assert (work.trained, work.widest) == (pytest.approx(45), 90)
 
 
 def test_the_memory_that_is_there_is_told(tmp_path: Path):

@@ -24,14 +24,14 @@ from training.ml.evaluate import accuracy, groups_of
 from training.ml.logprob_training import LogprobTrainer, reference_logprobs, without_dropout
 from training.ml.models import check_source, load_tokenizer, publish_model
 from training.ml.preference_losses import WITHOUT_REFERENCE, PairLogprobs, implied_rewards, pair_losses
-from training.ml.preferences import PreferenceTokens, read_pairs, require_train_rows
+from training.ml.preferences import PreferenceTokens, read_pairs, require_train_rows, ties_of
 from training.ml.preflight import look_first
 from training.ml.readings import Reading, some
 from training.ml.response_logprobs import let_score, response_logprobs, scoring_batch
 from training.ml.shared_prompts import can_share, pair_logprobs, shared_batch
 from training.ml.trl_runs import train
 from training.ml.tuning import as_policy, load_to_train, tuned
-from training.rundir import Outcome, RunDirectory, RunSpec
+from training.rundir import Check, Outcome, RunDirectory, RunSpec
 
 METRICS = {
     "loss": "loss",
@@ -105,7 +105,9 @@ def run_dpo(run: RunDirectory, spec: RunSpec, config: DPOConfig) -> Outcome:
     pad_id = tokenizer.pad_token_id
     first = pairs_of(rows[:1])[0]
     shares = can_share(model, (first.chosen, first.rejected), pad_id)
-    rows, held_out = look_first(run, spec, config, tokenizer, rows, held_out, model=model, shares_prompts=shares)
+    rows, held_out = look_first(
+        run, spec, config, tokenizer, rows, held_out, model=model, extra=checks_of_ties(spec), shares_prompts=shares
+    )
     pairs = pairs_of(rows)
     held_out = sorted(some(held_out), key=lambda row: row.length)
     measured = pairs_of(held_out)
@@ -119,7 +121,8 @@ def run_dpo(run: RunDirectory, spec: RunSpec, config: DPOConfig) -> Outcome:
         collate=functools.partial(collate, pad_id=pad_id, shares=shares),
         loss=functools.partial(loss_of, config=config),
     )
-    order = draw(trainer, [row.length for row in rows], [row.weight for row in rows], config)
+    lengths = [row.shared_length if shares else row.length for row in rows]
+    order = draw(trainer, lengths, [row.weight for row in rows], config)
     if config.loss not in WITHOUT_REFERENCE:
         asked = [*(pairs[place] for place in rows_to_come(order, config)), *measured]
         found = reference_logprobs(run, trainer, [(pair.chosen, pair.rejected) for pair in asked], ask)
@@ -145,6 +148,15 @@ def run_dpo(run: RunDirectory, spec: RunSpec, config: DPOConfig) -> Outcome:
             "loss_last": losses[-1] if losses else None,
         },
     )
+
+
+def checks_of_ties(spec: RunSpec) -> list[Check]:
+    """Tell how many ties the snapshot keeps, of which there is nothing to learn here."""
+    ties = ties_of(spec)
+    if not ties:
+        return []
+    told = f"{ties} ties of the snapshot are passed over: DPO learns which of two responses is better, ties name none."
+    return [Check("ties", "ok", told, {"ties": ties})]
 
 
 def ask_model(

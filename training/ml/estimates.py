@@ -38,9 +38,10 @@ from training.configs import (
 TRIAL_TOKENS = 128
 """Enough for the rate of long rows, few enough for about a second with 135 million parameters on one core."""
 MIB = 1024 * 1024
-ON_THE_WAY = 1.5
+ON_THE_WAY = 1.8
 """Memory for each byte that is kept from forward to backward: gradients on the way back, and freed blocks that the
-allocator holds, since batches differ in width. Measured with SmolLM2-135M on a processor: 1.3 to 1.8."""
+allocator holds, since batches differ in width. Measured with SmolLM2-135M on a processor: 1.3 to 1.8; the most is
+taken, because a run that is told to fit must fit."""
 
 
 @dataclass(frozen=True)
@@ -102,22 +103,34 @@ def run_steps(config: AdapterConfig) -> int:
             raise TypeError(f"{type(config).__name__} takes no steps")
 
 
-def padded(lengths: Sequence[int], batch: int, is_grouped: bool) -> float:
+Lengths = Sequence[int]
+"""Of each sequence of a row: one of a response, two of a pair, as many as a ranking has."""
+
+
+def tokens_of(batch: Sequence[Lengths]) -> int:
+    """Return the tokens of a batch, padding included: all its sequences are as wide as the longest."""
+    return max(map(max, batch)) * sum(map(len, batch))
+
+
+def padded(sequences: Sequence[Lengths], batch: int, is_grouped: bool) -> float:
     """Return the mean tokens of a row in a batch, padding included."""
     if is_grouped or batch == 1:
-        return fmean(lengths)
+        return fmean(tokens_of([row]) for row in sequences)
     draw = random.Random(0)
-    return fmean(max(draw.choices(lengths, k=batch)) for _ in range(200))
+    return fmean(tokens_of(draw.choices(sequences, k=batch)) / batch for _ in range(200))
 
 
-def work_of(config: AdapterConfig, sequences: Sequence[Sequence[int]], measured: int = 0) -> Work:
-    """Return what `config` asks for, where `sequences` are the lengths of each row's sequences (1, or 2 of a pair).
+def widest_batch(sequences: Sequence[Lengths], batch: int) -> int:
+    """Return the tokens of the largest batch that may come: that of the rows that take most."""
+    return tokens_of(sorted(sequences, key=lambda row: tokens_of([row]))[-batch:])
+
+
+def work_of(config: AdapterConfig, sequences: Sequence[Lengths], measured: int = 0) -> Work:
+    """Return what `config` asks for, where `sequences` are the lengths of each row's sequences.
 
     `measured` are the tokens of the held-out rows that are looked at.
     """
     lengths = [max(row) for row in sequences]
-    longest = sorted(lengths)
-    each = len(sequences[0])
     match config:
         case SFTConfig() if config.packing:
             packs = max(1, math.ceil(sum(lengths) / config.max_length))
@@ -126,9 +139,9 @@ def work_of(config: AdapterConfig, sequences: Sequence[Sequence[int]], measured:
             return Work(config.steps, step_rows(config) * pack, read_once=2 * measured, widest=widest)
         case TrainingConfig():
             rows, steps, read, once = step_rows(config), config.steps, 0.0, 2.0 * measured
-            trained = rows * each * padded(lengths, config.batch_size, config.group_by_length)
-            widest = each * sum(longest[-config.batch_size :])
-            used = min(len(sequences), config.steps * rows) * each * fmean(lengths)
+            trained = rows * padded(sequences, config.batch_size, config.group_by_length)
+            widest = widest_batch(sequences, config.batch_size)
+            used = min(len(sequences), config.steps * rows) * fmean(map(sum, sequences))
             match config:
                 case RewardConfig() if config.ensemble == "full":
                     steps, once = steps * config.members, config.members * measured
@@ -147,7 +160,7 @@ def work_of(config: AdapterConfig, sequences: Sequence[Sequence[int]], measured:
                 read=(3 + own_value) * config.batch_size * whole,  # policy, reference, reward and value model
                 written=config.max_new_tokens,
                 at_once=config.batch_size,
-                widest=int(part * (longest[-1] + config.max_new_tokens)),
+                widest=int(part * (max(lengths) + config.max_new_tokens)),
             )
         case GroupConfig():
             responses = config.responses_per_prompt if isinstance(config, GRPOConfig | RLOOConfig) else 2
@@ -159,7 +172,7 @@ def work_of(config: AdapterConfig, sequences: Sequence[Sequence[int]], measured:
                 read=2 * rows * whole,
                 written=config.max_new_tokens,
                 at_once=rows,
-                widest=int(rows / config.gradient_accumulation * (longest[-1] + config.max_new_tokens)),
+                widest=int(rows / config.gradient_accumulation * (max(lengths) + config.max_new_tokens)),
             )
         case _:
             raise TypeError(f"{type(config).__name__} takes no steps")

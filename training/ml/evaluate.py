@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,9 @@ from training.ml.intervals import wilson_interval
 from training.ml.models import DTYPES, base_of, check_source, load_policy, load_tokenizer, pick_device
 from training.ml.policy_evaluation import compare_with_reference
 from training.ml.preferences import PreferenceTokens, read_compared, refuse_rows_too_long
+from training.ml.rating_figures import measure_ratings
 from training.ml.reward_models import Scorer, check_reward_source, load_scorer
+from training.ml.reward_rows import RewardRow, read_held_out_ratings
 from training.ml.sampling import read_prompts
 from training.ml.sequences import sequence_logprobs
 from training.rundir import ModelSource, Outcome, RunDirectory, RunSpec, read_json
@@ -48,26 +50,37 @@ def reward_margins(scorer: Scorer, rows: Sequence[PreferenceTokens], batch_size:
     return scores[:, ::2] - scores[:, 1::2]
 
 
-def measure_rewards(scorer: Scorer, spec: RunSpec, rows: Sequence[PreferenceTokens], batch_size: int) -> dict[str, Any]:
+def measure_rewards(
+    scorer: Scorer,
+    spec: RunSpec,
+    rows: Sequence[PreferenceTokens],
+    batch_size: int,
+    rated: Sequence[RewardRow] = (),
+) -> dict[str, Any]:
     """Return a reward model's accuracy on held-out labels, over all and by strength, language and arm.
 
-    With it the ceiling that people's agreement sets, and how far its probabilities can be believed.
+    With it the ceiling that people's agreement sets, how far its probabilities can be believed, and what its attribute
+    heads make of held-out ratings.
     """
+    attributes = measure_ratings(scorer, rated, batch_size)
     if not rows:
-        return accuracy([], [])
+        return accuracy([], []) | ({"attributes": attributes} if attributes else {})
     by_member = reward_margins(scorer, rows, batch_size)
     margins = by_member.mean(0)
     figures = accuracy(margins.tolist(), groups_of(rows))
+    agreement = agreement_of(spec)
+    limits = {part: {one["part"]: one["value"] for one in found} for part, found in agreement.get("parts", {}).items()}
     figures |= {
         "mean_gap": float(margins.abs().mean()),
-        "by_strength": parted(margins, rows, [strength_of(row) for row in rows]),
-        "by_language": parted(margins, rows, [row.language for row in rows]),
-        "by_arm": parted(margins, rows, [row.arm for row in rows]),
+        "by_strength": parted(margins, rows, [strength_of(row) for row in rows], limits.get("strength", {})),
+        "by_language": parted(margins, rows, [row.language for row in rows], limits.get("language", {})),
+        "by_arm": parted(margins, rows, [row.arm for row in rows], limits.get("arm", {})),
+        "attributes": attributes,
     }
     if len(by_member) > 1:
         figures["by_member"] = [accuracy(one, groups_of(rows)) for one in by_member.tolist()]
         figures["doubt"] = float(by_member.std(0, correction=0).mean())
-    if (limit := ceiling_of(spec)) is not None:
+    if (limit := ceiling_of(agreement)) is not None:
         figures["ceiling"] = limit
     figures["calibration"] = calibration(margins, [row.arm for row in rows])[1]
     return {name: value for name, value in figures.items() if value not in ({}, [])}
@@ -78,10 +91,12 @@ def strength_of(row: PreferenceTokens) -> str:
     return str(max(1, round(row.margin))) if row.margin else ""
 
 
-def parted(margins: Tensor, rows: Sequence[PreferenceTokens], parts: Sequence[str]) -> list[dict[str, Any]]:
+def parted(
+    margins: Tensor, rows: Sequence[PreferenceTokens], parts: Sequence[str], agreement: Mapping[str, float]
+) -> list[dict[str, Any]]:
     """Return the accuracy on the rows of each part, {"part", "accuracy", "n", "low", "high"}; none where all are one.
 
-    Rows whose part is not known are left out.
+    Rows whose part is not known are left out. A part in which people's `agreement` is known has its "ceiling", too.
     """
     known = sorted({part for part in parts if part})
     if len(known) < 2:
@@ -90,23 +105,33 @@ def parted(margins: Tensor, rows: Sequence[PreferenceTokens], parts: Sequence[st
     for part in known:
         at = [place for place, one in enumerate(parts) if one == part]
         found.append({"part": part, **accuracy(margins[at].tolist(), [rows[place].group for place in at])})
+        if part in agreement:
+            found[-1]["ceiling"] = right_of(agreement[part])
     return found
 
 
-def ceiling_of(spec: RunSpec) -> dict[str, Any] | None:
+def agreement_of(spec: RunSpec) -> dict[str, Any]:
+    """Return what the snapshot's manifest says of how far people agree; {} for nothing."""
+    manifest = read_json(Path(spec.snapshot) / "manifest.json") or {}
+    return (manifest.get("figures") or {}).get("agreement") or {}
+
+
+def right_of(agreement: float) -> float:
+    """Return how often a person is right, of whom two give one answer so often (feedback.stats.agreement.ceiling)."""
+    return (1 + math.sqrt(max(0.0, 2 * agreement - 1))) / 2
+
+
+def ceiling_of(agreement: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return how often two people of the snapshot gave one answer, and how often one of them is right then.
 
     {"agreement", "accuracy", "low", "high", "n"}: nothing that learns from one label for each task can be held to more
-    than the people themselves, (1 + sqrt(2 agreement - 1)) / 2 (feedback.stats.agreement.ceiling). `n` are tasks that
-    several people judged; None where there are none. A tie counts as disagreement with a preference, so it is a lower
-    bound where people gave ties.
+    than the people themselves. `n` are tasks that several people judged; None where there are none. A tie counts as
+    disagreement with a preference, so it is a lower bound where people gave ties.
     """
-    manifest = read_json(Path(spec.snapshot) / "manifest.json") or {}
-    agreement = (manifest.get("figures") or {}).get("agreement")
     if not agreement or agreement["percent"]["value"] is None:
         return None
     bounds = {name: agreement["percent"][name] for name in ("value", "low", "high")}
-    right = {name: None if one is None else (1 + math.sqrt(max(0.0, 2 * one - 1))) / 2 for name, one in bounds.items()}
+    right = {name: None if one is None else right_of(one) for name, one in bounds.items()}
     return {
         "agreement": bounds["value"],
         "accuracy": right["value"],
@@ -155,8 +180,10 @@ def run_evaluate(run: RunDirectory, spec: RunSpec, config: EvaluateConfig) -> Ou
     run.write_progress("loading the model")
     if reference is None:
         scorer = load_scorer(source, tokenizer, precision=config.precision)
+        rated = read_held_out_ratings(spec, tokenizer) if len(scorer.card.heads) > 1 else []
+        refuse_rows_too_long(rated, config.max_length)
         run.write_progress("scoring", 0, len(rows))
-        figures = measure_rewards(scorer, spec, rows, config.batch_size)
+        figures = measure_rewards(scorer, spec, rows, config.batch_size, rated)
     else:
         figures = policy_accuracy(run, source, reference, tokenizer, rows, config)
     run.write_progress("done", len(rows), len(rows))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from feedback.contract import COMPARED, EVALUATION, TRAIN, PreferenceRow
 from training.ml.chat import prompt_ids, refuse_too_long, response_ids
 from training.ml.readings import Reading, answered
 from training.ml.snapshots import WEIGHT, NothingToLearnFrom, open_snapshot
-from training.rundir import RunSpec
+from training.rundir import RunSpec, read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -43,6 +44,11 @@ class PreferenceTokens:
     def length(self) -> int:
         return len(self.prompt) + max(len(self.chosen), len(self.rejected))
 
+    @property
+    def shared_length(self) -> int:
+        """Tokens of the one sequence that holds both responses."""
+        return len(self.prompt) + len(self.chosen) + len(self.rejected)
+
     def readings(self) -> list[Reading]:
         return [answered(self.prompt, self.chosen, "chosen"), answered(self.prompt, self.rejected, "rejected")]
 
@@ -55,6 +61,12 @@ def read_split(spec: RunSpec, split: str) -> list[PreferenceRow]:
     tables = open_snapshot(spec)
     tables.require(["preference"], spec.kind)
     return cast(list[PreferenceRow], tables.rows("preference", split, COLUMNS, perhaps=CIRCUMSTANCES))
+
+
+def ties_of(spec: RunSpec) -> int:
+    """Return how many ties the train split of the run's snapshot keeps."""
+    manifest = read_json(Path(spec.snapshot) / "manifest.json") or {}
+    return int(((manifest.get("counts") or {}).get("ties") or {}).get(TRAIN, 0))
 
 
 def read_compared(spec: RunSpec, tokenizer: PreTrainedTokenizerBase) -> list[PreferenceTokens]:
@@ -113,7 +125,15 @@ def read_pairs(
     return tokenize(read_split(spec, TRAIN), tokenizer, TRAIN), read_compared(spec, tokenizer)
 
 
-def refuse_rows_too_long(rows: Sequence[PreferenceTokens], max_length: int) -> None:
+class SizedRow(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def length(self) -> int: ...
+
+
+def refuse_rows_too_long(rows: Sequence[SizedRow], max_length: int) -> None:
     refuse_too_long([row.length for row in rows], max_length, "max_length", [row.name for row in rows])
 
 

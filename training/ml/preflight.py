@@ -125,7 +125,7 @@ def row_checks(
     config: AdapterConfig, tokenizer: PreTrainedTokenizerBase, trained: list[ReadRow], measured: list[ReadRow]
 ) -> list[Check]:
     found = [check(trained, tokenizer) for check in checks.ROW_CHECKS]
-    if len(trained[0].readings) == 2:
+    if any(len(one.readings) == 2 for one in trained):
         found.append(checks.check_same(trained))
     if not isinstance(config, RewardConfig):  # its loss is on a score, not on tokens
         found.append(checks.check_mask(trained))
@@ -147,9 +147,9 @@ def look_at_device(
     """Return the estimate of memory and time, from a short trial on the run's own tokens."""
 
     def lengths(one: ReadRow) -> list[int]:
-        """Return the tokens of each sequence of a row, or of the one that its two sequences share."""
+        """Return the tokens of each sequence of a row, or of the one that all of them share."""
         each = [len(reading.ids) for reading in one.readings]
-        return [sum(each) - len(one.readings[0].prompt)] if shares_prompts else each
+        return [sum(each) - (len(each) - 1) * len(one.readings[0].prompt)] if shares_prompts else each
 
     work = work_of(config, [lengths(one) for one in trained], sum(sum(lengths(one)) for one in measured))
     tokens: list[int] = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import shutil
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from training.ml.drawing import draw
 from training.ml.evaluate import measure_rewards
 from training.ml.models import check_source, load_tokenizer, save_adapter, save_whole
 from training.ml.preferences import PreferenceTokens, read_compared
-from training.ml.preflight import look_back, look_first
+from training.ml.preflight import look_first
 from training.ml.reward_losses import tie_prevalence
 from training.ml.reward_models import (
     REWARD,
@@ -36,11 +37,26 @@ from training.ml.reward_models import (
     with_score_head,
     write_card,
 )
-from training.ml.reward_rows import RewardRow, attributes_of, of_pair, read_train_rows
-from training.ml.reward_trainer import Collate, Objective, RewardRows, RewardTrainer
+from training.ml.reward_rows import (
+    ROW_KINDS,
+    RewardRow,
+    attributes_of,
+    of_pair,
+    read_held_out_ratings,
+    read_train_rows,
+)
+from training.ml.reward_trainer import (
+    Collate,
+    Objective,
+    RewardRows,
+    RewardTrainer,
+    can_share_prompts,
+    let_score_ends,
+)
 from training.ml.trl_runs import train, trainer_arguments
 from training.ml.tuning import load_to_train, tuned
 from training.rundir import (
+    Check,
     ModelSource,
     Outcome,
     RunDirectory,
@@ -68,12 +84,19 @@ def run_reward(run: RunDirectory, spec: RunSpec, config: RewardConfig) -> Outcom
     source = check_source(spec.policy, "model to start from")
     tokenizer = load_tokenizer(source)
     rows, held_out = read_train_rows(spec, tokenizer, config), read_compared(spec, tokenizer)
+    rated = read_held_out_ratings(spec, tokenizer) if config.attribute_heads else []
     members = Members(run, config)
     run.write_progress("loading the model", 0, members.total)
     policy = load_to_train(source, tokenizer, config)
     heads = (REWARD, *attributes_of(rows))
     first = members.model(0, policy, heads)
-    rows, held_out = look_first(run, spec, config, tokenizer, rows, held_out, model=first)
+    shares = can_share_prompts(first, rows, tokenizer.pad_token_id)
+    extra = [check_kinds(rows)]
+    rows, kept = look_first(
+        run, spec, config, tokenizer, rows, [*held_out, *rated], model=first, extra=extra, shares_prompts=shares
+    )
+    held_out = [row for row in kept if isinstance(row, PreferenceTokens)]
+    rated = [row for row in kept if isinstance(row, RewardRow)]
     objective = objective_of(config, rows, heads)
 
     # 2. Every member, after those that an earlier attempt has finished.
@@ -83,23 +106,24 @@ def run_reward(run: RunDirectory, spec: RunSpec, config: RewardConfig) -> Outcom
         if members.is_trained(member):
             step += config.steps
         else:
-            status, taken = train_member(members, member, model, tokenizer, rows, held_out, objective)
+            collate = Collate(tokenizer.pad_token_id, heads[1:], config.use_margin, shares)
+            status, taken = train_member(members, member, model, tokenizer, rows, held_out, objective, collate)
             step += taken
         if isinstance(model, PeftModel):
             model.unload()  # the next member starts from the same weights
         if status != "succeeded":
             break
-    look_back(run)
 
     # 3. What the finished members say of held-out labels; then all of it is published.
     run.write_progress("evaluating", step, members.total)
-    del first, model
+    is_whole = config.tuning == "full"
+    below = None if is_whole else policy  # whole members are loaded from their files, one copy of each
+    del first, model, policy
     card = members.card(heads, rows, objective)
     paths = members.paths()
-    is_whole = config.tuning == "full"
-    scorer = scorer_of_members(paths, card, policy, tokenizer, is_whole=is_whole, precision=config.precision)
+    scorer = scorer_of_members(paths, card, below, tokenizer, is_whole=is_whole, precision=config.precision)
     scorer.card = card = centred(card, scorer, rows, config.batch_size)
-    figures = measure_rewards(scorer, spec, held_out, config.batch_size)
+    figures = measure_rewards(scorer, spec, held_out, config.batch_size, rated)
     if config.calibrate and figures.get("calibration"):
         card = dataclasses.replace(card, temperature=figures["calibration"]["temperature"])
     sha256 = publish(run, paths, card, source, tokenizer, step, is_whole=is_whole)
@@ -123,6 +147,7 @@ def train_member(
     rows: Sequence[RewardRow],
     held_out: Sequence[PreferenceTokens],
     objective: Objective,
+    collate: Collate,
 ) -> tuple[str, int]:
     """Train one set of weights and keep it beside the checkpoints; return the Outcome's (status, step)."""
     config, run = members.config_of(member), members.directory(member)
@@ -132,12 +157,13 @@ def train_member(
         objective=objective,
         model=model,
         args=TrainingArguments(**trainer_arguments(run, config), remove_unused_columns=False),
-        data_collator=Collate(tokenizer.pad_token_id, attributes_of(rows), config.use_margin),
+        data_collator=collate,
         train_dataset=RewardRows(rows),
         eval_dataset=RewardRows([of_pair(row) for row in held_out]) if held_out else None,
         processing_class=tokenizer,
     )
-    draw(trainer, [row.length for row in rows], [row.weight for row in rows], config)
+    lengths = [row.shared_length if collate.shares else row.length for row in rows]
+    draw(trainer, lengths, [row.weight for row in rows], config)
     status, step = train(run, trainer, METRICS, config)
     members.keep(member, trainer.model, tokenizer, is_finished=status == "succeeded")
     return status, step
@@ -172,7 +198,9 @@ class Members:
         rows = len(heads) * (config.members // self.count)
         own = copy.deepcopy(policy) if config.tuning == "full" and self.count > 1 else policy
         torch.manual_seed(config.seed)
-        return tuned(with_score_head(own, config.seed, rows), config, TaskType.SEQ_CLS)
+        model = tuned(with_score_head(own, config.seed, rows), config, TaskType.SEQ_CLS)
+        let_score_ends(model)
+        return model
 
     def keep(
         self, member: int, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, *, is_finished: bool
@@ -197,20 +225,26 @@ class Members:
     def card(self, heads: tuple[str, ...], rows: Sequence[RewardRow], objective: Objective) -> RewardCard:
         """Return the card of the members that are there, not centred yet."""
         is_full = self.config.ensemble == "full"
-        kinds = {"preferences": 0, "ties": 0, "rankings": 0, "ratings": 0}
-        for row in rows:
-            kinds[
-                "ratings" if row.ratings else "ties" if row.is_tie else ROW_KINDS.get(len(row.ranks), "rankings")
-            ] += 1
         return RewardCard(
             members=len(self.paths()) if is_full else self.config.members,
             ensemble=self.config.ensemble,
             heads=heads,
-            trained={**kinds, "tie_prevalence": objective.nu, "use_margin": self.config.use_margin},
+            trained={**count_kinds(rows), "tie_prevalence": objective.nu, "use_margin": self.config.use_margin},
         )
 
 
-ROW_KINDS = {2: "preferences"}
+def count_kinds(rows: Sequence[RewardRow]) -> dict[str, int]:
+    """Count the rows by what people said in them."""
+    kinds = Counter(row.kind for row in rows)
+    return {kind: kinds[kind] for kind in ROW_KINDS}
+
+
+def check_kinds(rows: Sequence[RewardRow]) -> Check:
+    """Tell what the model learns from."""
+    counts = count_kinds(rows)
+    words = ((count, kind if count != 1 else kind.removesuffix("s")) for kind, count in counts.items() if count)
+    there = ", ".join(f"{count} {word}" for count, word in words)
+    return Check("labels", "ok", f"It learns from {there}.", counts)
 
 
 class MemberDirectory(RunDirectory):

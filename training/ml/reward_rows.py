@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from feedback.contract import TRAIN
+from feedback.contract import EVALUATION, TRAIN
 from training.configs import RewardConfig
 from training.ml.chat import prompt_ids, response_ids
 from training.ml.preferences import COLUMNS, PreferenceTokens, tokenize
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PREFERENCE = "preference"
 RANKING = "ranking"
 RATING = "rating"
+ROW_KINDS = ("preferences", "ties", "rankings", "ratings")
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,13 @@ class RewardRow:
         return len(self.ranks) == 2 and self.ranks[0] == self.ranks[1]
 
     @property
+    def kind(self) -> str:
+        """One of ROW_KINDS."""
+        if self.ratings:
+            return "ratings"
+        return "ties" if self.is_tie else "preferences" if len(self.ranks) == 2 else "rankings"
+
+    @property
     def decides(self) -> bool:
         """Tell whether it says that one response is better than another."""
         return len(set(self.ranks)) > 1
@@ -57,6 +65,11 @@ class RewardRow:
     @property
     def length(self) -> int:
         return len(self.prompt) + max(map(len, self.responses))
+
+    @property
+    def shared_length(self) -> int:
+        """Tokens of the one sequence that holds all its responses."""
+        return len(self.prompt) + sum(map(len, self.responses))
 
     def readings(self) -> list[Reading]:
         if len(self.responses) == 2 and not self.is_tie:
@@ -86,8 +99,19 @@ def read_train_rows(spec: RunSpec, tokenizer: PreTrainedTokenizerBase, config: R
             "the snapshot has no preference in its train split; label more tasks whose prompts are not held out"
         )
     if config.attribute_heads:
-        rows += rating_rows(tables, tokenizer, TRAIN)
+        rated = rating_rows(tables, tokenizer, TRAIN)
+        if not rated:
+            raise NothingToLearnFrom(
+                "attribute_heads: the snapshot has no rating in its train split; switch it off, or rate responses to "
+                "prompts that are not held out"
+            )
+        rows += rated
     return rows
+
+
+def read_held_out_ratings(spec: RunSpec, tokenizer: PreTrainedTokenizerBase) -> list[RewardRow]:
+    """Return the rated responses of the evaluation split. Raises SnapshotDamaged."""
+    return rating_rows(open_snapshot(spec), tokenizer, EVALUATION)
 
 
 # Rankings ---------------------------------------------------------------------------------------------

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import types
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import Trainer
+from transformers import PreTrainedModel, Trainer
+from transformers.modeling_outputs import SequenceClassifierOutput
 
 from training.ml import reward_losses
+from training.ml.models import backbone
 from training.ml.reward_rows import RewardRow
+from training.ml.shared_prompts import TRIED_TOKENS, agrees, shared_rows
 
 Batch = dict[str, Tensor]
 SUMS = ("tokens", "right", "gap", "pairs", "reward", "responses")
@@ -30,26 +36,88 @@ class RewardRows(Dataset[RewardRow]):
         return self.rows[place]
 
 
+# What the model is given ------------------------------------------------------------------------------
+
+
+def let_score_ends(model: PreTrainedModel | PeftModel) -> None:
+    """Let `model(..., ends=ends)` return as logits what its head says of these tokens alone, [S, rows of the head].
+
+    `ends` are S times (row, column) of the input ids. Whatever wraps the model works as ever.
+    """
+    inner = model.get_base_model() if isinstance(model, PeftModel) else model
+    forward = inner.forward
+
+    @functools.wraps(type(inner).forward)
+    def scoring(self: Any, *args: Any, ends: Tensor | None = None, labels: Tensor | None = None, **kwargs: Any) -> Any:
+        if ends is None:
+            return forward(*args, labels=labels, **kwargs)
+        hidden = backbone(self)(*args, use_cache=False, **kwargs).last_hidden_state
+        return SequenceClassifierOutput(logits=self.score(hidden[ends[:, 0], ends[:, 1]]))
+
+    inner.forward = types.MethodType(scoring, inner)
+
+
+def read_apart(rows: Sequence[RewardRow], pad_id: int) -> Batch:
+    """Return a sequence for each response, padded on the right: input_ids and attention_mask [S, L], ends [S, 2]."""
+    sequences = [sequence for row in rows for sequence in row.sequences]
+    ids = torch.full((len(sequences), max(map(len, sequences))), pad_id)
+    attention = torch.zeros_like(ids)
+    for number, sequence in enumerate(sequences):
+        ids[number, : len(sequence)] = torch.tensor(sequence)
+        attention[number, : len(sequence)] = 1
+    ends = torch.tensor([[number, len(sequence) - 1] for number, sequence in enumerate(sequences)])
+    return {"input_ids": ids, "attention_mask": attention, "ends": ends}
+
+
+def read_together(rows: Sequence[RewardRow], pad_id: int) -> Batch:
+    """Return a sequence for each row, its responses after its prompt; the ends are in the order of `read_apart`."""
+    shared = shared_rows([(row.prompt, row.responses) for row in rows], pad_id)
+    ends = torch.tensor([[number, end - 1] for number, spans in enumerate(shared.spans) for _, end in spans])
+    return {
+        "input_ids": shared.ids,
+        "attention_mask": shared.sees,
+        "position_ids": shared.positions,
+        "ends": ends,
+    }
+
+
+READ = ("input_ids", "attention_mask", "position_ids", "ends")
+"""What of a batch the model is given."""
+
+
+def can_share_prompts(model: PreTrainedModel | PeftModel, rows: Sequence[RewardRow], pad_id: int) -> bool:
+    """Tell whether `model`, which `let_score_ends` has seen, scores the responses to one prompt together as apart."""
+    row = next((row for row in rows if len(row.responses) > 1 and row.prompt), None)
+    if row is None:
+        return False
+    short = RewardRow(
+        row.name,
+        row.prompt[-TRIED_TOKENS:],
+        [response[:TRIED_TOKENS] for response in row.responses],
+        row.ranks,
+    )
+    return agrees(
+        model, lambda batch: model(**batch).logits, read_apart([short], pad_id), read_together([short], pad_id)
+    )
+
+
 @dataclass(frozen=True)
 class Collate:
-    """Makes one batch of R rows, whose S sequences are padded on the right."""
+    """Makes one batch of R rows with S responses."""
 
     pad_id: int
     attributes: tuple[str, ...]
     use_margin: bool
+    shares: bool
+    """All responses of a row are read after one prompt."""
 
     def __call__(self, rows: Sequence[RewardRow]) -> Batch:
-        """Return input_ids and attention_mask [S, L]; ranks and place [R, K]; margin [R]; rated [R, attributes].
+        """Return what READ names; tokens []; ranks and place [R, K]; margin [R]; rated [R, attributes].
 
-        `place` says which sequence is a row's k-th response, where its rank is above 0. `rated` is NaN for none.
+        `tokens` are those of all sequences, each with its prompt. `place` says which of the S is a row's k-th response,
+        where its rank is above 0. `rated` is NaN for none.
         """
-        sequences = [sequence for row in rows for sequence in row.sequences]
-        width, most = max(map(len, sequences)), max(2, *(len(row.ranks) for row in rows))
-        ids = torch.full((len(sequences), width), self.pad_id)
-        attention = torch.zeros_like(ids)
-        for number, sequence in enumerate(sequences):
-            ids[number, : len(sequence)] = torch.tensor(sequence)
-            attention[number, : len(sequence)] = 1
+        most = max(2, *(len(row.ranks) for row in rows))
         ranks = torch.zeros(len(rows), most, dtype=torch.long)
         place = torch.zeros_like(ranks)
         start = 0
@@ -59,13 +127,16 @@ class Collate:
             place[number, :count] = torch.arange(start, start + count)
             start += count
         return {
-            "input_ids": ids,
-            "attention_mask": attention,
+            **(read_together if self.shares else read_apart)(rows, self.pad_id),
+            "tokens": torch.tensor(sum(len(sequence) for row in rows for sequence in row.sequences)),
             "ranks": ranks,
             "place": place,
             "margin": torch.tensor([row.margin if self.use_margin else 0.0 for row in rows]),
             "rated": torch.tensor([[row.ratings.get(one, torch.nan) for one in self.attributes] for row in rows]),
         }
+
+
+# What it costs ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -107,7 +178,7 @@ class Objective:
         gap = (rewards[:, 0] - rewards[:, 1])[decided]
         right = (gap > 0).double() + 0.5 * (gap == 0)
         there = rewards[(batch["ranks"] > 0) & (batch["ranks"] > 0).sum(-1, keepdim=True).gt(1)]
-        found = (batch["attention_mask"].sum(), right.sum(), gap.sum(), decided.sum(), there.sum(), there.numel())
+        found = (batch["tokens"], right.sum(), gap.sum(), decided.sum(), there.sum(), there.numel())
         return torch.stack([torch.as_tensor(one, dtype=torch.float64, device=rewards.device) for one in found])
 
 
@@ -127,7 +198,7 @@ class RewardTrainer(Trainer):
     def compute_loss(
         self, model: nn.Module, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        logits = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False).logits
+        logits = model(**{name: inputs[name] for name in READ if name in inputs}).logits
         loss, sums = self.objective(logits, inputs)
         before = self.sums[model.training]
         self.sums[model.training] = sums if before is None else before + sums

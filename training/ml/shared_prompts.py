@@ -1,13 +1,14 @@
-"""Both responses of a pair after one prompt, in one sequence: the prompt is read once (arXiv:2410.20305).
+"""All responses to a prompt in one sequence after it: the prompt is read once (arXiv:2410.20305).
 
-A row is prompt, chosen, rejected. The rejected response has the positions that it would have without the chosen one,
-and does not see it; so every number is that of two sequences, for two thirds of the work or less where prompts are
-long. That needs a model whose attention takes any mask; one short pair tells whether a model does.
+A row is the prompt, then its responses. Each has the positions that it would have alone, and sees the prompt and
+itself; so every number is that of sequences of their own, for two thirds of the work or less where prompts are long.
+That needs a model whose attention takes any mask; a short trial tells whether a model does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from peft import PeftModel
@@ -22,36 +23,70 @@ TRIED_TOKENS = 16
 """Of the prompt and of each response, in the trial."""
 
 
+@dataclass(frozen=True)
+class SharedRows:
+    """B prompts, each with its responses after it, padded on the right to L."""
+
+    ids: Tensor
+    """int64 [B, L]."""
+    sees: Tensor
+    """bool [B, 1, L, L]: True where a token (row) sees another (column); padding sees itself."""
+    positions: Tensor
+    """int64 [B, L]."""
+    spans: list[list[tuple[int, int]]]
+    """By row, where each response lies, half-open."""
+
+
+def shared_rows(rows: Sequence[tuple[Sequence[int], Sequence[Sequence[int]]]], pad_id: int) -> SharedRows:
+    """Lay out (prompt, responses)."""
+    width = max(len(prompt) + sum(map(len, responses)) for prompt, responses in rows)
+    ids = torch.full((len(rows), width), pad_id, dtype=torch.long)
+    positions = torch.zeros_like(ids)
+    before = torch.ones((width, width), dtype=torch.bool).tril()
+    sees = torch.eye(width, dtype=torch.bool).repeat(len(rows), 1, 1)
+    spans: list[list[tuple[int, int]]] = []
+    for row, (prompt, responses) in enumerate(rows):
+        first = end = len(prompt)
+        of_row = []
+        for response in responses:
+            start, end = end, end + len(response)
+            positions[row, start:end] = torch.arange(first, first + len(response))
+            of_row.append((start, end))
+        ids[row, :end] = torch.tensor([*prompt, *(token for response in responses for token in response)])
+        positions[row, :first] = torch.arange(first)
+        sees[row, :end, :end] = before[:end, :end]
+        for start, stop in of_row:
+            sees[row, start:stop, first:start] = False
+        spans.append(of_row)
+    return SharedRows(ids, sees[:, None], positions, spans)
+
+
 def shared_batch(pairs: Sequence[tuple[Reading, Reading]], pad_id: int) -> dict[str, Tensor]:
     """Return B rows of prompt, chosen, rejected for a scoring pass, whose sums are those of B chosen, then B rejected.
 
-    Both readings of a pair have one prompt and then one learned part. int64 [B, L] but for the attention mask, bool
-    [B, 1, L, L], True where a token (row) sees another (column); padding sees itself.
+    Both readings of a pair have one prompt and then one learned part. int64 [B, L] but for the attention mask, which is
+    that of SharedRows.
     """
-    sizes = [(len(chosen.prompt), chosen.learned_tokens, rejected.learned_tokens) for chosen, rejected in pairs]
-    width = max(map(sum, sizes))
-    ids = torch.full((len(pairs), width), pad_id, dtype=torch.long)
-    labels = torch.full_like(ids, IGNORED)
-    positions, sources, sequences = torch.zeros_like(ids), torch.zeros_like(ids), torch.zeros_like(ids)
-    before = torch.ones((width, width), dtype=torch.bool).tril()
-    sees = torch.eye(width, dtype=torch.bool).repeat(len(pairs), 1, 1)
-    for row, ((chosen, rejected), (prompt, better, worse)) in enumerate(zip(pairs, sizes, strict=True)):
-        middle, end = prompt + better, prompt + better + worse
-        tokens = torch.tensor([*chosen.ids, *rejected.ids[prompt:]])
-        ids[row, :end] = tokens
-        labels[row, prompt:end] = tokens[prompt:]
-        positions[row, :middle] = torch.arange(middle)
-        positions[row, middle:end] = torch.arange(prompt, prompt + worse)
-        sources[row, 1:] = torch.arange(width - 1)
-        sources[row, middle] = prompt - 1  # the prompt's last token foretells the first of either response
-        sequences[row, :] = row
-        sequences[row, middle:end] = len(pairs) + row
-        sees[row, :end, :end] = before[:end, :end]
-        sees[row, middle:end, prompt:middle] = False
+    prompts = [len(chosen.prompt) for chosen, _ in pairs]
+    rows = shared_rows(
+        [
+            (chosen.prompt, (chosen.ids[prompt:], rejected.ids[prompt:]))
+            for (chosen, rejected), prompt in zip(pairs, prompts, strict=True)
+        ],
+        pad_id,
+    )
+    labels = torch.full_like(rows.ids, IGNORED)
+    sources, sequences = torch.zeros_like(rows.ids), torch.zeros_like(rows.ids)
+    sources[:, 1:] = torch.arange(rows.ids.shape[1] - 1)
+    for row, (prompt, spans) in enumerate(zip(prompts, rows.spans, strict=True)):
+        for number, (start, end) in enumerate(spans):
+            labels[row, start:end] = rows.ids[row, start:end]
+            sequences[row, start:end] = number * len(pairs) + row
+            sources[row, start] = prompt - 1  # the prompt's last token foretells the first of either response
     return {
-        "input_ids": ids,
-        "attention_mask": sees[:, None],
-        "position_ids": positions,
+        "input_ids": rows.ids,
+        "attention_mask": rows.sees,
+        "position_ids": rows.positions,
         "labels": labels,
         "sources": sources,
         "sequences": sequences,
@@ -60,24 +95,36 @@ def shared_batch(pairs: Sequence[tuple[Reading, Reading]], pad_id: int) -> dict[
 
 def can_share(model: PreTrainedModel | PeftModel, pair: tuple[Reading, Reading], pad_id: int) -> bool:
     """Tell whether `model`, which `let_score` has seen, gives a pair in one row what it gives two sequences."""
-    if isinstance(model, PeftModel):
-        if model.active_peft_config.is_prompt_learning:
-            return False
-        inner = model.get_base_model()
-    else:
-        inner = model
+    short = [shortened(reading) for reading in pair]
+
+    def read(batch: dict[str, Tensor]) -> Tensor:
+        return model(**batch, score_responses=True).sums
+
+    return bool(pair[0].prompt) and agrees(
+        model, read, scoring_batch(short, pad_id), shared_batch([(short[0], short[1])], pad_id)
+    )
+
+
+def agrees(
+    model: PreTrainedModel | PeftModel,
+    read: Callable[[dict[str, Tensor]], Tensor],
+    apart: dict[str, Tensor],
+    together: dict[str, Tensor],
+) -> bool:
+    """Tell whether `model` takes any mask, and `read` gives the same numbers of both batches."""
+    inner = model.get_base_model() if isinstance(model, PeftModel) else model
     config = inner.config.get_text_config()
     kinds = getattr(config, "layer_types", None) or ["full_attention"]
-    if config._attn_implementation != "sdpa" or set(kinds) != {"full_attention"} or not pair[0].prompt:
+    if isinstance(model, PeftModel) and model.active_peft_config.is_prompt_learning:
         return False
-    short = [shortened(reading) for reading in pair]
+    if config._attn_implementation != "sdpa" or set(kinds) != {"full_attention"}:
+        return False
     device = next(model.parameters()).device
     with undisturbed(model), torch.no_grad():
-        apart, together = (
-            model(**{name: tensor.to(device) for name, tensor in batch.items()}, score_responses=True).sums
-            for batch in (scoring_batch(short, pad_id), shared_batch([(short[0], short[1])], pad_id))
+        one, other = (
+            read({name: tensor.to(device) for name, tensor in batch.items()}).float() for batch in (apart, together)
         )
-    return bool(torch.allclose(apart, together, rtol=1e-3, atol=1e-3))
+    return bool(torch.allclose(one, other, rtol=1e-3, atol=1e-3 * float(one.abs().max().clamp(max=1.0))))
 
 
 def shortened(reading: Reading) -> Reading:

@@ -155,8 +155,12 @@ def sample_every(config: TrainingConfig | GroupConfig) -> int:
 def refuse_what_cannot_be_done(trainer: Trainer, config: TrainingConfig | GroupConfig) -> None:
     if isinstance(config, TrainingConfig) and config.evaluate_every and trainer.eval_dataset is None:
         raise CannotRun("evaluate_every: there are no held-out rows to look at; freeze some, or set it to 0")
-    if sample_every(config) and (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+    if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        return
+    if sample_every(config):
         raise CannotRun("sample_every: weights that are sharded over processes write no samples; set it to 0")
+    if isinstance(config, TrainingConfig) and config.patience:
+        raise CannotRun("patience: the best of weights that are sharded over processes is not kept; set it to 0")
 
 
 def put_back(trainer: Trainer, checkpoint: Path) -> None:
