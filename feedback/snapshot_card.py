@@ -29,8 +29,7 @@ def card(manifest: Mapping[str, Any]) -> str:
     parts += ["## How to load it", loading(rows)]
     parts += ["## How it was chosen", chosen(manifest)]
     if manifest["figures"]:
-        keeps_ties = manifest["selection"].get("keep_ties", False)
-        parts += ["## How good it is", figures(manifest["figures"], keeps_ties=keeps_ties)]
+        parts += ["## How good it is", figures(manifest)]
     parts += ["## Who and what", who_and_what(manifest)]
     parts += ["## Known limits", limits(manifest)]
     for table in rows:
@@ -124,10 +123,11 @@ def said(value: Any) -> str:
     return ", ".join(str(one) for one in value) if isinstance(value, list) else str(value)
 
 
-def figures(found: Mapping[str, Any], *, keeps_ties: bool) -> str:
+def figures(manifest: Mapping[str, Any]) -> str:
     """Return the figures with n and 95 % interval."""
+    found = manifest["figures"]
     rows: list[tuple[str, str, str]] = []
-    ties = "rows of `ranking`" if keeps_ties else "left out of the rows"
+    ties = "rows of `ranking`" if manifest.get("selection", {}).get("keep_ties") else "left out of the rows"
     agreement = found.get("agreement")
     if agreement:
         n = f"{agreement['tasks']:,} tasks of two or more judgments"

@@ -148,8 +148,8 @@ def data(checkpoint: Checkpoint, origin: Lineage) -> str:
     reward = checkpoint.run.reward if checkpoint.run else None
     if reward is not None:
         lines.append(f"It learned from these labels through the reward model {reward.name}.")
-    if figures := snapshot.manifest.get("figures"):
-        lines.append(snapshot_card.figures(figures))
+    if snapshot.manifest.get("figures"):
+        lines.append(snapshot_card.figures(snapshot.manifest))
     else:
         lines.append("How far people agree was not measured when the snapshot was frozen.")
     return "\n\n".join(lines)

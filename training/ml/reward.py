@@ -92,8 +92,9 @@ def run_reward(run: RunDirectory, spec: RunSpec, config: RewardConfig) -> Outcom
     first = members.model(0, policy, heads)
     shares = can_share_prompts(first, rows, tokenizer.pad_token_id)
     extra = [check_kinds(rows)]
+    measured: list[PreferenceTokens | RewardRow] = [*held_out, *rated]
     rows, kept = look_first(
-        run, spec, config, tokenizer, rows, [*held_out, *rated], model=first, extra=extra, shares_prompts=shares
+        run, spec, config, tokenizer, rows, measured, model=first, extra=extra, shares_prompts=shares
     )
     held_out = [row for row in kept if isinstance(row, PreferenceTokens)]
     rated = [row for row in kept if isinstance(row, RewardRow)]
