@@ -41,6 +41,7 @@ KEPT = {
     "Job.result": "counts and addresses",
     "Job.error": "what went wrong",
     "Snapshot.manifest": "frozen; lists pseudonyms and counts",
+    "Score.attributes": "a model's numbers; the scores of erased texts are deleted whole",
     "ErasureRequest.answer": "an admin's reason to refuse",
     "Worker.labels": "an operator's words for a machine",
     "Erasure.reason": "the receipt itself",
