@@ -21,6 +21,8 @@ from training.models import Checkpoint, Run
 from training.watching import worker_is_alive
 
 RECENT = timedelta(days=7)
+TAGS = {Run.State.QUEUED: "", Run.State.RUNNING: "live", Run.State.PAUSED: "paused"}
+"""What stands beside the name of a run that is not over."""
 
 
 def next_steps(*, project: Project, person: User, now: datetime) -> list[Step]:
@@ -130,7 +132,11 @@ def training_steps(project: Project, now: datetime) -> Iterator[Step]:
             "No worker is alive", "Runs wait until one is started: manage.py worker.", url("runs"), "Runs", "blocked"
         )
     for run in active:
-        yield Step(f"{run.name}", run.get_state_display(), url("run", run.pk), "Watch", "live")
+        if run.waits_for_a_look:
+            detail = "It has looked at its data before the first step, and goes on once somebody has read that."
+            yield Step(f"{run.name} waits for you", detail, url("run", run.pk), "Read its preflight", "paused")
+        else:
+            yield Step(run.name, run.get_state_display(), url("run", run.pk), "Watch", TAGS[run.state])
     failed = project.runs.filter(state=Run.State.FAILED, finished_at__gt=now - RECENT).first()
     if failed is not None:
         reason = failed.error.strip().splitlines()[-1:] or [""]

@@ -253,6 +253,11 @@ class Run(models.Model):
     def is_unfinished(self) -> bool:
         return self.state in self.UNFINISHED
 
+    @property
+    def waits_for_a_look(self) -> bool:
+        """Tell whether it has paused after its preflight until somebody has read that."""
+        return self.state == self.State.PAUSED and self.waits_after_preflight and bool(self.preflight)
+
 
 class RunMetric(models.Model):
     """One step's metrics, copied from the run directory."""

@@ -313,7 +313,7 @@ def looks_at_held_out(config: Config) -> bool:
 def cancel_run(*, run: Run, now: datetime) -> Run:
     """Cancel `run`: at once where nothing has begun, else a worker leaves a checkpoint. Raises RunEnded.
 
-    A paused run goes to a worker for that. A second request changes nothing.
+    A paused run goes to a worker for that. A second request changes nothing, nor does one after it was cancelled.
     """
     asked = Run.objects.filter(pk=run.pk)
     not_begun = asked.filter(state__in=(Run.State.QUEUED, Run.State.PAUSED), attempt=0)
@@ -327,6 +327,8 @@ def cancel_run(*, run: Run, now: datetime) -> Run:
                 RunDirectory(run.directory).forget_ending()
                 break
         if at_work.filter(cancel_requested_at__isnull=True).update(cancel_requested_at=now) or at_work.exists():
+            break
+        if asked.filter(state=Run.State.CANCELLED).exists():
             break
         if not paused.exists():
             raise RunEnded(f"{run} is over: {state_in_words(run)}")
@@ -350,12 +352,15 @@ def pause_run(*, run: Run, now: datetime) -> Run:
 def resume_run(*, run: Run) -> Run:
     """Queue a paused run again; it goes on after its last checkpoint. Raises NotPaused.
 
-    A run that had paused for somebody to look at its preflight has been looked at.
+    A run that had paused for somebody to look at its preflight has been looked at. A second request changes nothing.
     """
     paused = Run.objects.filter(pk=run.pk, state=Run.State.PAUSED)
-    if not paused.update(state=Run.State.QUEUED, pause_requested_at=None, error=""):
-        raise NotPaused(f"{run} is not paused: {state_in_words(run)}")
+    went_on = paused.update(state=Run.State.QUEUED, pause_requested_at=None, error="")
     resumed = Run.objects.get(pk=run.pk)
+    if not went_on:
+        if resumed.is_unfinished and resumed.attempt and resumed.pause_requested_at is None:
+            return resumed
+        raise NotPaused(f"{run} is not paused: {state_in_words(run)}")
     if resumed.preflight and resumed.waits_after_preflight:
         resumed.waits_after_preflight = False
         resumed.save(update_fields=["waits_after_preflight"])

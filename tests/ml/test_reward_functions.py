@@ -6,6 +6,7 @@ import pytest
 
 from training.configs import BadConfig
 from training.configs.reward_names import BUILT_IN, TAKE_ARGUMENT, operator_functions, reward_function_names
+from training.ml import reward_functions
 from training.ml.reward_functions import ONE_TEXT, BadRewardFunction, load_reward_function
 
 CHAT = [{"role": "user", "content": "hello"}]
@@ -82,6 +83,12 @@ def not_a_number(prompts, responses):
 def test_a_name_that_is_not_known_or_lacks_its_argument_is_refused(name, message):
     with pytest.raises(BadRewardFunction, match=message):
         load_reward_function(name)
+
+
+def test_a_pattern_that_would_search_for_years_is_given_up(monkeypatch):
+    monkeypatch.setattr(reward_functions, "LONGEST_SEARCH", 0.01)
+    with pytest.raises(BadRewardFunction, match="without repeats inside of repeats"):
+        rewards("matches:^(\\w+\\s?)*$", "a" * 60 + "!")
 
 
 @pytest.mark.parametrize(

@@ -154,11 +154,19 @@ def test_a_policy_of_a_cancelled_run_is_not_called_trained(project, ml_staff):
 
 def test_ml_staff_see_a_failed_run_with_its_reason_and_a_missing_worker(project, ml_staff):
     make_run(project, "dpo", name="dpo-1", state="failed", error="Traceback\nValueError: loss is nan")
-    make_run(project, "reward", name="reward-1")
+    make_run(project, "reward", name="reward-1", state="running")
+    make_run(project, "reward", name="reward-2")
     steps = {step.title: step for step in next_steps(project=project, person=ml_staff, now=timezone.now())}
     assert steps["dpo-1"].detail == "ValueError: loss is nan"
     assert steps["No worker is alive"].tag == "blocked"
-    assert steps["reward-1"].tag == "live"
+    assert (steps["reward-1"].tag, steps["reward-2"].tag) == ("live", "")
+
+
+def test_a_run_that_waits_for_a_look_says_for_whom(project, ml_staff):
+    make_run(project, "dpo", name="dpo-1", state="paused", waits_after_preflight=True, preflight={"checks": []})
+    steps = {step.title: step for step in next_steps(project=project, person=ml_staff, now=timezone.now())}
+    assert steps["dpo-1 waits for you"].action == "Read its preflight"
+    assert steps["dpo-1 waits for you"].tag == "paused"
 
 
 def test_a_failure_of_long_ago_is_no_news(project, ml_staff):

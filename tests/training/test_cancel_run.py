@@ -37,7 +37,14 @@ def test_a_run_that_was_given_back_is_left_to_a_worker_that_can_keep_its_checkpo
     assert run.cancel_requested_at is not None
 
 
-@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
+def test_a_cancelled_run_stays_as_it_was_cancelled():
+    then = timezone.now()
+    run = make_run(state="cancelled", cancel_requested_at=then, finished_at=then)
+    again = cancel_run(run=run, now=timezone.now())
+    assert (again.state, again.cancel_requested_at, again.finished_at) == ("cancelled", then, then)
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed"])
 def test_a_run_that_is_over_cannot_be_cancelled(state):
     run = make_run(state=state)
     with pytest.raises(RunEnded, match=Run.State(state).label.lower()):

@@ -68,12 +68,25 @@ def test_a_resumed_run_waits_for_a_worker_and_its_directory_says_nothing_of_the_
     assert claim_run(worker="one") == run
 
 
-@pytest.mark.parametrize("state", ["queued", "running", "succeeded", "failed", "cancelled"])
+@pytest.mark.parametrize("state", ["queued", "succeeded", "failed", "cancelled"])
 def test_only_a_paused_run_is_resumed(state):
     run = make_run(state=state)
     with pytest.raises(NotPaused, match=Run.State(state).label.lower()):
         resume_run(run=run)
     assert Run.objects.get(pk=run.pk).state == state
+
+
+def test_a_second_resume_changes_nothing():
+    run = resume_run(run=make_run(state="paused", attempt=1))
+    assert resume_run(run=run).state == "queued"
+    assert claim_run(worker="one") == run
+    assert resume_run(run=run).state == "running"
+
+
+def test_a_run_that_is_about_to_pause_is_not_resumed():
+    run = make_run(state="running", attempt=1, pause_requested_at=timezone.now())
+    with pytest.raises(NotPaused):
+        resume_run(run=run)
 
 
 def test_a_run_that_waited_for_somebody_to_see_its_preflight_waits_no_more():

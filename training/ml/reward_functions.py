@@ -12,6 +12,8 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
+import regex
+
 from feedback.contract import Message
 from training.configs import BadConfig
 from training.configs.reward_names import VARIABLE, check_reward_function, operator_functions
@@ -26,6 +28,9 @@ REFUSAL = re.compile(
     re.IGNORECASE,
 )
 """How a refusal begins, in English; looked for in the first 200 characters."""
+
+LONGEST_SEARCH = 10
+"""Seconds for a regular expression in one text; some take years."""
 
 
 class BadRewardFunction(CannotRun):
@@ -82,8 +87,21 @@ def words(argument: str) -> Callable[[str], float]:
 
 
 def matches(argument: str) -> Callable[[str], float]:
-    pattern = re.compile(argument)
-    return lambda text: float(pattern.search(text) is not None)
+    try:
+        pattern = regex.compile(argument)
+    except regex.error as error:
+        raise BadRewardFunction(f"matches:{argument} is not a regular expression: {error}") from error
+
+    def found(text: str) -> float:
+        try:
+            return float(pattern.search(text, timeout=LONGEST_SEARCH) is not None)
+        except TimeoutError as error:
+            raise BadRewardFunction(
+                f"matches:{argument} was not found or missed within {LONGEST_SEARCH} s in a text of {len(text)} "
+                "characters; write it without repeats inside of repeats"
+            ) from error
+
+    return found
 
 
 def contains(argument: str) -> Callable[[str], float]:

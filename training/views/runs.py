@@ -180,7 +180,7 @@ def live_context(request: SignedInRequest, project: Project, run: Run, came: New
         "seen": dataclasses.asdict(came.now),
         "watched": watch(run, now, seconds_per_step(run)),
         "latest": latest_metrics(run),
-        "waits_for_a_look": run.waits_after_preflight and bool(run.preflight),
+        "waits_for_a_look": run.waits_for_a_look,
         "has_texts": run.kind == Run.Kind.SAMPLE or run.kind in ONLINE or hasattr(CONFIGS[run.kind], "sample_every"),
         "no_worker": run.is_unfinished and not worker_is_alive(now),
         "lacking": waits_in_vain(run, now),
