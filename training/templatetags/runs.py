@@ -77,8 +77,8 @@ def verdicts(checks: list[dict[str, Any]] | None) -> list[tuple[str, int]]:
     return [(verdict, counts[verdict]) for verdict in ("blocking", "warning", "ok") if counts[verdict]]
 
 
-BESIDE = frozenset({"accuracy", "low", "high"})
-"""Figures that the interval shows."""
+BESIDE = frozenset({"accuracy", "win_rate", "low", "high", "n"})
+"""Figures that stand beside the interval of a share, where there is one."""
 PARTS = {
     "by_strength": "By strength of the preference",
     "by_language": "By language",
@@ -91,7 +91,8 @@ PARTS = {
 def told(evaluation: dict[str, Any] | None) -> list[figures.Told]:
     """Return the plain figures of an outcome, but those that stand beside its interval."""
     there = evaluation or {}
-    return figures.told(there, BESIDE | {"n"} if "accuracy" in there else frozenset())
+    has_interval = "accuracy" in there or there.get("win_rate") is not None
+    return figures.told(there, BESIDE if has_interval else frozenset())
 
 
 @register.filter
