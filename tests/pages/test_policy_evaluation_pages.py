@@ -68,7 +68,7 @@ def test_the_run_and_its_policy_show_the_win_and_what_it_may_have_cost(client, p
         reverse("run", args=[project.slug, run.pk]), reverse("checkpoint", args=[project.slug, adapter.pk])
     ):  # fmt: skip
         shown = text(client.get(page))
-        assert "Wins against its reference" in shown
+        assert "of 32 prompts are answered better than by its reference" in shown
         assert "1.7 nats for each answer" in shown
         assert "Tokens for each answer" in shown
-        assert "no label lies on an evaluation prompt" not in shown.split("Wins against its reference")[1]
+        assert "no label lies on an evaluation prompt" not in shown.split("better than by its reference")[1]

@@ -33,6 +33,6 @@ class LaunchConfig(Settings):
 class NeedsConfig(Settings):
     """What a worker must have to take a run."""
 
-    device: str = setting("any", "Device", choices=("any", "cpu", "cuda"))
+    device: str = setting("any", "Device", "Of the worker that may take it.", choices=("any", "cpu", "cuda"))
     memory_gb: float = setting(0.0, "Memory", "GiB, of the device; 0 for any.", minimum=0.0, maximum=100_000.0)
     labels: str = setting("", "Labels", "Words with spaces between them that the worker must carry.")

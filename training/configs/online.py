@@ -56,7 +56,9 @@ class OnlineConfig(Settings):
     max_prompt_length: int = setting(
         512, "Longest prompt", "Tokens; longer prompts are refused.", minimum=1, maximum=131_072, advanced=True
     )
-    temperature: float = setting(0.7, "Temperature", minimum=0.01, maximum=5.0)
+    temperature: float = setting(
+        0.7, "Temperature", "Of what it writes; lower is nearer to the likeliest words.", minimum=0.01, maximum=5.0
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,7 +86,9 @@ class PPOConfig(OnlineConfig, AdapterConfig):
         advanced=True,
     )
     ppo_epochs: int = setting(2, "PPO epochs", "Passes over each batch of rollouts.", minimum=1, maximum=64)
-    learning_rate: float = setting(5e-5, "Learning rate", minimum=1e-9, maximum=1.0)
+    learning_rate: float = setting(
+        5e-5, "Learning rate", "Higher learns faster and drifts sooner.", minimum=1e-9, maximum=1.0
+    )
     kl_coef: float = setting(
         0.05, "KL coefficient", "Reward units per nat of distance from the reference.", minimum=0.0, maximum=10.0
     )
@@ -107,10 +111,33 @@ class PPOConfig(OnlineConfig, AdapterConfig):
     whiten_rewards: bool = setting(
         False, "Scale rewards", "To unit variance over each batch, their mean kept.", advanced=True
     )
-    gamma: float = setting(1.0, "Discount", minimum=0.0, maximum=1.0, advanced=True)
-    gae_lambda: float = setting(0.95, "GAE lambda", minimum=0.0, maximum=1.0, advanced=True)
-    clip_range: float = setting(0.2, "Policy clip", minimum=1e-3, maximum=10.0, advanced=True)
-    value_clip_range: float = setting(0.2, "Value clip", minimum=1e-3, maximum=1e3, advanced=True)
+    gamma: float = setting(
+        1.0,
+        "Discount",
+        "Of a reward for each token until it comes; 1 for none.",
+        minimum=0.0,
+        maximum=1.0,
+        advanced=True,
+    )
+    gae_lambda: float = setting(
+        0.95,
+        "GAE lambda",
+        "1 goes by what came of the response, 0 by what the value model expects.",
+        minimum=0.0,
+        maximum=1.0,
+        advanced=True,
+    )
+    clip_range: float = setting(
+        0.2,
+        "Policy clip",
+        "How far from 1 the ratio to the rollout's policy may be pulled.",
+        minimum=1e-3,
+        maximum=10.0,
+        advanced=True,
+    )
+    value_clip_range: float = setting(
+        0.2, "Value clip", "How far a value may be pulled from the rollout's.", minimum=1e-3, maximum=1e3, advanced=True
+    )
     value_model: str = setting(
         "own",
         "Value model",
@@ -119,7 +146,14 @@ class PPOConfig(OnlineConfig, AdapterConfig):
         choices=("own", "shared"),
         advanced=True,
     )
-    value_coef: float = setting(0.1, "Value loss weight", minimum=0.0, maximum=10.0, advanced=True)
+    value_coef: float = setting(
+        0.1,
+        "Value loss weight",
+        "Times the loss of the values, beside the policy's.",
+        minimum=0.0,
+        maximum=10.0,
+        advanced=True,
+    )
     max_kl: float = setting(
         0.0,
         "Stop above KL of",
@@ -174,7 +208,7 @@ class PPOConfig(OnlineConfig, AdapterConfig):
 class GroupConfig(OnlineConfig, TuningConfig):
     """What the kinds share that compare several responses to one prompt."""
 
-    steps: int = setting(20, "Optimizer steps", minimum=1, maximum=1_000_000)
+    steps: int = setting(20, "Optimizer steps", "Each writes, is scored and learns.", minimum=1, maximum=1_000_000)
     prompts_per_step: int = setting(4, "Prompts per step", "Each is answered several times.", minimum=1, maximum=65_536)
     gradient_accumulation: int = setting(
         1,
@@ -184,7 +218,9 @@ class GroupConfig(OnlineConfig, TuningConfig):
         maximum=4096,
         advanced=True,
     )
-    learning_rate: float = setting(1e-5, "Learning rate", minimum=1e-9, maximum=1.0)
+    learning_rate: float = setting(
+        1e-5, "Learning rate", "Higher learns faster and drifts sooner.", minimum=1e-9, maximum=1.0
+    )
     checkpoint_every: int = setting(
         5, "Checkpoint every", "Steps between resumable checkpoints.", minimum=1, maximum=100_000, advanced=True
     )
@@ -236,7 +272,9 @@ GROUP_CLIP = setting(
 class GRPOConfig(GroupConfig):
     """Group-relative policy optimisation (arXiv:2402.03300), by TRL's GRPOTrainer."""
 
-    responses_per_prompt: int = setting(4, "Responses per prompt", minimum=2, maximum=256)
+    responses_per_prompt: int = setting(
+        4, "Responses per prompt", "That are held against each other.", minimum=2, maximum=256
+    )
     kl_coef: float = setting(
         0.04, "KL coefficient", "Weight of the distance from the reference.", minimum=0.0, maximum=10.0
     )
@@ -263,7 +301,9 @@ class GRPOConfig(GroupConfig):
 class RLOOConfig(GroupConfig):
     """REINFORCE with a leave-one-out baseline (arXiv:2402.14740), by TRL's RLOOTrainer."""
 
-    responses_per_prompt: int = setting(4, "Responses per prompt", minimum=2, maximum=256)
+    responses_per_prompt: int = setting(
+        4, "Responses per prompt", "That are held against each other.", minimum=2, maximum=256
+    )
     kl_coef: float = setting(
         0.05, "KL coefficient", "Reward units per nat of distance from the reference.", minimum=0.0, maximum=10.0
     )

@@ -14,7 +14,9 @@ class SampleConfig(Config):
     temperatures: tuple[float, ...] = setting(
         (0.3, 1.0), "Temperatures", "One set of responses for each.", minimum=0.0, maximum=5.0
     )
-    responses_per_temperature: int = setting(1, "Responses per temperature", minimum=1, maximum=16)
+    responses_per_temperature: int = setting(
+        1, "Responses per temperature", "To each prompt, drawn apart.", minimum=1, maximum=16
+    )
     best_of: int = setting(
         1,
         "Best of",
@@ -22,10 +24,23 @@ class SampleConfig(Config):
         minimum=1,
         maximum=256,
     )
-    top_p: float = setting(0.95, "Top p", minimum=0.01, maximum=1.0, advanced=True)
+    top_p: float = setting(
+        0.95,
+        "Top p",
+        "Words are drawn from the likeliest that make up this share.",
+        minimum=0.01,
+        maximum=1.0,
+        advanced=True,
+    )
     max_new_tokens: int = setting(96, "Longest response", "Tokens.", minimum=1, maximum=32_768)
     batch_size: int = setting(8, "Batch size", "Prompts generated together.", minimum=1, maximum=1024, advanced=True)
-    precision: str = setting("bfloat16", "Precision", choices=("float32", "bfloat16"), advanced=True)
+    precision: str = setting(
+        "bfloat16",
+        "Precision",
+        "bfloat16 is faster where the processor has it, and rounds.",
+        choices=("float32", "bfloat16"),
+        advanced=True,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,7 +61,9 @@ class SampleConfig(Config):
 class EvaluateConfig(Config):
     """Accuracy on a snapshot's evaluation split; or a policy against its reference, judged by a reward model."""
 
-    batch_size: int = setting(8, "Batch size", minimum=1, maximum=4096, advanced=True)
+    batch_size: int = setting(
+        8, "Batch size", "Rows, or prompts, per forward pass.", minimum=1, maximum=4096, advanced=True
+    )
     max_length: int = setting(512, "Longest sequence", "Tokens.", minimum=8, maximum=131_072, advanced=True)
     max_new_tokens: int = setting(
         96,

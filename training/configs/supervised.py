@@ -39,7 +39,14 @@ class AdapterConfig(Config):
         "Less memory for a third more time.",
         advanced=True,
     )
-    max_grad_norm: float = setting(1.0, "Gradient clip", minimum=1e-3, maximum=1e6, advanced=True)
+    max_grad_norm: float = setting(
+        1.0,
+        "Gradient clip",
+        "Longest gradient; longer ones are shortened to it.",
+        minimum=1e-3,
+        maximum=1e6,
+        advanced=True,
+    )
     max_refused_percent: float = setting(
         0.0,
         "Rows that may be left out",
@@ -62,7 +69,14 @@ class TuningConfig(AdapterConfig):
         "weights (CUDA only). prompt: virtual tokens. full: the weights themselves.",
         choices=TUNINGS,
     )
-    lora_dropout: float = setting(0.0, "LoRA dropout", minimum=0.0, maximum=0.9, advanced=True)
+    lora_dropout: float = setting(
+        0.0,
+        "LoRA dropout",
+        "Share of the adapter's inputs that each step leaves out.",
+        minimum=0.0,
+        maximum=0.9,
+        advanced=True,
+    )
     prompt_tokens: int = setting(
         16, "Virtual tokens", "How many, where a prompt is trained.", minimum=1, maximum=1024, advanced=True
     )
@@ -103,9 +117,29 @@ class TrainingConfig(TuningConfig):
         minimum=1e-9,
         maximum=1.0,
     )
-    learning_rate_schedule: str = setting("linear", "Schedule", choices=("linear", "cosine", "constant"), advanced=True)
-    warmup_steps: int = setting(0, "Warm-up steps", minimum=0, maximum=1_000_000, advanced=True)
-    weight_decay: float = setting(0.0, "Weight decay", minimum=0.0, maximum=1.0, advanced=True)
+    learning_rate_schedule: str = setting(
+        "linear",
+        "Schedule",
+        "How the learning rate falls after the warm-up.",
+        choices=("linear", "cosine", "constant"),
+        advanced=True,
+    )
+    warmup_steps: int = setting(
+        0,
+        "Warm-up steps",
+        "In which the learning rate rises to its height.",
+        minimum=0,
+        maximum=1_000_000,
+        advanced=True,
+    )
+    weight_decay: float = setting(
+        0.0,
+        "Weight decay",
+        "Share of the weights that each step takes off, times the learning rate.",
+        minimum=0.0,
+        maximum=1.0,
+        advanced=True,
+    )
     max_length: int = setting(
         512,
         "Longest sequence",
@@ -319,8 +353,22 @@ class KTOConfig(PolicyConfig):
     """Kahneman-Tversky optimisation on thumbs up and down (arXiv:2402.01306)."""
 
     beta: float = setting(0.1, "Beta", "How strongly the policy is held to its reference.", minimum=1e-4, maximum=100.0)
-    desirable_weight: float = setting(1.0, "Weight of thumbs up", minimum=0.0, maximum=100.0, advanced=True)
-    undesirable_weight: float = setting(1.0, "Weight of thumbs down", minimum=0.0, maximum=100.0, advanced=True)
+    desirable_weight: float = setting(
+        1.0,
+        "Weight of thumbs up",
+        "Times the loss of responses that were liked.",
+        minimum=0.0,
+        maximum=100.0,
+        advanced=True,
+    )
+    undesirable_weight: float = setting(
+        1.0,
+        "Weight of thumbs down",
+        "Times the loss of responses that were not.",
+        minimum=0.0,
+        maximum=100.0,
+        advanced=True,
+    )
     balance: bool = setting(
         True, "Balance thumbs", "Weigh the rarer thumb up, so that both sides count alike.", advanced=True
     )
