@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ml.conftest import finished_run, in_this_process, make_run_directory
-from training.ml.evaluate import accuracy
-from training.ml.intervals import wilson_interval
+torch = pytest.importorskip("torch")
+
+from tests.ml.conftest import easy_preferences, finished_run, in_this_process, make_run_directory  # noqa: E402
+from training.ml.evaluate import accuracy, ceiling_of, parted, right_of  # noqa: E402
+from training.ml.intervals import wilson_interval  # noqa: E402
+from training.ml.preferences import tokenize  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -27,6 +30,25 @@ def test_the_pairs_of_one_ranking_count_as_one_label():
     ranked = accuracy([1.0, 1.0, -1.0, 2.0], ["ranking", "ranking", "ranking", "comparison"])
     assert (ranked["accuracy"], ranked["n"]) == (pytest.approx((2 / 3 + 1) / 2), 2)
     assert (ranked["low"], ranked["high"]) == wilson_interval(2 / 3 + 1, 2)
+
+
+def test_two_people_who_agree_in_68_of_100_cases_are_right_in_80():
+    assert right_of(0.68) == pytest.approx(0.8)
+    assert right_of(0.4) == 0.5  # less than chance says nothing
+    percent = {"value": 0.68, "low": 0.5, "high": 1.0}
+    limit = ceiling_of({"tasks": 40, "percent": percent})
+    assert limit == {"agreement": 0.68, "accuracy": pytest.approx(0.8), "low": 0.5, "high": 1.0, "n": 40}
+    assert ceiling_of({}) is None
+
+
+def test_each_part_has_its_accuracy_and_the_ceiling_that_is_known_of_it(tokenizer):
+    rows = tokenize(easy_preferences(4), tokenizer, "evaluation")
+    found = parted(torch.tensor([1.0, -1.0, 2.0, 3.0]), rows, ["1", "1", "3", ""], {"3": 0.68, "2": 0.9})
+    assert [(one["part"], one["accuracy"], one["n"], one.get("ceiling")) for one in found] == [
+        ("1", 0.5, 2, None),
+        ("3", 1.0, 1, pytest.approx(0.8)),
+    ]
+    assert parted(torch.tensor([1.0]), rows[:1], ["3"], {}) == []  # all are of one part
 
 
 def test_no_label_means_no_accuracy():
