@@ -12,6 +12,15 @@ def alike(prompts, responses):
     return [1.0] * len(responses)
 
 
+to_give: list[float] = []
+"""What `given` returns."""
+
+
+def given(prompts, responses):
+    """Rewards that a test has decided on, whatever is written."""
+    return to_give
+
+
 asked = 0
 """How often `greedy` has been called."""
 

@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from tests.ml.conftest import make_run_directory, prompt_rows, write_prompts
+from tests.ml.test_shared_models import ensemble_of
 from tests.tiny_model import save_tiny_model
 from training.configs import GRPOConfig
 from training.ml.chat import prompt_ids, response_ids
 from training.ml.models import MissingModel
 from training.ml.online_rewards import NoReward, load_rewards, train_prompts
 from training.ml.reward_functions import BadRewardFunction
-from training.ml.reward_models import load_scorer
+from training.ml.reward_models import RewardCard, load_scorer
 from training.ml.sampling import NoPrompts
 from training.rundir import ModelSource
 
@@ -67,20 +68,21 @@ def test_a_cut_response_and_a_long_one_pay(spec_with, tokenizer):
     assert rewarded.rewards.tolist() == pytest.approx([-2.0 * len(finished) / 100, -0.25 - 2.0 * 50 / 100])
 
 
-def test_an_ensemble_is_made_one_score_as_the_run_says(spec_with, tokenizer, reward_model):
-    class TwoMembers:
-        def scores(self, sequences, batch_size):
-            return torch.tensor([[1.0, 4.0], [3.0, 4.0]])
+def test_an_ensemble_is_made_one_score_as_the_run_says(spec_with, tmp_path, tokenizer, reward_model):
+    """Two members of which one scores s and the other 3 s: their mean is 2 s, their variance s * s."""
+    both = ensemble_of(reward_model, tmp_path / "both", RewardCard(members=2, ensemble="heads"), [1.0, 3.0])
+    responses = [response_ids(tokenizer, "thank you"), response_ids(tokenizer, "no")]
 
-    def scores(**settings):
-        run, spec, config = spec_with({**FREE, **settings}, reward=reward_model)
-        rewards = load_rewards(spec, config, tokenizer)
-        rewards.scorer = TwoMembers()
-        return rewards(train_prompts(run, tokenizer)[:2], [[5, 6], [5, 6]]).scores.tolist()
+    def scores(reward: ModelSource, **settings):
+        run, spec, config = spec_with({**FREE, **settings}, reward=reward)
+        return load_rewards(spec, config, tokenizer)(train_prompts(run, tokenizer)[:2], responses).scores
 
-    assert scores() == [2.0, 4.0]
-    assert scores(reward_aggregation="worst") == [1.0, 4.0]
-    assert scores(reward_aggregation="variance", variance_penalty=0.5) == [1.5, 4.0]
+    alone = scores(reward_model)
+    assert (alone[0] > 0) != (alone[1] > 0)  # so that now the one, now the other member is the worse
+    torch.testing.assert_close(scores(both), 2 * alone)
+    torch.testing.assert_close(scores(both, reward_aggregation="worst"), torch.minimum(alone, 3 * alone))
+    careful = scores(both, reward_aggregation="variance", variance_penalty=0.5)
+    torch.testing.assert_close(careful, 2 * alone - 0.5 * alone**2)
 
 
 def test_a_reward_model_on_another_base_reads_with_its_own_tokenizer(tmp_path, spec_with, tokenizer, reward_model):
