@@ -130,6 +130,36 @@ def test_no_secret_of_the_site_goes_to_a_job():
     assert job_environment("word", environ) == {"HF_HUB_OFFLINE": "1", "CONCORD_ATTENDED": "word"}
 
 
+def test_a_trainer_on_this_machine_gets_no_secret_of_the_site_either():
+    from training.launchers import SECRETS, plain_environment
+
+    assert not set(SECRETS) & set(plain_environment({**dict.fromkeys(SECRETS, "x"), "PATH": "/bin"}))
+
+
+def test_a_head_that_cannot_be_reached_for_a_moment_does_not_end_the_job():
+    from requests.exceptions import ConnectionError as NotReached
+
+    from training.launchers.attending import NoCluster
+    from training.launchers.ray_jobs import RayJob
+
+    class Away:
+        """Ray's client while the head restarts: what its HTTP library raises comes through."""
+
+        def get_job_info(self, name: str) -> None:
+            raise NotReached("refused")
+
+        stop_job = get_job_info
+
+        def submit_job(self, submission_id: str) -> None:
+            raise NotReached("refused")
+
+    job = RayJob(Away(), "one")
+    assert job.ended() == ""
+    job.stop()
+    with pytest.raises(NoCluster, match="refused"):
+        job.start()
+
+
 def test_a_path_with_a_space_reaches_the_job_whole(tmp_path: Path):
     from training.launchers.ray_jobs import entrypoint
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from training.configs import LaunchConfig, parse
 from training.rundir import RunDirectory
 
-SECRETS = ("SECRET_KEY", "DATABASE_URL", "CONVERSATION_KEY")
+SECRETS = ("SECRET_KEY", "DATABASE_URL", "CONVERSATION_KEY", "HUB_TOKEN")
 """Settings of the site that a trainer has no use for."""
 
 

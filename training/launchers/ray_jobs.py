@@ -33,7 +33,7 @@ class RayJob:
     def start(self) -> None:
         try:
             self.client.submit_job(submission_id=self.name, **self.asks)
-        except (RuntimeError, ValueError, ConnectionError) as error:
+        except (RuntimeError, ValueError, OSError) as error:  # Ray lets what its HTTP library raises through: OSErrors
             raise NoCluster(f"Ray does not take the job: {error}") from error
 
     def reference(self) -> dict[str, str]:
@@ -42,7 +42,7 @@ class RayJob:
     def ended(self) -> str:
         try:
             found = self.client.get_job_info(self.name)
-        except ConnectionError:
+        except OSError:
             return ""  # a head that restarts: its jobs go on
         except RuntimeError as error:
             return f"Ray does not know the job {self.name}: {error}"
@@ -52,7 +52,7 @@ class RayJob:
     def stop(self) -> None:
         try:
             self.client.stop_job(self.name)
-        except (RuntimeError, ConnectionError) as error:
+        except (RuntimeError, OSError) as error:
             sys.stderr.write(f"the Ray job {self.name} cannot be stopped: {error}\n")
 
 
@@ -82,7 +82,7 @@ def connect() -> JobSubmissionClient:
         raise NoCluster("RAY_ADDRESS is not set where the worker runs; it names the cluster, as http://head:8265")
     try:
         return JobSubmissionClient(address)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise NoCluster(f"Ray does not answer at {address}: {error}") from error
 
 
