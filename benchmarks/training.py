@@ -36,6 +36,8 @@ SETTINGS = ("equal", "defaults")
 GOALS = {"equal": 0.98, "defaults": 1.5}
 """Least speed ratios that the product wants."""
 PPO_GOALS = {"speed_ratio": 2.0, "memory_ratio": 0.5}
+VALUE_MODELS = ("head", "own")
+"""Ours; TRL has a whole model for its values."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,7 @@ def written(bench: Bench, asked: Mapping[str, Any]) -> Path:
 
 
 def ppo_lines(bench: Bench) -> bool:
-    """Compare our PPO with TRL's last, in speed and memory on the model; where it is tiny, in what is learned, too."""
+    """Compare our PPO, with either value model, with TRL's last: in speed, in memory, and in what was learned."""
     try:
         python = python_with_trl_1_12(bench.folder / "trl-1.12")
     except NoPackages as reason:
@@ -244,15 +246,18 @@ def ppo_lines(bench: Bench) -> bool:
         "seed": 17,
     }
     reward = reward_model(bench)
-    for value_model in ("own", "shared"):
-        mine = {**config, "value_model": value_model}
-        pairs = [
-            (our_ppo(bench, mine, reward, turn), trl_ppo(bench, python, config, turn))
-            for turn in range(bench.sizes.repeats)
-        ]
+    turns = [
+        {
+            **{one: our_ppo(bench, {**config, "value_model": one}, reward, turn) for one in VALUE_MODELS},
+            "trl": trl_ppo(bench, python, config, turn),
+        }
+        for turn in range(bench.sizes.repeats)
+    ]
+    theirs = learned(bench, "trl", reward)
+    for value_model in VALUE_MODELS:
         tell(
             bench,
-            pairs,
+            [(turn[value_model], turn["trl"]) for turn in turns],
             kind="ppo",
             settings="equal",
             value_model=value_model,
@@ -260,8 +265,36 @@ def ppo_lines(bench: Bench) -> bool:
             goal=PPO_GOALS["speed_ratio"],
             memory_goal=PPO_GOALS["memory_ratio"],
             trained_per_generated=config["ppo_epochs"],
+            learned={"ours": learned(bench, value_model, reward), "theirs": theirs},
         )
     return True
+
+
+def learned(bench: Bench, which: str, reward: ModelSource) -> dict[str, Any]:
+    """Return what the first turn's policy gained: both PPOs are judged by our evaluation against the base model.
+
+    The mean score that the reward model gives the policy's answers to the prompts, less that of the base model's, with
+    its 95 % interval; and how far it came from it. All answers are drawn with the same seeds.
+    """
+    adapter = bench.folder / "trl-ppo-0" if which == "trl" else bench.folder / f"ppo-{which}-0" / "model"
+    run = RunDirectory(bench.folder / f"learned-{which}")
+    config = {"max_new_tokens": 24, "batch_size": 8, "temperature": 0.7}
+    policy = ModelSource(bench.model, (str(adapter),))
+    run.write_spec(
+        RunSpec(run.path.name, "evaluate", config, policy=policy, reward=reward, reference=ModelSource(bench.model))
+    )
+    write_prompts(run.prompts_path, bench.questions)
+    command = [sys.executable, "-m", "training.ml", str(run.path)]
+    done = subprocess.run(command, cwd=ROOT, env=bench.environment, capture_output=True, text=True)
+    outcome = run.outcome()
+    if outcome is None:
+        raise RunFailed(f"evaluating {adapter}: {run.error() or done.stderr[-3000:]}")
+    figures = outcome.evaluation
+    return {
+        "prompts": figures["n"],
+        "score_gained": [round(figures["gap"][name], 3) for name in ("value", "low", "high")],
+        "kl": round(figures["kl"]["value"], 3),
+    }
 
 
 def reward_model(bench: Bench) -> ModelSource:
@@ -274,7 +307,7 @@ def reward_model(bench: Bench) -> ModelSource:
         RunSpec(
             run.path.name,
             "reward",
-            {"steps": 2, "batch_size": 2, "max_length": 4096, "calibrate": False},
+            {"steps": steps(bench.sizes), "batch_size": bench.sizes.batch_size, "max_length": 4096, "calibrate": False},
             policy=ModelSource(bench.model),
             snapshot=str(snapshot),
             snapshot_sha256=sha256_of(snapshot),

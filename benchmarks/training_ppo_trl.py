@@ -97,6 +97,7 @@ def main() -> int:
         ),
     )
     trainer.train()
+    trainer.save_model(asked["out"])
     written = config["updates"] * config["batch_size"] * config["max_new_tokens"]
     meter.tell(scores=metered.scores, kl=metered.kl, generated=written)
     return 0

@@ -5,11 +5,10 @@ from __future__ import annotations
 from feedback.contract import EVALUATION, TRAIN, PromptRow
 from feedback.models import Prompt
 from feedback.splits import SAMPLED
-from training.configs import parse_config
 from training.lineage import model_source
 from training.models import Run
 from training.rundir import BadRunDirectory, ModelSource, RunDirectory, RunSpec, keep_lines
-from training.runs import ONLINE, looks_at_held_out
+from training.runs import ONLINE
 from training.scoring import response_rows
 
 
@@ -73,7 +72,7 @@ def prompt_rows(run: Run) -> list[PromptRow]:
     splits = (EVALUATION,) if compares_policies(run) else SAMPLED
     prompts = prompts.filter(pk__in=run.prompt_ids) if run.prompt_ids else prompts.filter(split__in=splits)
     if run.kind in ONLINE:
-        looks = looks_at_held_out(parse_config(run.kind, run.config))
+        looks = run.config.get("evaluate_every", 0) > 0
         prompts = prompts.filter(split__in=[TRAIN, EVALUATION] if looks else [TRAIN])
     return [
         {"prompt_id": str(prompt.pk), "messages": prompt.messages, "split": prompt.split}

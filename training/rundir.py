@@ -8,6 +8,7 @@ responses.jsonl    {"response_id", "messages", "text"} per line (score runs)
 scores.jsonl       {"response_id", "value"} per line, as the reward model gives them; of an ensemble also "spread",
                    of one with attribute heads also "attributes" {key: 0 to 1}
 samples.jsonl      SampleRow per line (sample runs)
+answers.jsonl      what a policy and its reference wrote, with their readings, per line (evaluate runs that compare)
 samples_preview.jsonl  a few rollouts of every update, for people to read (PPO runs)
 checkpoints/       resumable state, one folder per saved step; the trainer's own business
 model/             the finished adapter or reward model, with checkpoint.json (written by rename, so whole or absent)
@@ -141,6 +142,7 @@ class RunDirectory:
         self.responses_path = self.path / "responses.jsonl"
         self.scores_path = self.path / "scores.jsonl"
         self.samples_path = self.path / "samples.jsonl"
+        self.answers_path = self.path / "answers.jsonl"
         self.previews_path = self.path / "samples_preview.jsonl"
         self.checkpoints_path = self.path / "checkpoints"
         self.model_path = self.path / "model"

@@ -11,7 +11,7 @@ import torch
 from tests.ml.conftest import in_this_process, make_run_directory, prompt_rows, write_prompts
 from training.ml.chat import prompt_ids, response_ids
 from training.ml.models import load_policy
-from training.ml.policy_evaluation import Answers, described, mean_of, read, won
+from training.ml.policy_evaluation import Answer, described, mean_of, read, won
 from training.ml.reward_models import load_scorer
 
 pytestmark = pytest.mark.torch
@@ -93,6 +93,29 @@ def test_a_cancelled_evaluation_has_no_figures(tmp_path, dpo_model, reward_model
     assert (run.outcome().status, run.outcome().evaluation) == ("cancelled", {})
 
 
+@pytest.mark.parametrize("lines", [0, 2, 3, 5, 7, 10])
+def test_an_evaluation_that_was_cut_off_goes_on_where_it_was(tmp_path, dpo_model, reward_model, compared, lines):
+    run = make_run_directory(tmp_path / "run", "evaluate", CONFIG, policy=dpo_model, reward=reward_model)
+    write_prompts(run, prompt_rows(5, "evaluation"))
+    whole = compared.answers_path.read_text().splitlines(keepends=True)
+    assert len(whole) == 10
+    run.answers_path.write_text("".join(whole[:lines]) + '{"who": "policy", "ans')
+    assert in_this_process(run) == 0, run.error()
+    assert run.answers_path.read_text().splitlines(keepends=True) == whole
+    assert run.outcome() == compared.outcome()
+    assert run.previews_path.read_text() == compared.previews_path.read_text()
+
+
+def test_what_was_written_before_a_cut_is_not_written_again(tmp_path, dpo_model, reward_model, compared):
+    run = make_run_directory(tmp_path / "run", "evaluate", CONFIG, policy=dpo_model, reward=reward_model)
+    write_prompts(run, prompt_rows(5, "evaluation"))
+    whole = compared.answers_path.read_text().splitlines(keepends=True)
+    marked = whole[0].replace('"entropy": ', '"entropy": 1')
+    run.answers_path.write_text("".join([marked, *whole[1:]]))
+    assert in_this_process(run) == 0, run.error()
+    assert run.outcome().evaluation["policy"]["entropy"] > compared.outcome().evaluation["policy"]["entropy"]
+
+
 def test_log_probability_and_entropy_are_the_model_s_own(tiny, tokenizer):
     model = load_policy(tiny, tokenizer).eval()
     prompt, response = prompt_ids(tokenizer, prompt_rows(1)[0]["messages"]), response_ids(tokenizer, "thank you")
@@ -114,7 +137,7 @@ def test_the_interval_of_a_mean_is_the_normal_one():
 
 
 def test_answers_are_described_by_what_a_reward_model_is_fooled_by():
-    answers = Answers([[5, 2], [5, 5, 5]], ["I cannot help with that.", "tea tea tea tea"], [1.0, 3.0], [-1.0, -2.0])
+    answers = [Answer([5, 2], "I cannot help with that.", 1.0, -1.0), Answer([5, 5, 5], "tea tea tea tea", 3.0, -2.0)]
     figures = described(answers, [0.5, 1.5], end_id=2)
     assert figures == {
         "score": 1.0, "tokens": 2.5, "entropy": 2.0, "repetition": 0.25, "refusals": 0.5, "unfinished": 0.5

@@ -16,14 +16,22 @@ from tests.ml.test_shared_models import ensemble_of
 from training.configs import PPOConfig
 from training.ml.chat import prompt_ids
 from training.ml.models import load_policy, load_tokenizer
-from training.ml.ppo import LossNotFinite, accumulate_gradients, gather_experience, learn, prompt_order, write
+from training.ml.ppo import (
+    LossNotFinite,
+    accumulate_gradients,
+    gather_experience,
+    learn,
+    minibatches,
+    prompt_order,
+    write,
+)
 from training.ml.ppo_checkpoints import Kept, Standing
 from training.ml.ppo_rewards import Judge, Prompt
 from training.ml.ppo_runs import after_look, policy_to_leave, read_both
 from training.ml.reward_models import RewardCard
 from training.ml.sequences import Rollouts, lay_out, response_logits
 from training.ml.shared_models import SharedModels
-from training.rundir import ModelSource, read_lines
+from training.rundir import ModelSource, directory_digest, read_lines
 
 pytestmark = pytest.mark.torch
 
@@ -37,9 +45,10 @@ HELD_OUT: PromptRow = {
 }
 
 
-@pytest.fixture(scope="module")
-def models(tiny, reward_model, tokenizer) -> SharedModels:
-    models = SharedModels(tiny, reward_model, tokenizer, CONFIG).eval()
+@pytest.fixture(scope="module", params=["head", "own"])
+def models(request, tiny, reward_model, tokenizer) -> SharedModels:
+    config = dataclasses.replace(CONFIG, value_model=request.param)
+    models = SharedModels(tiny, reward_model, tokenizer, config).eval()
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():  # as after some training, so that every gradient has something to say
         for parameter in models.trained().values():
@@ -80,19 +89,31 @@ def test_accumulating_eight_times_one_equals_one_times_eight(models, experience,
     assert all(bool(gradient.abs().sum() > 0) for gradient in whole.values())
 
 
-def test_a_shared_value_model_adds_both_gradients_up(tiny, reward_model, tokenizer, experience):
-    config = dataclasses.replace(CONFIG, value_model="shared")
-    models = SharedModels(tiny, reward_model, tokenizer, config).eval()
-    with torch.no_grad():
+def test_the_first_pass_of_learning_is_the_one_that_told_the_log_probabilities(models, tokenizer):
+    config = dataclasses.replace(CONFIG, minibatch_size=4, gradient_accumulation=2)
+    prompts = [
+        Prompt(row["prompt_id"], prompt_ids(tokenizer, row["messages"]), row["messages"]) for row in prompt_rows(8)
+    ]
+    judge = Judge(models, config, tokenizer.pad_token_id, tokenizer.eos_token_id)
+    made = gather_experience(judge, tokenizer, prompts, 3, config.kl_coef)
+    rows = next(minibatches(8, config, 3))
+    assert torch.equal(made.first.rows, rows[:2])
+    told = made.first.logprobs.detach()
+    assert torch.equal(told, made.logprobs[rows[:2], : told.shape[1]])
+
+    def gradients_of(first):
         for parameter in models.trained().values():
-            parameter.add_(0.01)
-    policy = gradients(models, experience, dataclasses.replace(config, value_coef=0.0))[1]
-    _, both = gradients(models, experience, config)
-    still = dataclasses.replace(experience, advantages=torch.zeros_like(experience.advantages))
-    _, value = gradients(models, still, config)
-    for name, gradient in both.items():
-        torch.testing.assert_close(gradient, policy[name] + value[name], rtol=1e-3, atol=1e-6)
-    assert value["value_head.weight"].abs().sum() > 0
+            parameter.grad = None
+        figures = accumulate_gradients(models, made, rows, config, first)
+        return figures, {name: parameter.grad.clone() for name, parameter in models.trained().items()}
+
+    figures, again = gradients_of(None)
+    begun_figures, begun = gradients_of(made.first)
+    assert begun_figures == pytest.approx(figures, rel=1e-4, abs=1e-6)
+    for name, gradient in again.items():
+        torch.testing.assert_close(begun[name], gradient, rtol=1e-3, atol=1e-6)
+    with pytest.raises(RuntimeError, match="second time"):  # so it was this pass that went backward
+        made.first.logprobs.sum().backward()
 
 
 def test_padding_filled_with_1e9_changes_no_loss_and_no_gradient(models, experience):
@@ -291,8 +312,8 @@ def test_a_run_without_any_reward_is_refused(tmp_path, tiny):
 def test_an_ensemble_is_read_as_the_config_says(tmp_path, tiny, reward_model, ppo_run):
     both = ensemble_of(reward_model, tmp_path / "both", RewardCard(members=2, ensemble="heads"), [1.0, 3.0])
     first = {
-        how: small_run(tmp_path / how, tiny, both, updates=1, reward_aggregation=how, variance_penalty=2.0)
-        for how in ("mean", "worst", "variance")
+        how: small_run(tmp_path / how, tiny, both, updates=1, reward_aggregation=how, **more)
+        for how, more in (("mean", {}), ("worst", {}), ("variance", {"variance_penalty": 2.0}))
     }
     row = first["mean"].metrics()[0]
     alone = {line["response"]: line["score"] for line in read_lines(ppo_run.previews_path) if line["step"] == 1}
@@ -311,7 +332,7 @@ def test_a_reward_model_that_cannot_share_is_read_beside_the_policy(tmp_path, ti
     assert run.metrics()[0]["score_mean"] == pytest.approx(ppo_run.metrics()[0]["score_mean"], abs=1e-4)
 
 
-@pytest.mark.parametrize("config", [{"tuning": "dora"}, {"precision": "bfloat16"}, {"value_model": "shared"}])
+@pytest.mark.parametrize("config", [{"tuning": "dora"}, {"precision": "bfloat16"}, {"value_model": "own"}])
 def test_the_first_ratio_is_1_however_the_policy_is_trained(tmp_path, tiny, reward_model, config):
     first, second = small_run(tmp_path / "run", tiny, reward_model, updates=2, **config).metrics()
     assert first["kl"] == 0.0
@@ -389,6 +410,27 @@ def test_a_loss_that_is_no_number_ends_the_run_before_the_weights_are_spoiled(mo
     with pytest.raises(LossNotFinite, match="policy_loss became nan in update 7"):
         learn(models, optimizer, spoiled, CONFIG, 7)
     assert all(torch.equal(parameter, before[name]) for name, parameter in models.trained().items())
+
+
+CALLS = itertools.count(1)
+
+
+def huge_from_the_third_call_on(prompts, responses):
+    reward = 3e38 if next(CALLS) > 2 else 0.0
+    return [reward for _ in responses]
+
+
+def test_a_run_whose_loss_becomes_no_number_leaves_its_last_checkpoint(tmp_path, tiny, monkeypatch):
+    monkeypatch.setenv("CONCORD_REWARD_FUNCTIONS", "huge=tests.ml.test_ppo:huge_from_the_third_call_on")
+    config = {"updates": 4, "max_new_tokens": 7, "lora_rank": 4, "reward_function": "huge"}
+    run = make_run_directory(tmp_path / "run", "ppo", config, policy=tiny)
+    write_prompts(run, prompt_rows(4))
+    assert in_this_process(run) == 1
+    outcome = run.outcome()
+    assert (outcome.status, outcome.step) == ("failed", 2)
+    assert outcome.model_sha256 == directory_digest(run.model_path)
+    assert "became nan in update 3" in run.error()
+    assert "up to update 2 is kept as its checkpoint" in run.error()
 
 
 def test_a_tuned_prompt_is_refused_as_the_policy(tmp_path, tiny, reward_model):

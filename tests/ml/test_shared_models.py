@@ -15,7 +15,7 @@ from training.ml.models import MissingModel, load_policy, load_tokenizer
 from training.ml.preferences import tokenize
 from training.ml.reward_models import RewardCard, load_scorer, member_path, write_card
 from training.ml.rl import logprobs_from_logits
-from training.ml.sequences import lay_out, response_logits
+from training.ml.sequences import lay_out, response_logits, response_states
 from training.ml.shared_models import OtherFormat, SharedModels, can_share, check_one_format
 from training.rundir import ModelSource
 
@@ -43,7 +43,9 @@ def second_reward(tmp_path_factory, tiny, snapshot, dpo_model) -> ModelSource:
 
 
 def shared(policy: ModelSource, reward: ModelSource, tokenizer) -> SharedModels:
-    return SharedModels(policy, reward, tokenizer, PPOConfig(lora_rank=4, lora_alpha=8, seed=1)).eval()
+    return SharedModels(
+        policy, reward, tokenizer, PPOConfig(lora_rank=4, lora_alpha=8, seed=1, value_model="own")
+    ).eval()
 
 
 @pytest.fixture(scope="module", params=["on the base", "on a trained policy"])
@@ -68,7 +70,9 @@ def test_the_value_model_starts_as_the_reward_model(pair, tokenizer, rows):
     with torch.no_grad():  # the value before a last token is read where the reward is, on the token before it
         for sequence, score in zip(sequences, expected, strict=True):
             rollouts = lay_out([sequence[:-1]], [sequence[-1:]], tokenizer.pad_token_id, torch.device("cpu"))
-            torch.testing.assert_close(models.values(rollouts)[0, 0], score, atol=1e-4, rtol=0)
+            torch.testing.assert_close(models.own_values(rollouts)[0, 0], score, atol=1e-4, rtol=0)
+            _, states = models.scores_and_states([sequence], tokenizer.pad_token_id, 1, [len(sequence) - 1], 1)
+            torch.testing.assert_close(models.values_of(states)[0, 0], score, atol=1e-4, rtol=0)
 
 
 def test_policy_and_reference_start_as_the_policy_loaded_alone(pair, tokenizer, rows):
@@ -100,7 +104,7 @@ def test_the_pad_token_changes_nothing(tiny, reward_model, tokenizer, rows, pad_
         rollouts = lay_out([r.prompt for r in rows], [r.chosen for r in rows], pad, torch.device("cpu"))
         models.use("policy")
         logprobs = logprobs_from_logits(response_logits(models.causal, rollouts), rollouts.response_ids)
-        values = models.values(rollouts)
+        values = models.own_values(rollouts)
         told = models.scores([r.prompt + r.chosen for r in rows], pad, 5)
         mask = rollouts.response_mask
         return logprobs[mask], values[mask], told
@@ -167,29 +171,42 @@ def test_what_can_share_a_backbone(tmp_path: Path, tiny, reward_model, dpo_model
 
 
 def test_without_a_reward_model_values_start_at_zero_and_the_policy_as_itself(dpo_model, tokenizer, rows):
-    models = SharedModels(dpo_model, None, tokenizer, PPOConfig(tuning="dora", lora_rank=4)).eval()
+    config = PPOConfig(tuning="dora", lora_rank=4, value_model="own")
+    models = SharedModels(dpo_model, None, tokenizer, config).eval()
     rollouts = lay_out([r.prompt for r in rows], [r.chosen for r in rows], 0, torch.device("cpu"))
     mask = rollouts.response_mask
     with torch.no_grad():
-        assert not models.values(rollouts)[mask].any()
+        assert not models.own_values(rollouts)[mask].any()
         expected = response_logits(load_policy(dpo_model, tokenizer).eval(), rollouts)[mask]
         for part in ("policy", "reference"):
             models.use(part)
             torch.testing.assert_close(response_logits(models.causal, rollouts)[mask], expected, atol=1e-4, rtol=0)
 
 
-def test_a_shared_value_model_reads_the_policys_own_states_in_the_same_pass(dpo_model, reward_model, tokenizer, rows):
-    config = PPOConfig(lora_rank=4, lora_alpha=8, seed=1, value_model="shared")
-    models = SharedModels(dpo_model, reward_model, tokenizer, config).eval()
+def test_a_head_alone_reads_what_the_reward_model_reads_for_its_score(pair, tokenizer, rows):
+    policy, reward = pair
+    models = SharedModels(policy, reward, tokenizer, PPOConfig(lora_rank=4, lora_alpha=8, seed=1)).eval()
     assert not any(".value." in name for name in models.trained())
+    assert models.policy_pass(lay_out([[5]], [[6]], 0, torch.device("cpu")))[1] is None
+    both = shared(policy, reward, tokenizer)
+    rollouts = lay_out([r.prompt for r in rows], [r.chosen for r in rows], 0, torch.device("cpu"))
+    sequences, starts = [[*r.prompt, *r.chosen] for r in rows], [len(r.prompt) for r in rows]
+    mask = rollouts.response_mask
+    with torch.no_grad():
+        scores, states = models.scores_and_states(sequences, tokenizer.pad_token_id, 2, starts, mask.shape[1])
+        torch.testing.assert_close(models.values_of(states)[mask], both.own_values(rollouts)[mask], atol=1e-4, rtol=0)
+    torch.testing.assert_close(scores, models.scores(sequences, tokenizer.pad_token_id, 5), atol=1e-5, rtol=0)
+
+
+def test_without_a_reward_model_the_head_reads_the_policys_own_states_in_the_same_pass(dpo_model, tokenizer, rows):
+    models = SharedModels(dpo_model, None, tokenizer, PPOConfig(lora_rank=4, lora_alpha=8, seed=1)).eval()
     rollouts = lay_out([r.prompt for r in rows], [r.chosen for r in rows], 0, torch.device("cpu"))
     mask = rollouts.response_mask
     with torch.no_grad():
-        models.value_head.weight.add_(torch.linspace(-1, 1, models.value_head.weight.shape[1]))
-        logits, values = models.policy_pass(rollouts)
-        torch.testing.assert_close(values[mask], models.values(rollouts)[mask])
-        models.use("policy")
+        logits, states = models.policy_pass(rollouts)
+        assert not models.values_of(states).any()
         torch.testing.assert_close(logits[mask], response_logits(models.causal, rollouts)[mask])
+        torch.testing.assert_close(states[mask], response_states(models.trunk, rollouts)[mask])
 
 
 def test_a_reward_model_of_another_chat_format_is_refused(tiny, reward_model):

@@ -66,6 +66,11 @@ def test_one_update_can_never_turn_the_kl_coefficient_negative():
         ("sft", {"tuning": "full", "lora_rank": 8}, "lora_rank"),
         ("grpo", {"tuning": "full", "lora_alpha": 8}, "lora_alpha"),
         ("dpo", {"tuning": "prompt", "lora_dropout": 0.1}, "lora_dropout"),
+        ("ppo", {"kl_horizon": 500}, "kl_horizon"),
+        ("ppo", {"variance_penalty": 1.0}, "variance_penalty"),
+        ("online_dpo", {"variance_penalty": 1.0}, "variance_penalty"),
+        ("grpo", {"clip_range": 0.3}, "clip_range"),
+        ("rloo", {"clip_range": 0.3}, "clip_range"),
     ],
 )
 def test_a_setting_that_would_change_nothing_is_refused(kind, values, field):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.configs.base import BadConfig, Settings, setting
+from training.configs.base import BadConfig, Settings, refuse_idle, setting
 from training.configs.reward_names import check_reward_function
 from training.configs.supervised import AdapterConfig, TuningConfig
 
@@ -64,6 +64,8 @@ class OnlineConfig(Settings):
         super().__post_init__()
         if self.reward_function:
             check_reward_function(self.reward_function)
+        if self.reward_aggregation != "variance":
+            refuse_idle(self, ["variance_penalty"], "it takes hold where reward_aggregation is variance")
 
 
 @dataclass(frozen=True)
@@ -139,11 +141,12 @@ class PPOConfig(OnlineConfig, AdapterConfig):
         0.2, "Value clip", "How far a value may be pulled from the rollout's.", minimum=1e-3, maximum=1e3, advanced=True
     )
     value_model: str = setting(
-        "own",
+        "head",
         "Value model",
-        "own: an adapter and a head that start as the reward model's. shared: a head of zeros on the policy's own "
-        "hidden states, for little more than half the work.",
-        choices=("own", "shared"),
+        "head: a head alone, on what the reward model reads anyway; it starts as the reward model's. own: an adapter "
+        "and a head, for nearly twice the work. Where no reward model shares the policy's backbone, the head starts at "
+        "zero, on the policy's states or its own adapter's.",
+        choices=("head", "own"),
         advanced=True,
     )
     value_coef: float = setting(
@@ -157,7 +160,7 @@ class PPOConfig(OnlineConfig, AdapterConfig):
     max_kl: float = setting(
         0.0,
         "Stop above KL of",
-        "Nats for each response, a mean over an update: the run ends with the policy of its last checkpoint below. "
+        "Nats for each response, a mean over an update: the run ends, and leaves the last policy that was seen within. "
         "0 for never.",
         minimum=0.0,
         maximum=10_000.0,
@@ -185,6 +188,8 @@ class PPOConfig(OnlineConfig, AdapterConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.kl_target:
+            refuse_idle(self, ["kl_horizon"], "it takes hold with a kl_target")
         if self.kl_target and not self.kl_coef:
             raise BadConfig("kl_target", "a KL coefficient of 0 stays 0, whatever the target; give both or neither")
         if self.kl_target and self.kl_horizon < self.batch_size:
@@ -250,31 +255,45 @@ class GroupConfig(OnlineConfig, TuningConfig):
         return "prompts_per_step", self.prompts_per_step // self.gradient_accumulation
 
 
-PASSES = setting(
-    1,
-    "Passes",
-    "Optimizer steps on each set of responses; each counts as a step.",
-    minimum=1,
-    maximum=64,
-    advanced=True,
-)
-GROUP_CLIP = setting(
-    0.2,
-    "Policy clip",
-    "How far the policy may move on one set of responses; takes hold with more than one pass.",
-    minimum=1e-3,
-    maximum=10.0,
-    advanced=True,
-)
-
-
 @dataclass(frozen=True)
-class GRPOConfig(GroupConfig):
-    """Group-relative policy optimisation (arXiv:2402.03300), by TRL's GRPOTrainer."""
+class ClippedConfig(GroupConfig):
+    """What the kinds share that may take several steps on one set of responses."""
 
     responses_per_prompt: int = setting(
         4, "Responses per prompt", "That are held against each other.", minimum=2, maximum=256
     )
+    passes: int = setting(
+        1,
+        "Passes",
+        "Optimizer steps on each set of responses; each counts as a step.",
+        minimum=1,
+        maximum=64,
+        advanced=True,
+    )
+    clip_range: float = setting(
+        0.2,
+        "Policy clip",
+        "How far the policy may move on one set of responses; takes hold with more than one pass.",
+        minimum=1e-3,
+        maximum=10.0,
+        advanced=True,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.passes == 1:
+            refuse_idle(self, ["clip_range"], "it takes hold with more passes than one")
+
+    @property
+    def rows_together(self) -> tuple[str, int]:
+        setting_name, prompts = super().rows_together
+        return setting_name, prompts * self.responses_per_prompt
+
+
+@dataclass(frozen=True)
+class GRPOConfig(ClippedConfig):
+    """Group-relative policy optimisation (arXiv:2402.03300), by TRL's GRPOTrainer."""
+
     kl_coef: float = setting(
         0.04, "KL coefficient", "Weight of the distance from the reference.", minimum=0.0, maximum=10.0
     )
@@ -285,35 +304,18 @@ class GRPOConfig(GroupConfig):
         choices=("grpo", "dr_grpo", "dapo", "bnpo", "cispo"),
         advanced=True,
     )
-    passes: int = PASSES
-    clip_range: float = GROUP_CLIP
     scale_rewards: bool = setting(
         True, "Scale by the group's spread", "Divide advantages by the group's standard deviation.", advanced=True
     )
 
-    @property
-    def rows_together(self) -> tuple[str, int]:
-        setting_name, prompts = super().rows_together
-        return setting_name, prompts * self.responses_per_prompt
-
 
 @dataclass(frozen=True)
-class RLOOConfig(GroupConfig):
+class RLOOConfig(ClippedConfig):
     """REINFORCE with a leave-one-out baseline (arXiv:2402.14740), by TRL's RLOOTrainer."""
 
-    responses_per_prompt: int = setting(
-        4, "Responses per prompt", "That are held against each other.", minimum=2, maximum=256
-    )
     kl_coef: float = setting(
         0.05, "KL coefficient", "Reward units per nat of distance from the reference.", minimum=0.0, maximum=10.0
     )
-    passes: int = PASSES
-    clip_range: float = GROUP_CLIP
-
-    @property
-    def rows_together(self) -> tuple[str, int]:
-        setting_name, prompts = super().rows_together
-        return setting_name, prompts * self.responses_per_prompt
 
 
 @dataclass(frozen=True)

@@ -123,8 +123,9 @@ PPO = (
     one(
         "value_loss",
         "Value loss",
-        "Clipped squared error of the value head's predictions.",
-        "Falls in the first updates.",
+        "Clipped squared error of the value head, which foretells before each token what reward is still to come. It "
+        "starts as the reward model's score, or at zero where no reward model shares the policy's backbone.",
+        "Falls in the first updates; from zero it begins higher.",
         "Grows: the value head cannot follow the scores; lower the learning rate.",
     ),
     one(

@@ -154,10 +154,11 @@ def work_of(config: AdapterConfig, sequences: Sequence[Lengths], measured: int =
             whole = fmean(lengths) + config.max_new_tokens
             part = config.minibatch_size // config.gradient_accumulation
             own_value = config.value_model == "own"
+            begun = 0 if config.gradient_checkpointing else part  # of what the policy reads, learning needs this again
             return Work(
                 config.updates,
                 trained=(1 + own_value) * config.ppo_epochs * config.batch_size * whole,
-                read=(3 + own_value) * config.batch_size * whole,  # policy, reference, reward and value model
+                read=((3 + own_value) * config.batch_size - begun) * whole,  # policy, reference, reward, value model
                 written=config.max_new_tokens,
                 at_once=config.batch_size,
                 widest=int(part * (max(lengths) + config.max_new_tokens)),

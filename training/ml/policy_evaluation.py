@@ -2,6 +2,8 @@
 
 With the win rate goes what tells whether the reward was earned: how far the policy has moved (KL), whether it still
 chooses among words (entropy), and what a reward model is easily fooled by: length, repetition, fewer refusals.
+
+Answers are kept batch by batch, so an evaluation that is cut off goes on where it was.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -23,27 +25,26 @@ from training.ml.models import DTYPES, load_policy, load_tokenizer, pick_device
 from training.ml.reward_functions import distinct_share, is_refusal
 from training.ml.reward_models import check_reward_source, load_scorer
 from training.ml.rl import entropy_from_logits, logprobs_from_logits, masked_sum
-from training.ml.sampling import generate_tokens, readable, response_seed
+from training.ml.sampling import Interrupted, generate_tokens, readable, response_seed
 from training.ml.sequences import lay_out, response_logits
-from training.rundir import ModelSource, RunDirectory, keep_lines
+from training.rundir import ModelSource, RunDirectory, append_lines, keep_lines, read_lines
 
 SHOWN = 20
 """Pairs of answers that are kept for people to read."""
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What one model wrote to the prompts, in their order."""
+class Answer:
+    """What one model wrote to one prompt: a line of answers.jsonl, with whose it is."""
 
-    tokens: list[list[int]]
-    texts: list[str]
-    entropy: list[float]
+    tokens: list[int]
+    text: str
+    entropy: float
     """Mean over the response's tokens, nats."""
-    logprobs: list[float]
+    logprob: float
     """Of the response under the model that wrote it, summed over its tokens."""
-
-    def finished(self, end_id: int) -> list[bool]:
-        return [one[-1] == end_id for one in self.tokens]
+    policys_logprob: float = 0.0
+    """With a reference's answer: that of the policy's answer to the same prompt, under the reference."""
 
 
 def compare_with_reference(
@@ -60,60 +61,93 @@ def compare_with_reference(
     refuse_too_long([len(one) for one in ids], config.max_length, "max_length", names)
     seeds = [response_seed(config.seed, row["prompt_id"], 0) for row in prompts]
     total = 3 * len(prompts)
+    kept = list(read_lines(run.answers_path))
+    keep_lines(run.answers_path, kept)  # drops a line torn by a crash
 
-    run.write_progress("writing with the policy", 0, total)
-    model = load_policy(policy, tokenizer, DTYPES[config.precision]).to(pick_device()).eval()
-    ours = answers(run, model, tokenizer, ids, seeds, config)
-    if ours is None:
-        return None
-    del model
-    run.write_progress("writing with the reference", len(prompts), total)
-    model = load_policy(reference, tokenizer, DTYPES[config.precision]).to(pick_device()).eval()
-    theirs = answers(run, model, tokenizer, ids, seeds, config)
-    if theirs is None:
-        return None
-    under_reference = [one for one, _ in read(model, tokenizer, ids, ours.tokens, config.batch_size)]
-    del model
+    written: list[list[Answer]] = []
+    for who, source in (("policy", policy), ("reference", reference)):
+        mine = [Answer(**row["answer"]) for row in kept if row["who"] == who]
+        run.write_progress(f"writing with the {who}", len(written) * len(prompts) + len(mine), total)
+        if len(mine) < len(prompts):
+            model = load_policy(source, tokenizer, DTYPES[config.precision]).to(pick_device()).eval()
+            writing = Writing(run, model, tokenizer, ids, seeds, config)
+            if not write_rest(writing, who, mine, written[0] if written else None, total):
+                return None
+            del model, writing
+        written.append(mine)
+    ours, theirs = written
 
     run.write_progress("judging", 2 * len(prompts), total)
-    scores = judged(judge, prompts, [ours.texts, theirs.texts], config)
+    scores = judged(judge, prompts, [[one.text for one in own] for own in written], config)
     keep_examples(run, prompts, ours, theirs, scores)
-    distances = [own - other for own, other in zip(ours.logprobs, under_reference, strict=True)]
+    distances = [own.logprob - other.policys_logprob for own, other in zip(ours, theirs, strict=True)]
     figures = won([own - other for own, other in zip(*scores, strict=True)])
     figures["kl"] = mean_of(distances)
-    figures["kl_per_token"] = sum(distances) / sum(map(len, ours.tokens))
+    figures["kl_per_token"] = sum(distances) / sum(len(one.tokens) for one in ours)
     for name, one, scored in (("policy", ours, scores[0]), ("reference", theirs, scores[1])):
         figures[name] = described(one, scored, tokenizer.eos_token_id)
     return figures
 
 
-def answers(
-    run: RunDirectory,
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    ids: Sequence[list[int]],
-    seeds: Sequence[int],
-    config: EvaluateConfig,
-) -> Answers | None:
-    """Let the model answer every prompt; None when somebody asked to stop."""
-    tokens: list[list[int]] = []
-    for start in range(0, len(ids), config.batch_size):
-        if run.stop_requested():
-            return None
-        end = start + config.batch_size
-        tokens += generate_tokens(
-            model,
-            tokenizer,
-            ids[start:end],
-            seeds[start:end],
-            temperature=config.temperature,
-            top_p=1.0,
-            max_new_tokens=config.max_new_tokens,
-            min_new_tokens=1,
-        )
-    own = read(model, tokenizer, ids, tokens, config.batch_size)
-    texts = [readable(tokenizer, one) for one in tokens]
-    return Answers(tokens, texts, [entropy for _, entropy in own], [logprob for logprob, _ in own])
+@dataclass(frozen=True)
+class Writing:
+    """A model and the prompts that it answers."""
+
+    run: RunDirectory
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    ids: Sequence[list[int]]
+    seeds: Sequence[int]
+    config: EvaluateConfig
+
+
+def write_rest(
+    writing: Writing, who: str, answers: list[Answer], policy_answers: Sequence[Answer] | None, total: int
+) -> bool:
+    """Answer the prompts after those that `answers` answers, adding to it and to answers.jsonl.
+
+    With `policy_answers` the model reads those, too. Batches are always the same ones, of which an earlier attempt may
+    have left a part: then it is written anew. False when somebody asked to stop.
+    """
+    run, config = writing.run, writing.config
+    done = len(answers)
+    for start in range(done - done % config.batch_size, len(writing.ids), config.batch_size):
+        rows = slice(start, start + config.batch_size)
+        try:
+            found = answer(writing, rows, policy_answers)
+        except Interrupted:
+            return False
+        new = found[len(answers) - start :]
+        append_lines(run.answers_path, [{"who": who, "answer": asdict(one)} for one in new])
+        answers += new
+        run.write_progress(f"writing with the {who}", len(policy_answers or ()) + len(answers), total)
+    return True
+
+
+def answer(writing: Writing, rows: slice, policy_answers: Sequence[Answer] | None) -> list[Answer]:
+    """Answer one batch of prompts and read the answers. Raises Interrupted."""
+    model, tokenizer, config = writing.model, writing.tokenizer, writing.config
+    ids = writing.ids[rows]
+    written = generate_tokens(
+        model,
+        tokenizer,
+        ids,
+        writing.seeds[rows],
+        temperature=config.temperature,
+        top_p=1.0,
+        max_new_tokens=config.max_new_tokens,
+        min_new_tokens=1,
+        interrupted=writing.run.cancel_requested,
+    )
+    own = read(model, tokenizer, ids, written, config.batch_size)
+    others = [0.0] * len(ids)
+    if policy_answers is not None:
+        theirs = [one.tokens for one in policy_answers[rows]]
+        others = [logprob for logprob, _ in read(model, tokenizer, ids, theirs, config.batch_size)]
+    return [
+        Answer(tokens, readable(tokenizer, tokens), entropy, logprob, other)
+        for tokens, (logprob, entropy), other in zip(written, own, others, strict=True)
+    ]
 
 
 @torch.no_grad()
@@ -173,20 +207,24 @@ def mean_of(values: Sequence[float]) -> dict[str, float]:
     return {"value": mean, "low": mean - half, "high": mean + half}
 
 
-def described(answers: Answers, scores: Sequence[float], end_id: int) -> dict[str, float]:
+def described(answers: Sequence[Answer], scores: Sequence[float], end_id: int) -> dict[str, float]:
     """Return what a model's answers are like: each a mean over answers."""
     return {
         "score": statistics.fmean(scores),
-        "tokens": statistics.fmean(map(len, answers.tokens)),
-        "entropy": statistics.fmean(answers.entropy),
-        "repetition": statistics.fmean(1.0 - distinct_share(text) for text in answers.texts),
-        "refusals": statistics.fmean(float(is_refusal(text)) for text in answers.texts),
-        "unfinished": statistics.fmean(float(not one) for one in answers.finished(end_id)),
+        "tokens": statistics.fmean(len(one.tokens) for one in answers),
+        "entropy": statistics.fmean(one.entropy for one in answers),
+        "repetition": statistics.fmean(1.0 - distinct_share(one.text) for one in answers),
+        "refusals": statistics.fmean(float(is_refusal(one.text)) for one in answers),
+        "unfinished": statistics.fmean(float(one.tokens[-1] != end_id) for one in answers),
     }
 
 
 def keep_examples(
-    run: RunDirectory, prompts: Sequence[PromptRow], ours: Answers, theirs: Answers, scores: Sequence[Sequence[float]]
+    run: RunDirectory,
+    prompts: Sequence[PromptRow],
+    ours: Sequence[Answer],
+    theirs: Sequence[Answer],
+    scores: Sequence[Sequence[float]],
 ) -> None:
     """Write some pairs of answers for people to read: step 0 is the reference, step 1 the policy."""
     lines = [
@@ -194,7 +232,7 @@ def keep_examples(
             "step": step,
             "place": place,
             "prompt": row["messages"][-1]["content"],
-            "response": own.texts[place],
+            "response": own[place].text,
             "score": scored[place],
         }
         for place, row in enumerate(prompts[:SHOWN])

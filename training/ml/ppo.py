@@ -2,7 +2,7 @@
 
 The numbered steps follow "The N+ Implementation Details of RLHF with PPO" (arXiv:2403.17031; its details in brackets):
 rollouts at a sampling temperature [detail 15], the score read on the end token, a penalty for a response without one
-[18], KL per token against the reference [20], a value model that starts as the reward model [17], GAE over the
+[18], KL per token against the reference [20], values that start as the reward model's score [17], GAE over the
 response, whitened advantages [19], clipped policy and value losses, AdamW with epsilon 1e-5 and a linearly falling
 learning rate [10], and where asked for an adaptive KL coefficient (arXiv:1909.08593, 2.2) and rewards scaled to unit
 variance. Left out: reuse of rollouts across updates, several devices. `ppo_runs` is the run around it.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +34,16 @@ class LossNotFinite(CannotRun):
 
 
 @dataclass(frozen=True)
+class FirstPass:
+    """The forward pass that learning begins with: the policy is then still the one that wrote, so it is done once."""
+
+    rows: Tensor
+    """int64 [b]: which rollouts."""
+    logprobs: Tensor
+    """[b, t], with what it takes to go backward."""
+
+
+@dataclass(frozen=True)
 class Written:
     """Responses that the policy wrote, and how far it has come from its reference; float tensors [B, T] unless said."""
 
@@ -45,8 +55,9 @@ class Written:
     logprobs: Tensor
     kl: Tensor
     entropy: Tensor
-    values: Tensor | None
-    """Where the value model is shared with the policy."""
+    states: Tensor | None
+    """The policy's, [B, T, hidden], where the value head reads those."""
+    first: FirstPass | None
 
     @property
     def mask(self) -> Tensor:
@@ -65,12 +76,15 @@ class Experience:
     logprobs: Tensor
     kl: Tensor
     values: Tensor
+    states: Tensor | None
+    """What the value head reads, [B, T, hidden]; None where values have a pass of their own."""
     entropy: Tensor
     rewards: Tensor
     kl_coef: float
     """With which the rewards were made."""
     advantages: Tensor
     returns: Tensor
+    first: FirstPass | None = None
 
     @property
     def mask(self) -> Tensor:
@@ -88,10 +102,20 @@ def prompt_order(count: int, batch_size: int, update: int, seed: int) -> list[in
     return chosen
 
 
-def pieces_of(rollouts: Rollouts, config: PPOConfig) -> list[Rollouts]:
-    """Return the rollouts in pieces of one forward pass."""
+def minibatches(count: int, config: PPOConfig, update: int) -> Iterator[Tensor]:
+    """Yield the rows of each minibatch of an update, int64, epoch after epoch."""
+    shuffle = torch.Generator().manual_seed(response_seed(config.seed, "minibatches", update))
+    for _ in range(config.ppo_epochs):
+        yield from torch.randperm(count, generator=shuffle).split(config.minibatch_size)
+
+
+def pieces_of(rollouts: Rollouts, config: PPOConfig, first: Tensor | None = None) -> list[Tensor]:
+    """Return the rows of each forward pass: `first`, then the others, of like length together."""
+    order = rollouts.attention_mask.sum(1).argsort(stable=True).cpu()
     micro = config.minibatch_size // config.gradient_accumulation
-    return [rollouts[start : start + micro] for start in range(0, len(rollouts), micro)]
+    if first is None:
+        return list(order.split(micro))
+    return [first, *order[~torch.isin(order, first)].split(micro)] if len(first) < len(order) else [first]
 
 
 @torch.no_grad()
@@ -102,10 +126,12 @@ def write(
     config: PPOConfig,
     occasion: str,
     interrupted: Callable[[], bool] = never,
+    first: Tensor | None = None,
 ) -> Written:
     """Write a response to each prompt and measure the KL; the same `occasion` draws the same random numbers.
 
-    Raises Interrupted when `interrupted` says so meanwhile.
+    `first` are the rows that learning will begin with, if it will; they can then go backward. Raises Interrupted when
+    `interrupted` says so meanwhile.
     """
     # 1. Rollouts from the policy as it is now.
     models.use("policy")
@@ -123,29 +149,41 @@ def write(
     rollouts = lay_out([prompt.ids for prompt in prompts], responses, tokenizer.pad_token_id, device)
 
     # 2. Log-probabilities under policy and reference.
-    logprobs, entropy, reference, values = [], [], [], []
-    for part in pieces_of(rollouts, config):
-        raw, value = models.policy_pass(part)
-        logits = raw.float() / config.temperature  # as sampling saw them
-        values += [] if value is None else [value]
-        logprobs.append(rl.logprobs_from_logits(logits, part.response_ids))
-        entropy.append(rl.entropy_from_logits(logits))
+    shape, width = rollouts.response_mask.shape, models.value_head.in_features
+    logprobs, reference, entropy = (torch.zeros(shape, device=device) for _ in range(3))
+    states = torch.zeros(*shape, width, device=device) if models.value_reads == "policy" else None
+    begun: FirstPass | None = None
+    for rows in pieces_of(rollouts, config, first):
+        part = rollouts[rows]
+        with torch.set_grad_enabled(rows is first):
+            raw, read = models.policy_pass(part)
+            logits = raw.float() / config.temperature  # as sampling saw them
+            told = rl.logprobs_from_logits(logits, part.response_ids)
+        if rows is first:
+            begun = FirstPass(rows, told)
+        length = told.shape[1]
+        logprobs[rows, :length] = told.detach()
+        entropy[rows, :length] = rl.entropy_from_logits(logits.detach())
+        if states is not None and read is not None:
+            states[rows, :length] = read.detach().float()
+        del raw, logits, read
     models.use("reference")
-    for part in pieces_of(rollouts, config):
+    for rows in pieces_of(rollouts, config, first):
+        part = rollouts[rows]
         logits = response_logits(models.causal, part).float() / config.temperature
-        reference.append(rl.logprobs_from_logits(logits, part.response_ids))
+        reference[rows, : logits.shape[1]] = rl.logprobs_from_logits(logits, part.response_ids)
     if interrupted():
         raise Interrupted
-    old = torch.cat(logprobs)
     return Written(
         rollouts=rollouts,
         responses=responses,
         texts=[readable(tokenizer, tokens) for tokens in responses],
         finished=torch.tensor([tokens[-1] == tokenizer.eos_token_id for tokens in responses], device=device),
-        logprobs=old,
-        kl=rl.kl_per_token(old, torch.cat(reference), rollouts.response_mask),
-        entropy=torch.cat(entropy),
-        values=torch.cat(values) if values else None,
+        logprobs=logprobs,
+        kl=rl.kl_per_token(logprobs, reference, rollouts.response_mask),
+        entropy=entropy,
+        states=states,
+        first=begun,
     )
 
 
@@ -163,15 +201,17 @@ def gather_experience(
     Raises Interrupted when `interrupted` says so while responses are being written or read.
     """
     models, config = judge.models, judge.config
-    written = write(models, tokenizer, prompts, config, f"update {update}", interrupted)
+    first = None
+    if not config.gradient_checkpointing:
+        first = next(minibatches(len(prompts), config, update)).chunk(config.gradient_accumulation)[0]
+    written = write(models, tokenizer, prompts, config, f"update {update}", interrupted, first)
     mask = written.mask
-    value = written.values
-    if value is None:
-        value = torch.cat([models.values(part) for part in pieces_of(written.rollouts, config)])
 
     # 3. Rewards: minus the KL on every token, the score (less the penalties of a missing end and of length) on the
     #    last one.
     verdict = judge.verdict(prompts, written.responses, written.texts)
+    states = written.states if verdict.states is None else verdict.states
+    value = own_values(models, written.rollouts, config) if states is None else models.values_of(states)
     scores = verdict.scores.to(mask.device)
     penalties = judge.penalties(mask.sum(1), written.finished)
     rewards = rl.token_rewards(scores - penalties, written.kl, mask, kl_coef)
@@ -188,52 +228,68 @@ def gather_experience(
         logprobs=written.logprobs,
         kl=written.kl,
         values=value,
+        states=states,
         entropy=written.entropy,
         rewards=rewards,
         kl_coef=kl_coef,
         advantages=rl.whiten(advantages, mask),
         returns=returns,
+        first=written.first,
     )
 
 
+def own_values(models: SharedModels, rollouts: Rollouts, config: PPOConfig) -> Tensor:
+    """Return the value before each response token, [B, T], of a value model that reads by itself."""
+    found = torch.zeros(rollouts.response_mask.shape, device=rollouts.ids.device)
+    for rows in pieces_of(rollouts, config):
+        told = models.own_values(rollouts[rows])
+        found[rows, : told.shape[1]] = told
+    return found
+
+
 def accumulate_gradients(
-    models: SharedModels, experience: Experience, rows: Tensor, config: PPOConfig
+    models: SharedModels, experience: Experience, rows: Tensor, config: PPOConfig, first: FirstPass | None = None
 ) -> dict[str, float]:
     """Step 5: add the gradients of one minibatch; return its figures, each a mean over its response tokens.
 
-    A minibatch is split into `gradient_accumulation` forward passes. Each divides by the tokens of the whole
-    minibatch, not by its own, so that the split does not change the sum. A value model of its own goes backward
-    after the policy, because they share the backbone and only one can be switched on.
+    A minibatch is split into `gradient_accumulation` forward passes, of which the first may be done already. Each
+    divides by the tokens of the whole minibatch, not by its own, so that the split does not change the sum. Values go
+    backward after the policy: where they have an adapter of their own, only one of the two can be switched on.
     """
     tokens = int(experience.mask[rows].sum())
     sums = dict.fromkeys(("policy_loss", "value_loss", "ratio", "clip_fraction", "approx_kl"), 0.0)
     for micro in rows.chunk(config.gradient_accumulation):
-        part, mask = experience.rollouts[micro], experience.mask[micro]
+        part = experience.rollouts[micro]
+        mask, length = part.response_mask, part.response_mask.shape[1]
+        old_logprobs, advantages, old_values, returns = (
+            one[micro, :length]
+            for one in (experience.logprobs, experience.advantages, experience.values, experience.returns)
+        )
 
-        logits, values = models.policy_pass(part)
-        logprobs = rl.logprobs_from_logits(logits.float() / config.temperature, part.response_ids)
-        losses, ratio, clipped = rl.clipped_policy_loss(
-            logprobs, experience.logprobs[micro], experience.advantages[micro], mask, config.clip_range
-        )
+        models.use("policy")
+        if first is not None and torch.equal(first.rows, micro):
+            logprobs = first.logprobs
+        else:
+            logits = response_logits(models.causal, part).float() / config.temperature
+            logprobs = rl.logprobs_from_logits(logits, part.response_ids)
+        losses, ratio, clipped = rl.clipped_policy_loss(logprobs, old_logprobs, advantages, mask, config.clip_range)
         policy_loss = rl.masked_sum(losses, mask) / tokens
-        if values is None:
-            policy_loss.backward()
-            values = models.values(part)
-        losses = rl.clipped_value_loss(
-            values, experience.values[micro], experience.returns[micro], mask, config.value_clip_range
-        )
+        policy_loss.backward()
+
+        if experience.states is None:
+            values = models.own_values(part)
+        else:
+            values = models.values_of(experience.states[micro, :length])
+        losses = rl.clipped_value_loss(values, old_values, returns, mask, config.value_clip_range)
         value_loss = rl.masked_sum(losses, mask) / tokens
-        whole = config.value_coef * value_loss + (policy_loss if models.shares_value else 0.0)
-        whole.backward()
+        (config.value_coef * value_loss).backward()
 
         with torch.no_grad():
             sums["policy_loss"] += policy_loss.item()
             sums["value_loss"] += value_loss.item()
             sums["ratio"] += rl.masked_sum(ratio, mask).item() / tokens
             sums["clip_fraction"] += rl.masked_sum(clipped.float(), mask).item() / tokens
-            sums["approx_kl"] += (
-                rl.masked_sum(rl.approx_kl(logprobs, experience.logprobs[micro], mask), mask).item() / tokens
-            )
+            sums["approx_kl"] += rl.masked_sum(rl.approx_kl(logprobs, old_logprobs, mask), mask).item() / tokens
     return sums
 
 
@@ -246,17 +302,15 @@ def learn(
     """
     models.train(config.gradient_checkpointing)  # it works in training mode alone; there is no dropout in either
     trained = list(models.trained().values())
-    shuffle = torch.Generator().manual_seed(response_seed(config.seed, "minibatches", update))
     figures: list[dict[str, float]] = []
-    for _ in range(config.ppo_epochs):
-        for rows in torch.randperm(len(experience.rollouts), generator=shuffle).split(config.minibatch_size):
-            optimizer.zero_grad(set_to_none=True)
-            row = accumulate_gradients(models, experience, rows.to(experience.mask.device), config)
-            # 6. One clipped AdamW step.
-            row["grad_norm"] = float(torch.nn.utils.clip_grad_norm_(trained, config.max_grad_norm))
-            refuse_infinite(row, update)
-            optimizer.step()
-            figures.append(row)
+    for number, rows in enumerate(minibatches(len(experience.rollouts), config, update)):
+        optimizer.zero_grad(set_to_none=True)
+        row = accumulate_gradients(models, experience, rows, config, None if number else experience.first)
+        # 6. One clipped AdamW step.
+        row["grad_norm"] = float(torch.nn.utils.clip_grad_norm_(trained, config.max_grad_norm))
+        refuse_infinite(row, update)
+        optimizer.step()
+        figures.append(row)
     models.eval()
     means = {name: sum(row[name] for row in figures) / len(figures) for name in figures[0]}
     return {
@@ -271,7 +325,7 @@ def refuse_infinite(figures: Mapping[str, float], update: int) -> None:
         if not math.isfinite(figures[name]):
             raise LossNotFinite(
                 f"{name} became {figures[name]} in update {update}; nothing after it could be learned. Lower the "
-                "learning rate or the gradient clip, and run again. The last checkpoint is kept."
+                "learning rate or the gradient clip, and run again."
             )
 
 

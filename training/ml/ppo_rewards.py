@@ -42,6 +42,8 @@ class Verdict:
     """[B]: the members' scores as one, and the function's added."""
     members: Tensor
     """[members, B]; no member where a function alone gives the reward."""
+    states: Tensor | None = None
+    """What the value head reads, [B, T, hidden], where that is what the reward model read."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,20 @@ class Judge:
             for prompt, response in zip(prompts, responses, strict=True)
         ]
         micro = self.config.minibatch_size // self.config.gradient_accumulation
-        members = self.beside.scores(closed, micro) if self.beside else self.models.scores(closed, self.pad_id, micro)
+        states = None
+        if self.beside is not None:
+            members = self.beside.scores(closed, micro)
+        elif self.models.value_reads == "reward":
+            starts, length = [len(prompt.ids) for prompt in prompts], max(map(len, responses))
+            members, states = self.models.scores_and_states(closed, self.pad_id, micro, starts, length)
+        else:
+            members = self.models.scores(closed, self.pad_id, micro)
         scores = torch.zeros(len(closed))
         if len(members):
             scores = rl.aggregate(members, self.config.reward_aggregation, self.config.variance_penalty)
         if self.function:
             scores = scores + torch.tensor(self.function([prompt.messages for prompt in prompts], list(texts)))
-        return Verdict(scores, members)
+        return Verdict(scores, members, states)
 
     def penalties(self, lengths: Tensor, finished: Tensor) -> Tensor:
         """Return what comes off each score, [B]: for a missing end, and for `lengths`, in tokens."""

@@ -1,7 +1,7 @@
 """A run of PPO from its directory to its outcome: prompts, looks at held-out ones, checkpoints, and what is left.
 
-Left is the policy of the last update; of a run with patience the one with the best reward on held-out prompts, and of a
-run that went past its KL limit the last one that was seen within.
+Left is the policy of the last update; of a run with patience the one with the best reward on held-out prompts, of a run
+that went past its KL limit the last one that was seen within, of one whose loss became no number its last checkpoint's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,15 @@ from training.ml import Paused, rl
 from training.ml.chat import prompt_ids, template_digest
 from training.ml.estimates import MIB, peak_memory
 from training.ml.models import check_source, has_virtual_tokens, load_tokenizer, pick_device, publish_model
-from training.ml.ppo import Experience, describe, gather_experience, learn, look_at_held_out, prompt_order
+from training.ml.ppo import (
+    Experience,
+    LossNotFinite,
+    describe,
+    gather_experience,
+    learn,
+    look_at_held_out,
+    prompt_order,
+)
 from training.ml.ppo_checkpoints import Kept, Standing, resume, save_checkpoint
 from training.ml.ppo_rewards import Judge, NoReward, Prompt
 from training.ml.preflight import look_first
@@ -29,7 +37,7 @@ from training.ml.reward_functions import load_reward_function
 from training.ml.reward_models import check_reward_source, load_scorer
 from training.ml.sampling import Interrupted, NoPrompts, read_prompts
 from training.ml.shared_models import CannotShare, SharedModels, can_share, check_one_format
-from training.rundir import ModelSource, Outcome, RunDirectory, RunSpec, append_line, keep_lines, read_lines
+from training.rundir import Check, ModelSource, Outcome, RunDirectory, RunSpec, append_line, keep_lines, read_lines
 
 PREVIEWS = 2
 """Rollouts of each update that are kept for people to read."""
@@ -45,7 +53,9 @@ def run_ppo(run: RunDirectory, spec: RunSpec, config: PPOConfig) -> Outcome:
     run.write_progress("loading the models", 0, config.updates)
     judge = load_judge(policy, spec.reward, tokenizer, config)
     models = judge.models
-    prompts, held_out = look_first(run, spec, config, tokenizer, prompts, held_out, model=models.causal)
+    prompts, held_out = look_first(
+        run, spec, config, tokenizer, prompts, held_out, model=models.causal, extra=[check_values(models)]
+    )
     optimizer = torch.optim.AdamW(
         models.trained().values(), lr=config.learning_rate, eps=1e-5, weight_decay=0.0, foreach=False
     )
@@ -59,7 +69,7 @@ def run_ppo(run: RunDirectory, spec: RunSpec, config: PPOConfig) -> Outcome:
         return standing.update > 0 and run.stop_requested()
 
     ended: dict[str, Any] = {}
-    stopped = False
+    stopped = failed = False
     while standing.update < config.updates:
         if config.patience and standing.looks_since_best >= config.patience:
             ended["stopped_without_better_for"] = standing.looks_since_best
@@ -83,7 +93,15 @@ def run_ppo(run: RunDirectory, spec: RunSpec, config: PPOConfig) -> Outcome:
                 break
             standing = replace(standing, within=Kept(standing.update, models.policy_weights()))
         run.write_progress("learning", standing.update, config.updates)
-        figures = learn(models, optimizer, experience, config, update)
+        try:
+            figures = learn(models, optimizer, experience, config, update)
+        except LossNotFinite as error:
+            standing = resume(run, models, optimizer, config.kl_coef)
+            if not standing.update:
+                raise
+            run.write_error(f"{error} What it had learned up to update {standing.update} is kept as its checkpoint.")
+            failed = True
+            break
         if config.evaluate_every and update % config.evaluate_every == 0:
             run.write_progress("looking at held-out prompts", update, config.updates)
             looked = look_at_held_out(judge, tokenizer, held_out)
@@ -121,7 +139,8 @@ def run_ppo(run: RunDirectory, spec: RunSpec, config: PPOConfig) -> Outcome:
     sha256 = publish_model(run, models.peft, tokenizer, kind="policy", source=policy, step=step)
     run.write_progress("done", standing.update, config.updates)
     figures = {**summary(run, config, len(held_out)), **ended}
-    return Outcome("cancelled" if stopped else "succeeded", step, sha256, template_digest(tokenizer), figures)
+    status = "failed" if failed else "cancelled" if stopped else "succeeded"
+    return Outcome(status, step, sha256, template_digest(tokenizer), figures)
 
 
 # What a run begins with -------------------------------------------------------------------------------
@@ -174,6 +193,18 @@ def load_judge(
     if reward is not None and shared is None:
         scorer = load_scorer(reward, tokenizer, precision=config.precision)
     return Judge(models, config, tokenizer.pad_token_id, tokenizer.eos_token_id, scorer, function)
+
+
+def check_values(models: SharedModels) -> Check:
+    """Say what the value head starts as."""
+    if models.members:
+        return Check("values", "ok", "Values start as what the reward model says of a text so far.")
+    return Check(
+        "values",
+        "ok",
+        "Values start at zero, as no reward model shares the policy's backbone; the first updates go by the rewards "
+        "alone until values have learned to foretell them.",
+    )
 
 
 # On the way -------------------------------------------------------------------------------------------

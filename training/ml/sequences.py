@@ -35,8 +35,13 @@ class Rollouts:
     def position_ids(self) -> Tensor:
         return (self.attention_mask.cumsum(-1) - 1).clamp(min=0)
 
-    def __getitem__(self, rows: Tensor | slice) -> Rollouts:
-        return Rollouts(self.ids[rows], self.attention_mask[rows], self.response_mask[rows])
+    def __getitem__(self, rows: Tensor) -> Rollouts:
+        """Return these rows, as wide as they themselves need: columns that would be padding in all of them are cut."""
+        attention, mask = self.attention_mask[rows], self.response_mask[rows]
+        start = int(attention.any(0).long().argmax())
+        length = int(mask.sum(1).max())
+        end = attention.shape[1] - (mask.shape[1] - length)
+        return Rollouts(self.ids[rows, start:end], attention[:, start:end], mask[:, :length])
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -72,7 +77,7 @@ def response_logits(model: PreTrainedModel, rollouts: Rollouts) -> Tensor:
 
 
 def response_logits_and_states(model: PreTrainedModel, rollouts: Rollouts) -> tuple[Tensor, Tensor]:
-    """Return what `response_logits` and `response_states` would, of one pass."""
+    """Return what `response_logits` and `response_states` would, in one pass."""
     length = rollouts.response_mask.shape[1]
     read = model(
         input_ids=rollouts.ids,
@@ -97,15 +102,25 @@ def response_states(trunk: nn.Module, rollouts: Rollouts) -> Tensor:
     return hidden[:, -length - 1 : -1]
 
 
-def last_states(trunk: nn.Module, sequences: Sequence[Sequence[int]], pad_id: int) -> Tensor:
-    """Return the hidden state on the last token of each sequence, [B, hidden]; padded on the right."""
+def hidden_states(trunk: nn.Module, sequences: Sequence[Sequence[int]], pad_id: int) -> Tensor:
+    """Return the hidden state on every token, [B, L, hidden]; sequences are padded on the right."""
     device = next(trunk.parameters()).device
     width = max(map(len, sequences))
     ids = torch.tensor([[*s, *[pad_id] * (width - len(s))] for s in sequences], device=device)
     lengths = torch.tensor([len(s) for s in sequences], device=device)
     attention = (torch.arange(width, device=device) < lengths[:, None]).long()
-    hidden = trunk(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
-    return hidden[torch.arange(len(sequences), device=device), lengths - 1]
+    return trunk(input_ids=ids, attention_mask=attention, use_cache=False).last_hidden_state
+
+
+def last_of(hidden: Tensor, sequences: Sequence[Sequence[int]]) -> Tensor:
+    """Return of `hidden`, [B, L, hidden], the state on the last token of each sequence, [B, hidden]."""
+    ends = torch.tensor([len(s) - 1 for s in sequences], device=hidden.device)
+    return hidden[torch.arange(len(sequences), device=hidden.device), ends]
+
+
+def last_states(trunk: nn.Module, sequences: Sequence[Sequence[int]], pad_id: int) -> Tensor:
+    """Return the hidden state on the last token of each sequence, [B, hidden]; padded on the right."""
+    return last_of(hidden_states(trunk, sequences, pad_id), sequences)
 
 
 @torch.no_grad()

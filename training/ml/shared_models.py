@@ -3,12 +3,13 @@
 policy     the adapters it starts from, and "default", which is trained (arXiv:2106.09685: at first it adds nothing)
 reference  the adapters the policy starts from
 reward     the reward model's adapters, with its score heads; frozen; one set for each full member of an ensemble
-value      the first member's adapters with the last one replaced by a trained copy, and a trained copy of its head;
-           or, with `value_model` shared, a head alone on the policy's hidden states
+value      a trained head on the states that the reward model's first member reads anyway for its score; the head starts
+           as that member's. With `value_model` own also a trained copy of the member's last adapter, and so a pass of
+           its own
 
 So 135 M weights are held once instead of four times. Where the reward model cannot share the backbone (it is a whole
-model, stands on another base, or is no plain LoRA) it is loaded beside it, and the value model starts as the policy's
-backbone with a head of zeros; so it does where a function alone gives the reward.
+model, stands on another base, or is no plain LoRA) it is loaded beside it, and the value head starts from zeros on the
+policy's states, or on those of an adapter of its own; so it does where a function alone gives the reward.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ from transformers import PreTrainedTokenizerBase
 
 from training.configs import PPOConfig
 from training.ml import CannotRun
+from training.ml.adapted_linear import without_detours
 from training.ml.chat import template_digest
 from training.ml.models import DTYPES, MissingModel, backbone, load_policy
 from training.ml.reward_models import member_path, model_directory, read_card
 from training.ml.sequences import (
     Rollouts,
-    last_states,
+    hidden_states,
+    last_of,
     response_logits,
     response_logits_and_states,
     response_states,
@@ -86,11 +89,13 @@ class SharedModels(nn.Module):
         self.members: list[Member] = []
         start: list[str] = []
         value = ["value"]
+        own = config.value_model == "own"
+        self.value_reads: Literal["own", "reward", "policy"] = "own" if own else "reward" if stacked else "policy"
+        """Whose hidden states the value head is on."""
         self.value_shift: float = 0.0
         """Taken off what the value head reads, as the reward model's centre is of its scores."""
         head = torch.zeros(1, causal.config.get_text_config().hidden_size)
-        self.shares_value = config.value_model == "shared"
-        if reward is None and not self.shares_value:
+        if reward is None and own:
             self.peft.add_adapter("value", fresh)
         if reward is not None:
             names: dict[str, str] = {}
@@ -101,20 +106,17 @@ class SharedModels(nn.Module):
             start = [names[path] for path in policy.adapters]
             below = [names[path] for path in reward.adapters[:-1]]
             self.members = self._add_members(reward, below)
-            if not self.shares_value:
-                head = self.members[0].head.weight
-                self.value_shift = self.members[0].centre
+            head = self.members[0].head.weight
+            self.value_shift = self.members[0].centre
+            if own:
                 self._add_adapter(reward.adapters[-1], "value")
                 value = [*below, "value"]
         self.member_heads = nn.ModuleList(member.head for member in self.members)
         self.value_head = scalar_head(head)
-        trained = [*start, "default"]
-        self.active: dict[Part, list[str]] = {
-            "policy": trained,
-            "reference": start,
-            "value": trained if self.shares_value else value,
-        }
+        self.active: dict[Part, list[str]] = {"policy": [*start, "default"], "reference": start, "value": value}
+        self.switched_on: list[str] | None = None
         without_dropout(self.peft)
+        without_detours(self.peft)
         if config.gradient_checkpointing:
             causal.gradient_checkpointing_enable({"use_reentrant": False})
         self.use("policy")
@@ -164,6 +166,9 @@ class SharedModels(nn.Module):
         self._switch_on(self.active[part])
 
     def _switch_on(self, adapters: list[str]) -> None:
+        if adapters == self.switched_on:
+            return
+        self.switched_on = adapters
         self.peft.base_model.set_adapter(adapters, inference_mode=True)
         for parameter in self.trained().values():
             parameter.requires_grad_(True)
@@ -171,27 +176,50 @@ class SharedModels(nn.Module):
     @torch.no_grad()
     def scores(self, sequences: Sequence[Sequence[int]], pad_id: int, batch_size: int) -> Tensor:
         """Return what each member says of each sequence, [members, B]; no row where no reward model shares."""
+        return self.scores_and_states(sequences, pad_id, batch_size, [1] * len(sequences), 0)[0]
+
+    @torch.no_grad()
+    def scores_and_states(
+        self, sequences: Sequence[Sequence[int]], pad_id: int, batch_size: int, starts: Sequence[int], length: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return `scores`, and the first member's states from which tokens were chosen, [B, length, hidden].
+
+        Those of row b are the ones before `sequences[b][starts[b]]` and after; whatever stands past its end. Sequences
+        of like length are read together.
+        """
         told = torch.zeros(len(self.members), len(sequences))
+        width, device = self.value_head.in_features, self.value_head.weight.device
+        states = torch.zeros(len(sequences), length, width, device=device)
+        order = sorted(range(len(sequences)), key=lambda row: len(sequences[row]))
         for number, member in enumerate(self.members):
             self._switch_on(member.adapters)
-            for begin in range(0, len(sequences), batch_size):
-                states = last_states(self.trunk, sequences[begin : begin + batch_size], pad_id)
-                told[number, begin : begin + batch_size] = member.head(states.float()).squeeze(-1).cpu()
+            for begin in range(0, len(order), batch_size):
+                rows = order[begin : begin + batch_size]
+                hidden = hidden_states(self.trunk, [sequences[row] for row in rows], pad_id).float()
+                ends = last_of(hidden, [sequences[row] for row in rows])
+                told[number, rows] = member.head(ends).squeeze(-1).cpu()
+                for place, row in enumerate(rows if number == 0 else ()):
+                    found = hidden[place, starts[row] - 1 :][:length]
+                    states[row, : len(found)] = found
             told[number] -= member.centre
-        return told
+        return told, states
 
-    def values(self, rollouts: Rollouts) -> Tensor:
-        """Return the value before each response token, [B, T]; switches the value model on."""
+    def values_of(self, states: Tensor) -> Tensor:
+        """Return the value that the head reads off each state: [B, T, hidden] to [B, T]."""
+        return self.value_head(states.float()).squeeze(-1) - self.value_shift
+
+    def own_values(self, rollouts: Rollouts) -> Tensor:
+        """Return the value before each response token, [B, T], by an adapter of its own; switches that on."""
+        assert self.value_reads == "own", "the value head has no adapter of its own"
         self.use("value")
-        return self.value_head(response_states(self.trunk, rollouts).float()).squeeze(-1) - self.value_shift
+        return self.values_of(response_states(self.trunk, rollouts))
 
     def policy_pass(self, rollouts: Rollouts) -> tuple[Tensor, Tensor | None]:
-        """Return the policy's logits [B, T, V] and, where the value model is shared, values [B, T] of the same pass."""
+        """Return the policy's logits, [B, T, V], and its states, [B, T, hidden], where the value head reads those."""
         self.use("policy")
-        if not self.shares_value:
-            return response_logits(self.causal, rollouts), None
-        logits, states = response_logits_and_states(self.causal, rollouts)
-        return logits, self.value_head(states.float()).squeeze(-1)
+        if self.value_reads == "policy":
+            return response_logits_and_states(self.causal, rollouts)
+        return response_logits(self.causal, rollouts), None
 
     def trained(self) -> dict[str, nn.Parameter]:
         """Return what PPO trains, by name, always in the same order."""
