@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from tests.factories import make_prompt
 from tests.training.test_start_run import base  # noqa: F401 (fixture)
@@ -17,9 +18,13 @@ from training.runs import start_run
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def run(settings, tmp_path, monkeypatch, project, ml_staff, base) -> Run:  # noqa: F811
+@pytest.fixture(autouse=True)
+def _data(settings, tmp_path) -> None:
     settings.DATA_DIR = tmp_path
+
+
+@pytest.fixture
+def run(monkeypatch, project, ml_staff, base) -> Run:  # noqa: F811
     make_prompt(project, split="train")
     make_prompt(project, split="evaluation")
     monkeypatch.setenv("CONCORD_REWARD_FUNCTIONS", "polite=company.rewards:polite")
@@ -61,7 +66,7 @@ def test_the_child_says_which_functions_there_are(run):
 
 
 def test_it_is_not_run_again(ml_staff, run):
-    Run.objects.filter(pk=run.pk).update(state="succeeded")
+    Run.objects.filter(pk=run.pk).update(state="succeeded", finished_at=timezone.now())
     run.refresh_from_db()
     with pytest.raises(BadConfig, match="'polite' is not known"):
         repeat_run(run=run, created_by=ml_staff)

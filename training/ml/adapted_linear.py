@@ -35,7 +35,7 @@ class AdaptedLinear(torch.autograd.Function):
         x, weight, *rest = ctx.saved_tensors
         count = len(ctx.scales)
         factors, inner = rest[: 2 * count], rest[2 * count :]
-        needs_x, *needs = ctx.needs_input_grad[0], *ctx.needs_input_grad[4:]
+        needs_x, needs = ctx.needs_input_grad[0], ctx.needs_input_grad[4:]
         to_x = gradient @ weight if needs_x else None
         found: list[Tensor | None] = []
         for number, scale in enumerate(ctx.scales):
