@@ -334,7 +334,13 @@ def test_a_long_example_is_shown_without_its_middle(looking, tokenizer):
         (DPOConfig(steps=1000), 4 * 100, 0, 20 * 100),
         (DPOConfig(loss="simpo", beta=2.0), 4 * 100, 0, 0),
         (KTOConfig(steps=1), 4 * 100, 4 * 100, 2 * 4 * 100),
-        (PPOConfig(max_new_tokens=20, batch_size=8, ppo_epochs=3), 2 * 3 * 8 * 120, 4 * 8 * 120, 0),
+        (PPOConfig(max_new_tokens=20, batch_size=8, ppo_epochs=3), 3 * 8 * 120, (3 * 8 - 4) * 120, 0),
+        (
+            PPOConfig(max_new_tokens=20, batch_size=8, ppo_epochs=3, value_model="own"),
+            2 * 3 * 8 * 120,
+            (4 * 8 - 4) * 120,
+            0,
+        ),
         (GRPOConfig(max_new_tokens=20, prompts_per_step=2, responses_per_prompt=4), 8 * 120, 2 * 8 * 120, 0),
     ],
 )
