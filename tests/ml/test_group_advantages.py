@@ -110,7 +110,7 @@ def test_the_losses_of_a_pair_are_those_of_the_papers():
 def test_a_tuned_prompt_reads_padded_rows_in_training_as_it_writes_them(trainer_with, kind):
     """Padding on the left lies before the virtual tokens, not between them and the prompt."""
     count = 4 if kind == "online_dpo" else 6
-    trainer = trainer_with(kind, [0.0] * count, tuning="prompt", prompt_tokens=5)
+    trainer = trainer_with(kind, [0.0] * count, tuning="prompt", prompt_tokens=5, lora_rank=16)
     prompts, responses = [[5, 6, 7, 8, 9] * 4, [11, 12]], [[20, 21, 22], [23, 24, 25]]
     rollouts = lay_out(prompts, responses, 0, trainer.args.device)
     with as_policy(trainer.model) as policy:
