@@ -6,6 +6,7 @@ the instant; for the kernel, and for the files that it leaves, that is the same 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import sys
@@ -27,11 +28,25 @@ class KilledAfter(RunDirectory):
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         super().append_metrics(row)
         if row["step"] >= self.step:
-            os.kill(os.getpid(), signal.SIGKILL)
+            self.reached()
+
+    def reached(self) -> None:
+        kill_this_process()
 
 
-def run_and_kill(run: RunDirectory, step: int) -> None:
-    """Carry the run out, or go on with it, until the metrics of `step` are written, and no further."""
+class KilledWhileSaving(KilledAfter):
+    """Kills its process at its next checkpoint after `step`: files are written, and not yet marked as whole."""
+
+    def reached(self) -> None:
+        hashlib.file_digest = kill_this_process  # it is asked for each file before the mark is set
+
+
+def kill_this_process(*_: Any) -> Any:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run_and_kill(run: RunDirectory, step: int, how: type[KilledAfter] = KilledAfter) -> None:
+    """Carry the run out, or go on with it, until the metrics of `step` are written, and no further than `how` says."""
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
@@ -39,7 +54,7 @@ def run_and_kill(run: RunDirectory, step: int) -> None:
         try:
             from training.ml.__main__ import carry_out
 
-            carry_out(KilledAfter(run.path, step))
+            carry_out(how(run.path, step))
         except BaseException:
             traceback.print_exc()
         finally:

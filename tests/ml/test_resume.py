@@ -21,7 +21,7 @@ from tests.ml.conftest import (
     write_prompts,
     write_tables,
 )
-from tests.ml.killing import run_and_kill
+from tests.ml.killing import KilledWhileSaving, run_and_kill
 from tests.ml.test_kto import easy_thumbs
 from training.rundir import RunDirectory, directory_digest, read_lines
 
@@ -178,6 +178,16 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(what, tmp_path, lay_out, l
     carried_out(killed)
     assert [row["step"] for row in killed.metrics()] == list(range(1, STEPS + 1))
     same_end(killed, left_alone(what))
+
+
+@pytest.mark.parametrize("what", ["reward", "ppo"])
+def test_a_run_killed_while_a_checkpoint_is_written_goes_on_from_the_one_before(what, tmp_path, lay_out, left_alone):
+    run = lay_out(tmp_path / "run", what)
+    run_and_kill(run, 5, KilledWhileSaving)
+    written = {path.parent.name for path in run.checkpoints_path.rglob("*.pt")}
+    assert len(written) == 2, "the second checkpoint's files are there"
+    assert run.kept_step() == 3
+    same_end(carried_out(run), left_alone(what))
 
 
 @pytest.mark.parametrize("what", SOME)
