@@ -76,7 +76,7 @@ system-packages:
 test: install system-packages ## Run every test (about 18 minutes on 2 cores)
 	@$(OFFLINE) $(QUIET_CORES) OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q $(ARGS)
 
-test-fast: install ## Run the tests that need neither torch nor a browser (under 60 s)
+test-fast: install ## Run the tests that need neither torch nor a browser (a few minutes)
 	@$(OFFLINE) $(PYTHON) -m pytest -n 2 --dist worksteal -q -m "not torch and not browser and not slow" $(ARGS)
 
 translations: install ## Bring locale/ in step with the texts of the source, and compile it

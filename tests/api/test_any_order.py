@@ -20,7 +20,7 @@ from tests.api.people import ApiClient, said
 from tests.bad_input import bounded, changes, rows
 from tests.factories import make_member, make_queue, make_task
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 OVERLAP = 2
 ACTIONS = (

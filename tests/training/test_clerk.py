@@ -20,6 +20,8 @@ from feedback.people import create_project
 from tests.conftest import DATA_DIR
 from tests.training.conftest import ROOT, SharedDatabase, wait_until
 
+pytestmark = pytest.mark.slow
+
 KIND = Job.Kind.SCAN
 
 

@@ -26,7 +26,7 @@ from feedback.models import FileImport, Judgment, Prompt, Response, Task
 from tests.factories import make_member, make_project
 from tests.feedback.imports.loading import jsonl
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 USER = {"role": "user", "content": "Name a river."}
 GOOD: dict[str, list[dict[str, Any]]] = {
