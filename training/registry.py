@@ -83,7 +83,8 @@ def talks_with(checkpoint: Checkpoint) -> list[Queue]:
 def delete_files(*, checkpoint: Checkpoint, name: str, by: User, now: datetime) -> Checkpoint:
     """Delete the weights of `checkpoint` for good; what it was, and where it came from, stays on record.
 
-    `name` has to be the checkpoint's. Again deletes what a crash may have left. Raises RegistryRefused.
+    `name` has to be the checkpoint's. Again deletes what a crash may have left. Raises RegistryRefused, with the
+    checkpoint as it was unless the message says that some files could not be removed.
     """
     if name.strip() != checkpoint.name:
         raise RegistryRefused("name", f"type the checkpoint's name, {checkpoint.name}; this cannot be undone")
@@ -106,9 +107,22 @@ def delete_files(*, checkpoint: Checkpoint, name: str, by: User, now: datetime) 
                 now=now,
             )
     for folder in own_folders(stored):
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
     logger.info("the files of checkpoint %s are deleted", stored.pk)
     return stored
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder if it is there; a link to another place is not followed. Raises RegistryRefused."""
+    try:
+        if folder.exists() or folder.is_symlink():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise RegistryRefused(
+            "checkpoint",
+            f"it cannot be used any more, but files of it are left in {folder}: {error}. Remove them there, or let the "
+            "site do so and delete it again",
+        ) from error
 
 
 def own_folders(checkpoint: Checkpoint) -> list[Path]:

@@ -57,6 +57,18 @@ def test_again_deletes_what_was_left_and_tells_it_once(policy, ml_staff: User):
     assert AuditEvent.objects.filter(action="checkpoint.delete").count() == 1
 
 
+def test_what_cannot_be_removed_is_told_and_can_be_tried_again(policy, ml_staff: User, tmp_path):
+    model = Path(settings.DATA_DIR) / policy.path
+    elsewhere = model.rename(tmp_path / "larger disk")
+    model.symlink_to(elsewhere)
+    with pytest.raises(RegistryRefused, match="files of it are left"):
+        delete(policy, ml_staff)
+    assert Checkpoint.objects.get(pk=policy.pk).files_deleted_at is not None
+    assert list(elsewhere.iterdir()), "a link is not followed"
+    model.unlink()
+    delete(policy, ml_staff)
+
+
 def test_its_name_has_to_be_typed(policy, ml_staff: User):
     assert refusal(policy, ml_staff, "another").field == "name"
 
