@@ -42,13 +42,8 @@ TRAINING: dict[str, Any] = {
     "checkpoint_every": 3,
 }
 LOOKING = {"evaluate_every": 2, "patience": 3}
-ADAPTER = ("lora_rank", "lora_dropout")
-FULL = {
-    **{name: value for name, value in TRAINING.items() if name not in ADAPTER},
-    "tuning": "full",
-    "freeze_layers": 1,
-    "gradient_accumulation": 2,
-}
+WITHOUT_ADAPTER = {name: value for name, value in TRAINING.items() if not name.startswith("lora_")}
+FULL = {**WITHOUT_ADAPTER, "tuning": "full", "freeze_layers": 1, "gradient_accumulation": 2}
 PPO: dict[str, Any] = {
     "updates": STEPS,
     "batch_size": 4,
@@ -79,7 +74,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "sft": ("sft", {**TRAINING, **LOOKING, "sample_every": 2}),
     "sft, packed": ("sft", {**TRAINING, "packing": True}),
     "sft, whole model": ("sft", {**FULL, **LOOKING}),
-    "sft, virtual tokens": ("sft", {**TRAINING, "tuning": "prompt", "lora_dropout": 0.0}),
+    "sft, virtual tokens": ("sft", {**WITHOUT_ADAPTER, "tuning": "prompt"}),
     "reward": ("reward", {**TRAINING, **LOOKING}),
     "reward, two members": ("reward", {**TRAINING, "steps": 4, "members": 2}),
     "dpo": ("dpo", {**TRAINING, "lora_dropout": 0.0}),
