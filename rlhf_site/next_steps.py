@@ -21,7 +21,7 @@ from training.models import Checkpoint, Run
 from training.watching import worker_is_alive
 
 RECENT = timedelta(days=7)
-TAGS = {Run.State.QUEUED: "", Run.State.RUNNING: "live", Run.State.PAUSED: "paused"}
+TAGS: dict[str, str] = {Run.State.QUEUED: "", Run.State.RUNNING: "live", Run.State.PAUSED: "paused"}
 """What stands beside the name of a run that is not over."""
 
 
@@ -40,6 +40,8 @@ def next_steps(*, project: Project, person: User, now: datetime) -> list[Step]:
         steps.append(Step("Invite people", "You are the only member so far.", members, "Members"))
     if not steps and Role.CURATOR in roles:
         steps += waiting_steps(project, "each judgment comes to you for review")
+    if not steps and Role.ML_STAFF in roles and not project.prompts.pool().exists():
+        steps.append(Step("Prompts come first", "Curators import them; models answer, and people judge the answers."))
     return steps or [Step(_("All done for now"), _("Nothing waits for you here. Come back later."))]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import statistics
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from feedback.models import Project
@@ -19,7 +19,9 @@ MOST_RUNS = 8
 """More lines on one chart cannot be told apart."""
 OFFERED = 30
 BOUNDS = frozenset({"low", "high"})
-"""Ends of an interval, which the run's own page draws."""
+"""Ends of an interval, which stand beside its figure."""
+INTERVALS = ("accuracy", "win_rate")
+"""The figures that have one."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,12 @@ class Line:
     mean: float | None = None
     spread: float | None = None
     """Mean and standard deviation over the runs; of those of a sweep only."""
+    bounds: list[tuple[float, float] | None] = field(default_factory=list)
+    """The 95 % interval of each value, where the line is a share of labels or prompts."""
+
+    def cells(self) -> list[tuple[Any, tuple[float, float] | None]]:
+        """Return each value with its interval."""
+        return list(zip(self.values, self.bounds or [None] * len(self.values), strict=True))
 
 
 def runs_named(project: Project, names: Sequence[str], sweep: str = "") -> list[Run]:
@@ -88,7 +96,8 @@ def settings_apart(runs: Sequence[Run]) -> list[Line]:
 
 def figures_together(runs: Sequence[Run]) -> list[Line]:
     """Return what came of each run, and of the seeds of one sweep the mean and the spread."""
-    of_runs = [{one.name: one for one in told(run.outcome.get("evaluation") or {}, BOUNDS)} for run in runs]
+    evaluations = [run.outcome.get("evaluation") or {} for run in runs]
+    of_runs = [{one.name: one for one in told(evaluation, BOUNDS)} for evaluation in evaluations]
     is_sweep = len({run.sweep for run in runs}) == 1 and runs[0].sweep is not None
     lines = []
     for name in dict.fromkeys(name for figures in of_runs for name in figures):
@@ -104,12 +113,19 @@ def figures_together(runs: Sequence[Run]) -> list[Line]:
                 known.is_share,
                 statistics.fmean(there) if several else None,
                 statistics.stdev(there) if several else None,
+                [interval_of(evaluation) for evaluation in evaluations] if name in INTERVALS else [],
             )
         )
     pace = [latest_metrics(run).get("tokens_per_second") for run in runs]
     if any(value is not None for value in pace):
         lines.append(Line("Tokens per second", pace, "Of the last step."))
     return lines
+
+
+def interval_of(evaluation: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return the ends of the 95 % interval of an outcome's share."""
+    low, high = evaluation.get("low"), evaluation.get("high")
+    return (low, high) if isinstance(low, int | float) and isinstance(high, int | float) else None
 
 
 def steps_after(project: Project, asked: Sequence[str]) -> list[dict[str, Any]]:

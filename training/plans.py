@@ -13,11 +13,12 @@ from feedback.models import Project, Queue, Response, Snapshot
 from feedback.schemas import RESPONSES, TaskKind
 from feedback.selection import WEIGHTS
 from feedback.splits import SAMPLED
+from training.configs import CONFIGS
 from training.lineage import ancestors
 from training.models import Checkpoint, Run
 from training.runs import ONLINE
 from training.scoring import responses_to_score
-from training.snapshot_tables import READS, readable, rows_learned
+from training.snapshot_tables import READS, SFT_SOURCES, readable, rows_learned
 from training.starting import NewQueue, PromptChoice
 
 FEW_ROWS = 50
@@ -100,7 +101,7 @@ def tell_rows(told: Plan, config: Mapping[str, Any], snapshot: Snapshot, kind: s
     passes = rows_per_step(config) * number(config, "steps") / train if train else 0.0
     told.say("Passes over the rows", passes, "steps x rows per step / rows")
     if not train:
-        told.warn("This snapshot has no row to train on. Choose another, or freeze one with more labels.")
+        told.warn(" ".join(["This snapshot has no row to train on.", *rows_elsewhere(config, snapshot, kind)]))
     elif train < FEW_ROWS:
         told.warn(f"{train} rows show that the machinery works; they say little about what people prefer.")
     if kind == Run.Kind.DPO and passes > 1:
@@ -117,6 +118,16 @@ def tell_rows(told: Plan, config: Mapping[str, Any], snapshot: Snapshot, kind: s
         told.say("Held-out rows", sum(rows_learned(snapshot, kind, config, EVALUATION).values()))
     if includes_simulated(snapshot):
         told.warn("The snapshot holds judgments of simulated annotators: the model will learn their rule.")
+
+
+def rows_elsewhere(config: Mapping[str, Any], snapshot: Snapshot, kind: str) -> list[str]:
+    """Say which of SFT's sources that are switched off would have rows, else what to do instead."""
+    there = []
+    for source in SFT_SOURCES if kind == Run.Kind.SFT else ():
+        if not config.get(source) and (count := sum(rows_learned(snapshot, kind, {source: True}).values())):
+            label = CONFIGS[kind].__dataclass_fields__[source].metadata["label"]
+            there.append(f"Tick “{label}”: that would be up to {count:,}.")
+    return there or ["Choose another, or freeze one with more labels."]
 
 
 def rows_by_table(learned: Mapping[str, int]) -> str:

@@ -16,7 +16,7 @@
     const count = drawn.count();
     if (lost) tell("No connection; trying again");
     else if (!count) tell(finished ? "It took no step" : "The first step is awaited");
-    else tell(finished ? `${count} steps` : `${count} steps, live`);
+    else tell(`${count} step${count === 1 ? "" : "s"}${finished ? "" : ", live"}`);
   });
 
   async function ask() {

@@ -10,6 +10,9 @@
     }
   }
 
+  // On a narrow screen the tabs scroll; the one of this page is to be seen.
+  document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
   document.addEventListener("click", (event) => closeMenus(event.target.closest("details.menu")));
 
   document.addEventListener("keydown", (event) => {

@@ -88,7 +88,7 @@ def test_a_name_that_is_not_known_or_lacks_its_argument_is_refused(name, message
 def test_a_pattern_that_would_search_for_years_is_given_up(monkeypatch):
     monkeypatch.setattr(reward_functions, "LONGEST_SEARCH", 0.01)
     with pytest.raises(BadRewardFunction, match="without repeats inside of repeats"):
-        rewards("matches:^(\\w+\\s?)*$", "a" * 60 + "!")
+        rewards("matches:(a|aa)+$", "a" * 60 + "!")
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ def test_a_run_that_waits_for_a_look_says_for_whom(project, ml_staff):
 
 def test_a_failure_of_long_ago_is_no_news(project, ml_staff):
     make_run(project, "dpo", name="dpo-1", state="failed", finished_at=timezone.now() - timedelta(days=30))
-    assert titles(project, ml_staff) == ["All done for now"]
+    assert titles(project, ml_staff) == ["Prompts come first"]
 
 
 def test_a_lone_admin_is_told_to_invite_people(project, project_admin):

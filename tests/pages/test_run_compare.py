@@ -80,6 +80,14 @@ def test_a_sweep_tells_mean_and_spread(client: Client, project: Project, ml_staf
     assert "60 % ± 14 %" in response.content.decode()
 
 
+def test_a_share_of_held_out_labels_stands_with_its_interval(client: Client, project: Project, ml_staff: User) -> None:
+    measured = {"accuracy": 0.75, "n": 4, "low": 0.301, "high": 0.954}
+    run = run_with_steps(project, outcome={"evaluation": measured})
+    client.force_login(ml_staff)
+    page = client.get(url(project), {"run": [run.pk]}).content.decode()
+    assert "(30 % to 95 %)" in page
+
+
 def test_nonsense_and_runs_of_others_are_passed_over(client: Client, project: Project, ml_staff: User) -> None:
     own, theirs = run_with_steps(project), run_with_steps(make_project())
     client.force_login(ml_staff)

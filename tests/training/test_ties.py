@@ -40,8 +40,8 @@ def test_ties_that_people_gave_are_learned_as_ties(snapshot, tmp_path):
     spec = RunSpec("1", "reward", {}, snapshot=str(snapshot.directory), snapshot_sha256=snapshot.sha256)
     rows = read_train_rows(spec, tokenizer, RewardConfig())
     assert sorted((row.kind, tuple(row.ranks), row.margin) for row in rows) == [
+        ("preferences", (1, 2), 0.0),  # the least strength asks for no gap
         ("preferences", (1, 2), 1.0),
-        ("preferences", (1, 2), 2.0),
         ("ties", (1, 1), 0.0),
         ("ties", (1, 1), 0.0),
     ]
@@ -69,6 +69,11 @@ def test_the_plan_says_how_many_ties_are_learned_or_passed_over(project, snapsho
     }
     assert told["Rows to train on"] == rows
     assert told.get("Ties, passed over") == passed_over
+
+
+def test_the_plan_names_a_source_of_fine_tuning_that_would_have_rows(project, snapshot):
+    told = plan(project=project, kind="sft", config={"demonstrations": True}, snapshot=snapshot)
+    assert any("Tick “Accepted responses”: that would be up to 2." in warning for warning in told.warnings)
 
 
 def test_a_snapshot_of_ties_alone_is_refused_before_the_run(project, annotator, ml_staff):

@@ -1,12 +1,13 @@
 from django.urls import path
 
-from training.api import registry, views
+from training.api import kinds, registry, views
 
 ONE_CHECKPOINT = "checkpoints/<uuid:checkpoint>/"
 
 urlpatterns = [
     path("projects/<slug:project>/runs/", views.RunList.as_view(), name="api-runs"),
     path("projects/<slug:project>/runs/sweep/", views.RunSweep.as_view(), name="api-runs-sweep"),
+    path("projects/<slug:project>/run-kinds/", kinds.RunKinds.as_view(), name="api-run-kinds"),
     path("runs/<uuid:run>/", views.RunDetail.as_view(), name="api-run"),
     path("runs/<uuid:run>/cancel/", views.RunCancel.as_view(), name="api-run-cancel"),
     path("runs/<uuid:run>/pause/", views.RunPause.as_view(), name="api-run-pause"),

@@ -34,6 +34,10 @@ def shortened(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
+TYPES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+"""What a message calls the types of settings."""
+
+
 def setting(
     default: Any,
     label: str,
@@ -81,12 +85,7 @@ class Settings:
         else:  # tuple[float, ...]
             right = isinstance(value, list | tuple) and all(is_finite(part) for part in value)
         if not right:
-            expected_name = (
-                getattr(expected, "__name__", str(expected))
-                if expected in (bool, int, float, str)
-                else ("list of numbers")
-            )
-            raise BadConfig(name, f"{shortened(value)} is not a {expected_name}")
+            raise BadConfig(name, f"{shortened(value)} is not {TYPES.get(expected, 'a list of numbers')}")
         if isinstance(value, str) and "\x00" in value:
             raise BadConfig(name, f"{shortened(value)} holds a NUL character, which no database keeps")
 

@@ -59,7 +59,7 @@ def check_reward_function(text: str, environment: Mapping[str, str] = os.environ
     if name not in BUILT_IN and name not in operator_functions(environment):
         raise BadConfig("reward_function", f"{shortened(name)} is not known; known are {', '.join(known)}")
     if name in TAKE_ARGUMENT and not argument:
-        raise BadConfig("reward_function", f"{name} needs an argument, such as {TAKE_ARGUMENT[name]}")
+        raise BadConfig("reward_function", f"the function {name} needs an argument, such as {TAKE_ARGUMENT[name]}")
     if name not in TAKE_ARGUMENT and colon:
         raise BadConfig("reward_function", f"{name} takes no argument; leave {shortened(colon + argument)} out")
     if name == "words" and not (argument.isascii() and argument.isdigit() and 0 < int(argument[:9]) <= 100_000):

@@ -184,6 +184,8 @@ class TrainingConfig(TuningConfig):
         super().__post_init__()
         if self.patience and not self.evaluate_every:
             raise BadConfig("patience", "needs looks at the held-out rows; set evaluate_every")
+        if self.patience and self.evaluate_every >= self.steps:
+            raise BadConfig("evaluate_every", f"the first look would come after the last of {self.steps} steps")
         if self.warmup_steps >= self.steps and self.warmup_steps:
             raise BadConfig("warmup_steps", f"{self.warmup_steps} leave nothing of the {self.steps} steps")
 
@@ -244,7 +246,9 @@ class RewardConfig(TrainingConfig):
         "weights (CUDA only). full: the weights themselves.",
         choices=tuple(one for one in TUNINGS if one != "prompt"),
     )
-    use_margin: bool = setting(True, "Use preference strength", "Strong preferences ask for a wider reward gap.")
+    use_margin: bool = setting(
+        True, "Use preference strength", "Each step of strength above the least one asks for a reward gap of 1 more."
+    )
     use_rankings: bool = setting(
         True, "Whole rankings", "Learn from a ranking at once (Plackett-Luce), not from its pairs."
     )

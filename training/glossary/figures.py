@@ -12,7 +12,7 @@ SHARES = frozenset({"accuracy", "accuracy_before", "token_accuracy", "win_rate",
 FIGURES: dict[str, tuple[str, str]] = {
     "accuracy": ("Right on held-out labels", "Share of held-out labels that the model agrees with."),
     "accuracy_before": ("Right before training", "The same of the model that the run started from."),
-    "n": ("Held against", "How many labels, rows, prompts or responses the figures are of."),
+    "n": ("Figures are of", "How many labels, rows, prompts or responses the figures are of."),
     "low": ("Interval from", "95 % interval of the share: its lower end."),
     "high": ("Interval to", "95 % interval of the share: its upper end."),
     "win_rate": ("Wins against its reference", "Share of prompts whose answer the judge scores higher; a tie is half."),

@@ -86,7 +86,7 @@ def loss_of(model: nn.Module, batch: dict[str, Tensor], config: DPOConfig) -> tu
         "rewards_chosen": better,
         "rewards_rejected": worse,
         "rewards_margin": better - worse,
-        "rewards_accuracy": better > worse,
+        "rewards_accuracy": (1 + (better - worse).sign()) / 2,  # a tie is half right, as at the first step
         "logps_chosen": chosen,
         "logps_rejected": rejected,
     }

@@ -80,7 +80,12 @@ class RewardRow:
 
 
 def of_pair(pair: PreferenceTokens) -> RewardRow:
-    return RewardRow(pair.name, pair.prompt, [pair.chosen, pair.rejected], [1, 2], pair.margin, {}, pair.weight)
+    """Return a pair with the gap it asks for: none at the least strength, which is also that of who was not asked.
+
+    One strength more asks for 1 more, as in arXiv:2307.09288 (table 27, the larger margins).
+    """
+    margin = max(pair.margin - 1.0, 0.0)
+    return RewardRow(pair.name, pair.prompt, [pair.chosen, pair.rejected], [1, 2], margin, {}, pair.weight)
 
 
 def read_train_rows(spec: RunSpec, tokenizer: PreTrainedTokenizerBase, config: RewardConfig) -> list[RewardRow]:
