@@ -92,7 +92,8 @@ GROUPS = (
             KindWords(
                 Run.Kind.EVALUATE,
                 "figures on data that no model saw",
-                "Measure how often a model prefers what people preferred, on labels that it never saw.",
+                "Measure how often a model prefers what people preferred, on labels that it never saw; or, with a "
+                "judge, how often a policy's answers win against its reference's.",
             ),
             KindWords(
                 Run.Kind.MERGE,
