@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
@@ -58,10 +59,13 @@ def resolve_path(stored: str) -> Path | str:
     return stored if is_hub_id(stored) and not below_data else path
 
 
-def register_base_model(*, project: Project, path: Path | str | None = None) -> Checkpoint | None:
+def register_base_model(
+    *, project: Project, path: Path | str | None = None, read: Callable[[int], None] = lambda size: None
+) -> Checkpoint | None:
     """Return the project's checkpoint of the base model, made at the first call; None when there is no model.
 
-    The same path again returns the same checkpoint. A model below the data directory is stored relative to it.
+    The same path again returns the same checkpoint. A model below the data directory is stored relative to it. `read`
+    hears how much of the files has been read for their sha256.
     """
     place = find_base_model() if path is None else path
     if place is None:
@@ -77,7 +81,7 @@ def register_base_model(*, project: Project, path: Path | str | None = None) -> 
     known = Checkpoint.objects.filter(project=project, kind=Checkpoint.Kind.BASE, path=stored).first()
     if known is not None:
         return known
-    sha256 = directory_digest(Path(place)) if is_directory else ""
+    sha256 = directory_digest(Path(place), read) if is_directory else ""
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=project.pk)
         known = Checkpoint.objects.filter(project=project, kind=Checkpoint.Kind.BASE, path=stored).first()

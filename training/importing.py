@@ -7,7 +7,7 @@ are taken: a pickle can run code. The files stay where they are; their sha256 is
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,17 @@ from django.conf import settings
 from django.urls import reverse
 
 from feedback.audit import record
-from feedback.jobs import JobRun, start_and_carry_out
+from feedback.jobs import JobFailed, JobRun, start_and_carry_out
 from feedback.models import Job, Project, User
 from feedback.models.people import new_id
 from feedback.refusals import Refusal
-from training.base_models import free_name, is_adapter_directory, is_model_directory
+from training.base_models import (
+    find_base_model,
+    free_name,
+    is_adapter_directory,
+    is_model_directory,
+    register_base_model,
+)
 from training.lineage import hold
 from training.models import Checkpoint
 from training.rundir import directory_digest, read_json
@@ -100,6 +106,14 @@ def start_import(
     return start_and_carry_out(project=project, kind=Job.Kind.MODEL, params=params, created_by=by)
 
 
+def start_base(*, project: Project, by: User) -> Job | None:
+    """Give the project its checkpoint of the installation's base model, by such a job; None where there is no model."""
+    place = find_base_model()
+    if place is None:
+        return None
+    return start_and_carry_out(project=project, kind=Job.Kind.MODEL, params={"base": str(place)}, created_by=by)
+
+
 def check_import(
     *,
     project: Project,
@@ -145,21 +159,18 @@ def check_free(project: Project, place: Path, name: str) -> None:
 
 
 def carry_out_import(run: JobRun) -> dict[str, Any]:
-    """Carry out a job of kind MODEL: {path, kind, origin, name, licence, note, parent}."""
+    """Carry out a job of kind MODEL: {path, kind, origin, name, licence, note, parent}, or {base}: a path or hub id."""
     project, told = run.job.project, {**run.params}
+    if "base" in told:
+        base = register_base_model(project=project, path=told["base"], read=hearing(run, Path(told["base"])))
+        if base is None:
+            raise JobFailed(f"{told['base']} holds no model any more.")
+        return result_of(base)
     if "checkpoint" in run.cursor:  # it was killed after its last step
         return result_of(project.checkpoints.get(pk=run.cursor["checkpoint"]))
     parent = project.checkpoints.get(pk=told["parent"]) if told["parent"] else None
     place = check_import(project=project, **{**told, "parent": parent})
-    total = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
-    done = 0
-
-    def hear(size: int) -> None:
-        nonlocal done
-        done += size
-        run.progress(done // MEGABYTE, total // MEGABYTE, f"Reading {place.name} for its sha256, in MB")
-
-    sha256 = directory_digest(place, hear)
+    sha256 = directory_digest(place, hearing(run, place))
     pk = new_id()
     with run.step(cursor={"checkpoint": str(pk)}):
         Project.objects.select_for_update().get(pk=project.pk)  # one namer at a time
@@ -175,6 +186,19 @@ def carry_out_import(run: JobRun) -> dict[str, Any]:
             after={"name": made.name, "kind": made.kind, "origin": made.origin, "sha256": sha256},
         )
     return result_of(made)
+
+
+def hearing(run: JobRun, place: Path) -> Callable[[int], None]:
+    """Return what hears how much of a directory has been read, and tells it."""
+    total = sum(file.stat().st_size for file in place.rglob("*") if file.is_file()) if place.is_dir() else 0
+    done = 0
+
+    def hear(size: int) -> None:
+        nonlocal done
+        done += size
+        run.progress(done // MEGABYTE, total // MEGABYTE, f"Reading {place.name} for its sha256, in MB")
+
+    return hear
 
 
 def make_checkpoint(

@@ -9,6 +9,8 @@ from django.conf import settings as django_settings
 from django.test import Client
 from django.urls import reverse
 
+from feedback.clerk import Clerk
+from feedback.jobs import start_job
 from feedback.models import Project, User
 from feedback.selection import Selection
 from tests.factories import (
@@ -20,6 +22,7 @@ from tests.factories import (
     make_snapshot,
 )
 from training.models import Checkpoint, Run
+from training.rundir import directory_digest
 
 pytestmark = pytest.mark.django_db
 FIGURES = {"accuracy": 0.7, "n": 20, "low": 0.481, "high": 0.855}
@@ -201,6 +204,27 @@ def test_the_installations_base_model_is_added_once(
     client.post(add)
     assert Checkpoint.objects.get(project=project).path == str(tmp_path)
     assert add not in text(client.get(url("checkpoints", project)))
+
+
+def test_a_large_base_model_is_left_to_a_clerk(
+    client: Client, project: Project, ml_staff: User, tmp_path: Path, settings
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    settings.BASE_MODEL, settings.JOB_REQUEST_SECONDS = str(tmp_path), 0.0
+    client.force_login(ml_staff)
+    answer = client.post(url("checkpoint-base", project))
+    job = project.jobs.get()
+    assert (job.state, answer["Location"]) == ("queued", reverse("job", args=[project.slug, job.pk]))
+    assert not project.checkpoints.exists()
+    Clerk(poll=0.01).work(once=True)
+    made = project.checkpoints.get()
+    assert (made.kind, made.sha256) == ("base", directory_digest(tmp_path))
+    assert reverse("checkpoint", args=[project.slug, made.pk]) in text(client.get(answer["Location"]))
+    (tmp_path / "config.json").unlink()
+    other = make_project()
+    start_job(project=other, kind="model", params={"base": str(tmp_path)}, created_by=ml_staff)
+    Clerk(poll=0.01).work(once=True)
+    assert "holds no model any more" in other.jobs.get().error
 
 
 def test_without_a_base_model_the_way_out_is_told(

@@ -17,11 +17,12 @@ from rest_framework.response import Response as ApiResponse
 from rest_framework.views import APIView
 
 from feedback.access import check, project_or_404
+from feedback.api.jobs import JobSerializer
 from feedback.api.people import user_or_404
 from feedback.api.refusals import CONFLICT, REFUSED, Conflict, Refused
 from feedback.api.requests import as_uuid, checked, person_of
 from feedback.erasing import holdings
-from feedback.models import Project, User
+from feedback.models import Job, Project, User
 from training.api.serializers import (
     CheckpointDetailSerializer,
     CheckpointSerializer,
@@ -32,8 +33,9 @@ from training.api.serializers import (
     RunSerializer,
     SweepInputSerializer,
 )
-from training.base_models import MISSING_MODEL, register_base_model
+from training.base_models import MISSING_MODEL
 from training.configs import BadConfig
+from training.importing import start_base
 from training.lineage import learned_from
 from training.models import Checkpoint, Run
 from training.reading import metrics_after, step_named
@@ -249,14 +251,19 @@ class CheckpointList(generics.ListAPIView):
 
 
 class CheckpointBase(APIView):
-    @extend_schema(request=None, responses={200: CheckpointDetailSerializer, 409: CONFLICT})
+    @extend_schema(request=None, responses={200: CheckpointDetailSerializer, 202: JobSerializer, 409: CONFLICT})
     def post(self, request: Request, project: str) -> ApiResponse:
-        """Give the project its checkpoint of the installation's base model; again, the same one."""
+        """Give the project its checkpoint of the installation's base model; again, the same one.
+
+        A large one is read by a job: 202, and its result names the checkpoint.
+        """
         within = project_or_404(request.user, project, "training.run")
-        checkpoint = register_base_model(project=within)
-        if checkpoint is None:
+        job = start_base(project=within, by=person_of(request))
+        if job is None:
             raise Conflict("no_base_model", MISSING_MODEL)
-        return ApiResponse(CheckpointDetailSerializer(checkpoint).data)
+        if job.state != Job.State.SUCCEEDED:
+            return ApiResponse(JobSerializer(job).data, status=202)
+        return ApiResponse(CheckpointDetailSerializer(within.checkpoints.get(pk=job.result["checkpoint"])).data)
 
 
 class CheckpointDetail(APIView):

@@ -14,9 +14,10 @@ from django.views.decorators.vary import vary_on_headers
 from feedback.access import may, project_or_404
 from feedback.erasing import holdings
 from feedback.markdown import render as rendered
-from feedback.models import Project, Snapshot, User
+from feedback.models import Job, Project, Snapshot, User
 from feedback.views.requests import SignedInRequest
-from training.base_models import MISSING_MODEL, find_base_model, register_base_model, resolve_path
+from training.base_models import MISSING_MODEL, find_base_model, resolve_path
+from training.importing import start_base
 from training.lineage import CheckpointGone, learned_from, lineage, model_source, where_used
 from training.lineage_graph import lineage_graph
 from training.model_cards import evaluations
@@ -61,12 +62,19 @@ def checkpoint_list(request: SignedInRequest, project: str) -> HttpResponse:
 def checkpoint_base(request: SignedInRequest, project: str) -> HttpResponse:
     """Give the project its checkpoint of the installation's base model."""
     within = project_or_404(request.user, project, "training.run")
-    checkpoint = register_base_model(project=within)
-    if checkpoint is None:
+    job = start_base(project=within, by=request.user)
+    if job is None:
         messages.error(request, MISSING_MODEL)
         return redirect("checkpoints", within.slug)
-    messages.success(request, f"“{checkpoint.name}” is there. Sample from it, or train from it.")
-    return redirect("checkpoint", within.slug, checkpoint.pk)
+    return to_imported(request, job)
+
+
+def to_imported(request: SignedInRequest, job: Job) -> HttpResponse:
+    """Lead to the checkpoint that an import has made, or to the job that is still at it or has failed."""
+    if job.state != Job.State.SUCCEEDED:
+        return redirect("job", job.project.slug, job.pk)
+    messages.success(request, job.result["words"])
+    return redirect("checkpoint", job.project.slug, job.result["checkpoint"])
 
 
 @require_safe

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from feedback.access import may, project_or_404
 from feedback.forms import show_refusal
 from feedback.markdown import render_document
-from feedback.models import Job, Project
+from feedback.models import Project
 from feedback.refusals import Refusal
 from feedback.views.requests import SignedInRequest
 from training.downloads import DownloadRefused, archive_name, checkpoint_zip
@@ -27,6 +27,7 @@ from training.models import Checkpoint
 from training.promotions import current_promotion, promote
 from training.registry import delete_files, describe_checkpoint, needed_by
 from training.registry_forms import DeleteForm, DescribeForm, ImportForm, PromoteForm
+from training.views.checkpoints import to_imported
 
 T = TypeVar("T")
 PROMOTIONS_SHOWN = 20
@@ -104,10 +105,7 @@ def checkpoint_import(request: SignedInRequest, project: str) -> HttpResponse:
     within = project_or_404(request.user, project, "training.run")
     form = ImportForm(request.POST if request.method == "POST" else None, project=within)
     if job := carried_out(form, start_import, project=within, by=request.user):
-        if job.state != Job.State.SUCCEEDED:
-            return redirect("job", within.slug, job.pk)
-        messages.success(request, job.result["words"])
-        return redirect("checkpoint", within.slug, job.result["checkpoint"])
+        return to_imported(request, job)
     context = {"project": within, "form": form, "directories": allowed_directories()}
     return render(request, "training/checkpoint_import.html", context, status=422 if form.errors else 200)
 
