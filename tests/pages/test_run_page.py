@@ -325,3 +325,29 @@ def test_a_curve_of_held_out_rows_goes_on_over_steps_without_a_look(
     assert 'data-series="loss" data-label="training rows">' in page
     table = list(csv.reader(io.StringIO(text(client.get(url(run, "run-metrics"), {"format": "csv"})))))
     assert table == [["step", "loss", "held_out_loss"], ["1", "1.0", ""], ["2", "1.0", "2.0"], ["3", "1.0", ""]]
+
+
+def test_a_reward_model_shows_the_ceiling_of_each_part_and_what_its_heads_make_of_ratings(project, ml_staff):
+    client = Client()
+    client.force_login(ml_staff)
+    part = {"part": "3", "accuracy": 0.8, "n": 60, "low": 0.7, "high": 0.9, "ceiling": 0.93}
+    polite = {
+        "attribute": "polite",
+        "n": 40,
+        "error": 0.14,
+        "error_of_one": 0.31,
+        "order": 0.62,
+        "low": 0.4,
+        "high": 0.8,
+    }
+    flat = {**polite, "attribute": "clear", "order": None, "low": None, "high": None}
+    figures = {"accuracy": 0.7, "n": 90, "low": 0.6, "high": 0.8, "by_strength": [part], "attributes": [polite, flat]}
+    outcome = {"status": "succeeded", "step": 3, "evaluation": figures}
+    now = timezone.now()
+    run = make_run(project, "reward", state="succeeded", started_at=now, finished_at=now, outcome=outcome)
+    page = " ".join(client.get(url(run)).content.decode().split())
+    assert "of 60, ceiling 93 %" in page
+    assert (
+        '<th scope="row">polite</th><td class="num">40</td><td class="num">14 %</td><td class="num">31 %</td>' in page
+    )
+    assert "too few, or all alike" in page

@@ -67,6 +67,17 @@ def test_the_preview_counts_what_would_be_taken_and_left_out(project, client):
     assert not Snapshot.objects.exists()
 
 
+def test_ties_are_kept_where_the_box_is_ticked_and_the_page_says_so(project, client):
+    queue = make_queue(project)
+    make_judgment(queue=queue)
+    make_judgment(queue=queue, preference=0)
+    found = {one["table"]: one["splits"]["train"] for one in counts(client, project, keep_ties="on")["tables"]}
+    assert found == {"preference": 1, "ranking": 1}
+    page = client.get(freeze(client, project, keep_ties="on")["Location"]).content.decode()
+    assert Snapshot.objects.get().ties("train") == 1
+    assert "Keep ties" in page
+
+
 def test_chosen_kinds_of_task_alone_are_counted_and_frozen(project, annotator, client):
     judge_everything(project, annotator)
     judge_everything(project, annotator, "evaluation")
