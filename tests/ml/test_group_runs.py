@@ -67,10 +67,11 @@ def what_came_of_it(run: RunDirectory) -> tuple[Any, ...]:
 def test_the_reward_goes_up(tmp_path, tiny, kind):
     own = {"beta": 0.02, "prompts_per_step": 8} if kind == "online_dpo" else {"kl_coef": 1e-3, "prompts_per_step": 4}
     run = carried_out(
-        tmp_path / kind, kind, tiny, steps=30, max_new_tokens=8, checkpoint_every=1000, missing_eos_penalty=0.0, **own
+        tmp_path / kind, kind, tiny, steps=45, max_new_tokens=8, checkpoint_every=1000, missing_eos_penalty=0.0, **own
     )
     scores = [row["score_mean"] for row in run.metrics()]
-    assert sum(scores[-5:]) / 5 > sum(scores[:5]) / 5 + 0.03
+    # Five steps differ from five others by 0.01 without learning; of 12 seeds the worst gained 0.09.
+    assert sum(scores[-5:]) / 5 > sum(scores[:5]) / 5 + 0.05
     figures = run.outcome().evaluation
     assert (figures["score_first"], figures["score_last"], figures["n"]) == (scores[0], scores[-1], 16)
     assert figures["kl_first"] == pytest.approx(0.0, abs=1e-5)
