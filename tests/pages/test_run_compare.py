@@ -164,4 +164,4 @@ def test_the_glossary_explains_every_setting_of_every_kind(client: Client, proje
     client.force_login(ml_staff)
     page = client.get(url(project, "runs-glossary")).content.decode()
     assert page.count(">value_model<") == 1
-    assert "<b>own</b>" in page
+    assert f"<b>{CONFIGS['ppo']().value_model}</b>" in page
