@@ -173,8 +173,8 @@ def carry_out_import(run: JobRun) -> dict[str, Any]:
     sha256 = directory_digest(place, hearing(run, place))
     pk = new_id()
     with run.step(cursor={"checkpoint": str(pk)}):
+        hold([parent])  # before the project, as everywhere: who holds a model waits for nobody who waits for it
         Project.objects.select_for_update().get(pk=project.pk)  # one namer at a time
-        hold([parent])
         check_kind(told["kind"], parent is not None, parent, project)
         check_free(project, place, told["name"].strip())
         made = make_checkpoint(pk, project, place, parent, told, sha256)

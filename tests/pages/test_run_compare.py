@@ -157,6 +157,7 @@ def test_without_known_rows_the_curves_are_not_offered_over_them(client, project
 
 def test_the_glossary_explains_every_setting_of_every_kind(client: Client, project: Project, ml_staff: User) -> None:
     told = settings_explained()
+    assert [one.name for one in told if not one.help] == []
     for kind, config in CONFIGS.items():
         for name, field in config.__dataclass_fields__.items():
             named = [one for one in told if one.name == name and any(kind in kinds for kinds in one.defaults.values())]
