@@ -287,7 +287,8 @@ class Attempt:
             elif "pause" in asked and self.overdue:
                 outcome = Outcome(Run.State.PAUSED)
         if outcome is not None:
-            shutil.rmtree(self.directory.datasets_cache, ignore_errors=True)  # while nobody else may need it
+            self.lease.renew()  # so that nobody else works in the directory yet
+            shutil.rmtree(self.directory.datasets_cache, ignore_errors=True)
             checkpoint = land_outcome(self.run, self.lease, outcome)
             logger.info("run %s %s%s", self.run.pk, outcome.status, f", left {checkpoint}" if checkpoint else "")
         elif self.directory.error():

@@ -99,6 +99,15 @@ def test_progress_is_said_in_numbers_and_as_a_bar(client: Client, project: Proje
     assert "Training" in page
 
 
+def test_a_run_that_waits_for_a_worker_to_stop_it_says_so(client: Client, project: Project, ml_staff: User) -> None:
+    run = make_run(project, "dpo", state="queued", attempt=1, cancel_requested_at=timezone.now())
+    client.force_login(ml_staff)
+    page = text(client.get(url(run, "run-live")))
+    assert "Stops and leaves a checkpoint as soon as a worker is free" in page
+    assert "to be stopped" in page
+    assert "Goes on" not in page
+
+
 def test_a_run_whose_worker_is_gone_says_so(client: Client, project: Project, ml_staff: User) -> None:
     run = make_run(project, state="running", lease_expires_at=timezone.now() - timedelta(seconds=5), attempt=2)
     client.force_login(ml_staff)

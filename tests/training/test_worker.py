@@ -207,14 +207,11 @@ def test_a_worker_signs_on_and_off():
 
 @pytest.mark.torch
 def test_settings_that_are_no_longer_known_fail_the_run_and_the_worker_goes_on():
-    project = make_project()
-    base = with_files(make_base_checkpoint(project))
-    lost = make_run(project, "grpo", policy=base, config={"reward_function": "gone"})
-    other = make_run(project, "merge", policy=make_base_checkpoint(project, path="models/none"))
+    lost, other = dpo_run(launch={"launcher": "balloon"}), dpo_run(launch={"no_such_setting": 1})
     work()
     assert (after(lost).state, after(other).state) == ("failed", "failed")
-    assert "Its settings are no longer known here" in after(lost).error
-    assert "is gone" in after(other).error
+    assert "Its settings are no longer known here: launcher: 'balloon' is not one of local" in after(lost).error
+    assert "no_such_setting" in after(other).error
 
 
 @pytest.mark.torch
