@@ -44,8 +44,8 @@ class AdaptedLinear(torch.autograd.Function):
             to_inner = (gradient @ up).mul_(scale) if needs_x or needs_down else None
             if to_x is not None:
                 to_x.addmm_(to_inner, down)
-            found.append(to_inner.T @ x if needs_down and to_inner is not None else None)
-            found.append((gradient.T @ inner[number]).mul_(scale) if needs_up else None)
+            found.append(to_inner.t() @ x if needs_down and to_inner is not None else None)
+            found.append((gradient.t() @ inner[number]).mul_(scale) if needs_up else None)
         return to_x, None, None, None, *found
 
 
@@ -54,9 +54,9 @@ def add_up(
 ) -> tuple[Tensor, list[Tensor]]:
     """Return (the sum, x A^T of each adapter)."""
     out = functional.linear(x, weight, bias)
-    inner = [x @ down.T for down in factors[::2]]
+    inner = [functional.linear(x, down) for down in factors[::2]]
     for scale, narrow, up in zip(scales, inner, factors[1::2], strict=True):
-        out.addmm_(narrow, up.T, alpha=scale)
+        out.addmm_(narrow, up.t(), alpha=scale)
     return out, inner
 
 

@@ -10,15 +10,11 @@ from torch import Tensor
 
 from feedback.contract import Message
 from training.configs import PPOConfig
-from training.ml import CannotRun, rl
+from training.ml import rl
 from training.ml.readings import Reading
 from training.ml.reward_functions import RewardFunction
 from training.ml.reward_models import Scorer
 from training.ml.shared_models import SharedModels
-
-
-class NoReward(CannotRun):
-    """Nothing would say which responses are good."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from training.ml import Paused, rl
 from training.ml.chat import prompt_ids, template_digest
 from training.ml.estimates import MIB, peak_memory
 from training.ml.models import check_source, has_virtual_tokens, load_tokenizer, pick_device, publish_model
+from training.ml.online_rewards import NoReward
 from training.ml.ppo import (
     Experience,
     LossNotFinite,
@@ -31,7 +32,7 @@ from training.ml.ppo import (
     prompt_order,
 )
 from training.ml.ppo_checkpoints import Kept, Standing, resume, save_checkpoint
-from training.ml.ppo_rewards import Judge, NoReward, Prompt
+from training.ml.ppo_rewards import Judge, Prompt
 from training.ml.preflight import look_first
 from training.ml.reward_functions import load_reward_function
 from training.ml.reward_models import check_reward_source, load_scorer
