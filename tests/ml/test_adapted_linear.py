@@ -90,3 +90,25 @@ def test_layers_that_are_not_plain_keep_the_librarys_way(more):
     layers = [layer for layer in model.modules() if isinstance(layer, LoraLinear)]
     assert len(layers) == 2
     assert all("forward" not in vars(layer) for layer in layers)
+
+
+def test_an_adapter_that_is_switched_off_or_merged_adds_nothing_more():
+    x = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
+    model, library = adapted(), adapted()
+    without_detours(model)
+    with model.disable_adapter(), library.disable_adapter():
+        assert torch.equal(model(x), library(x))
+    model.merge_adapter()
+    library.merge_adapter()
+    assert torch.equal(model(x), library(x))
+
+
+def test_what_is_computed_in_less_precision_is_left_to_the_library():
+    x = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
+    model, library = adapted(), adapted()
+    without_detours(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        out, found = passed(model, x)
+        expected, gradients = passed(library, x)
+    assert torch.equal(out, expected)
+    assert all(torch.equal(found[name], gradient) for name, gradient in gradients.items())

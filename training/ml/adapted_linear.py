@@ -62,6 +62,8 @@ def add_up(
 
 def forward(layer: LoraLinear, x: Tensor) -> Tensor:
     """What takes the place of the forward pass of a plain LoRA layer: [..., in] to [..., out]."""
+    if layer.disable_adapters or layer.merged or torch.is_autocast_enabled(x.device.type):
+        return LoraLinear.forward(layer, x)  # nothing to add, or not in the weights' own precision
     base = layer.get_base_layer()
     active = [name for name in layer.active_adapters if name in layer.lora_A]
     factors = [one[name].weight for name in active for one in (layer.lora_A, layer.lora_B)]

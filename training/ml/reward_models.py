@@ -26,6 +26,7 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
+from training.ml.adapted_linear import without_detours
 from training.ml.models import MissingModel, backbone, check_source, load_policy, pick_device
 from training.ml.sequences import last_states
 from training.rundir import ModelSource, read_json, write_json
@@ -241,6 +242,7 @@ def adapter_members(policy: PreTrainedModel, paths: Sequence[Path], card: Reward
         except (OSError, ValueError, RuntimeError) as error:
             raise MissingModel(f"the reward model's adapter in {path} does not fit its base: {error}") from error
         members.append(Member(model, peft, name))
+    without_detours(model)  # as in training: otherwise scores would be rounded otherwise
     model.to(pick_device()).eval()
     return members
 

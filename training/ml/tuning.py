@@ -20,6 +20,8 @@ from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenize
 
 from training.configs import TuningConfig
 from training.ml import CannotRun
+from training.ml.adapted_linear import without_detours
+from training.ml.estimates import is_sharded
 from training.ml.models import backbone, has_virtual_tokens, load_policy
 from training.ml.virtual_tokens import reading_first
 from training.rundir import ModelSource
@@ -124,7 +126,12 @@ def tuned(
 ) -> PreTrainedModel | PeftModel:
     """Wrap what `load_to_train` gave; new weights are drawn from torch's global generator, so seed it first."""
     adapter = adapter_config(config, task)
-    return model if adapter is None else get_peft_model(model, adapter)
+    if adapter is None:
+        return model
+    wrapped = get_peft_model(model, adapter)
+    if config.tuning == "lora" and not config.lora_dropout and not is_sharded():
+        without_detours(wrapped)
+    return wrapped
 
 
 def train_padded(model: PreTrainedModel | PeftModel) -> None:
