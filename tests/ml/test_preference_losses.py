@@ -155,7 +155,7 @@ def test_every_loss_with_a_reference_is_trl_s_own_at_any_gap(name, trl_trainer, 
     for pair, chosen, rejected in zip(ours, found[::2], found[1::2], strict=True):
         pair.reference = (chosen, rejected)
     with torch.no_grad():
-        value, figures = loss_of(trainer.model, collate(ours, tokenizer.pad_token_id, shares=False), config)
+        value, figures = loss_of(trainer.model, collate(ours, tokenizer.pad_token_id, hidden=0), config)
     assert figures["rewards_margin"].abs().max() > 0.1
     assert value.item() == pytest.approx(theirs, rel=1e-4)
 

@@ -14,10 +14,13 @@ from training.ml.models import load_policy  # noqa: E402
 from training.ml.preferences import tokenize  # noqa: E402
 from training.ml.readings import answered  # noqa: E402
 from training.ml.response_logprobs import let_score, scoring_batch  # noqa: E402
-from training.ml.shared_prompts import can_share, shared_batch  # noqa: E402
+from training.ml.shared_prompts import can_share, pair_batch, pair_logprobs, pays, shared_batch  # noqa: E402
 from training.ml.tuning import tuned  # noqa: E402
 
 pytestmark = pytest.mark.torch
+
+WIDE = 10**6
+"""So wide a model that reading together always pays."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,7 @@ def test_loss_and_gradients_are_those_of_two_sequences(model, pairs, tokenizer, 
     def learned(shares: bool):
         model.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            loss, figures = loss_of(model, collate(pairs, tokenizer.pad_token_id, shares), DPOConfig())
+            loss, figures = loss_of(model, collate(pairs, tokenizer.pad_token_id, WIDE if shares else 0), DPOConfig())
         loss.backward()
         gradients = [weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]
         return figures["logps_chosen"], figures["logps_rejected"], torch.cat(gradients)
@@ -116,3 +119,24 @@ def test_a_model_that_bends_its_logits_is_asked_for_them(tiny, tokenizer, pairs)
 
 def test_a_pair_without_prompt_shares_none(model, tokenizer):
     assert not can_share(model, (answered([], [5, 6]), answered([], [6, 5])), tokenizer.pad_token_id)
+
+
+def test_long_responses_to_a_short_prompt_are_read_apart():
+    assert pays([(100, [50, 50])], hidden=576)
+    # 100 + 2 x 1000 in one: 2100 (1 + 2100 / 3456) = 3376; apart 2 x 1100 (1 + 1100 / 3456) = 2900
+    assert not pays([(100, [1000, 1000])], hidden=576)
+    assert pays([(100, [1000, 1000])], hidden=57_600)
+    assert not pays([(10, [100])], hidden=576)  # nothing is shared
+    # Padding counts: of two rows of the same total, the sequences apart are as wide as the longest response.
+    assert pays([(5, [40, 2]), (5, [2, 40])], hidden=576)
+
+
+def test_pairs_have_the_same_numbers_however_they_are_read(model, pairs, tokenizer, monkeypatch):
+    from training.ml import shared_prompts
+
+    both = [(pair.chosen, pair.rejected) for pair in pairs]
+    assert "sources" in pair_batch(both, tokenizer.pad_token_id, WIDE)
+    assert "sources" not in pair_batch(both, tokenizer.pad_token_id, 0)
+    together = pair_logprobs(model, both, tokenizer.pad_token_id, 4)
+    monkeypatch.setattr(shared_prompts, "pays", lambda *_: False)
+    assert pair_logprobs(model, both, tokenizer.pad_token_id, 4) == pytest.approx(together, rel=1e-4)

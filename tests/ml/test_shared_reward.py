@@ -20,6 +20,8 @@ from training.ml.tuning import tuned  # noqa: E402
 pytestmark = pytest.mark.torch
 
 END = 2
+WIDE = 10**6
+"""So wide a model that reading together always pays."""
 
 
 def row(prompt: list[int], *lengths: int, ranks: list[int], **fields) -> RewardRow:
@@ -58,7 +60,8 @@ def test_loss_gradients_and_figures_are_those_of_sequences_of_their_own(tiny, to
 
     def learned(shares: bool):
         model.zero_grad()
-        batch = Collate(tokenizer.pad_token_id, ("polite",), True, shares)(ROWS)
+        batch = Collate(tokenizer.pad_token_id, ("polite",), True, WIDE if shares else 0)(ROWS)
+        assert ("position_ids" in batch) == shares
         loss, sums = objective(model(**{name: batch[name] for name in READ if name in batch}).logits, batch)
         loss.backward()
         gradients = [weight.grad.flatten() for weight in model.parameters() if weight.grad is not None]
@@ -71,14 +74,14 @@ def test_loss_gradients_and_figures_are_those_of_sequences_of_their_own(tiny, to
 
 
 def test_tokens_read_together_are_fewer_and_those_told_are_the_same(tokenizer):
-    apart, together = (Collate(tokenizer.pad_token_id, (), True, shares)(ROWS[:3]) for shares in (False, True))
+    apart, together = (Collate(tokenizer.pad_token_id, (), True, hidden)(ROWS[:3]) for hidden in (0, WIDE))
     assert int(apart["attention_mask"].sum()) == int(apart["tokens"]) == int(together["tokens"])
     assert together["input_ids"].numel() < apart["input_ids"].numel()
     assert together["input_ids"].shape == (3, max(4 + 9, 2 + 6, 3 + 14))
 
 
 def test_what_stands_in_the_padding_changes_no_score(model, tokenizer):
-    batch = Collate(tokenizer.pad_token_id, ("polite",), True, True)(ROWS)
+    batch = Collate(tokenizer.pad_token_id, ("polite",), True, WIDE)(ROWS)
     read = {name: batch[name] for name in READ}
     filled = batch["input_ids"].clone()
     for place, one in enumerate(ROWS):

@@ -27,8 +27,8 @@ from training.ml.preference_losses import WITHOUT_REFERENCE, PairLogprobs, impli
 from training.ml.preferences import PreferenceTokens, read_pairs, require_train_rows, ties_of
 from training.ml.preflight import look_first
 from training.ml.readings import Reading, some
-from training.ml.response_logprobs import let_score, response_logprobs, scoring_batch
-from training.ml.shared_prompts import can_share, pair_logprobs, shared_batch
+from training.ml.response_logprobs import let_score, response_logprobs
+from training.ml.shared_prompts import can_share, pair_batch, pair_logprobs, width_of
 from training.ml.trl_runs import train
 from training.ml.tuning import as_policy, load_to_train, tuned
 from training.rundir import Check, Outcome, RunDirectory, RunSpec
@@ -60,18 +60,14 @@ def pairs_of(rows: Sequence[PreferenceTokens]) -> list[Pair]:
     return [Pair(chosen, rejected) for chosen, rejected in (row.readings() for row in rows)]
 
 
-def collate(pairs: Sequence[Pair], pad_id: int, shares: bool) -> dict[str, Tensor]:
+def collate(pairs: Sequence[Pair], pad_id: int, hidden: int) -> dict[str, Tensor]:
     """Return a batch for a scoring pass of 2B sequences, the chosen ones first, and what the reference says of them.
 
-    `shares` puts both responses of a pair after one prompt.
+    `hidden` is as for `pair_batch`.
     """
-    readings = [*(pair.chosen for pair in pairs), *(pair.rejected for pair in pairs)]
     reference = [*(pair.reference[0] for pair in pairs), *(pair.reference[1] for pair in pairs)]
-    if shares:
-        batch = shared_batch([(pair.chosen, pair.rejected) for pair in pairs], pad_id)
-    else:
-        batch = scoring_batch(readings, pad_id)
-    tokens = sum(len(reading.ids) for reading in readings)
+    batch = pair_batch([(pair.chosen, pair.rejected) for pair in pairs], pad_id, hidden)
+    tokens = sum(len(pair.chosen.ids) + len(pair.rejected.ids) for pair in pairs)
     return {**batch, "reference": torch.tensor(reference), "tokens": torch.tensor([tokens])}
 
 
@@ -118,7 +114,7 @@ def run_dpo(run: RunDirectory, spec: RunSpec, config: DPOConfig) -> Outcome:
         config,
         train_dataset=pairs,
         eval_dataset=measured or None,
-        collate=functools.partial(collate, pad_id=pad_id, shares=shares),
+        collate=functools.partial(collate, pad_id=pad_id, hidden=width_of(model) if shares else 0),
         loss=functools.partial(loss_of, config=config),
     )
     lengths = [row.shared_length if shares else row.length for row in rows]

@@ -53,6 +53,7 @@ from training.ml.reward_trainer import (
     can_share_prompts,
     let_score_ends,
 )
+from training.ml.shared_prompts import width_of
 from training.ml.trl_runs import train, trainer_arguments
 from training.ml.tuning import load_to_train, tuned
 from training.rundir import (
@@ -107,7 +108,7 @@ def run_reward(run: RunDirectory, spec: RunSpec, config: RewardConfig) -> Outcom
         if members.is_trained(member):
             step += config.steps
         else:
-            collate = Collate(tokenizer.pad_token_id, heads[1:], config.use_margin, shares)
+            collate = Collate(tokenizer.pad_token_id, heads[1:], config.use_margin, width_of(model) if shares else 0)
             status, taken = train_member(members, member, model, tokenizer, rows, held_out, objective, collate)
             step += taken
         if isinstance(model, PeftModel):
@@ -163,7 +164,7 @@ def train_member(
         eval_dataset=RewardRows([of_pair(row) for row in held_out]) if held_out else None,
         processing_class=tokenizer,
     )
-    lengths = [row.shared_length if collate.shares else row.length for row in rows]
+    lengths = [row.shared_length if collate.hidden else row.length for row in rows]
     draw(trainer, lengths, [row.weight for row in rows], config)
     status, step = train(run, trainer, METRICS, config)
     members.keep(member, trainer.model, tokenizer, is_finished=status == "succeeded")

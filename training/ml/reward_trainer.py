@@ -18,7 +18,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from training.ml import reward_losses
 from training.ml.models import backbone
 from training.ml.reward_rows import RewardRow
-from training.ml.shared_prompts import TRIED_TOKENS, agrees, shared_rows
+from training.ml.shared_prompts import TRIED_TOKENS, agrees, pays, shared_rows
 
 Batch = dict[str, Tensor]
 SUMS = ("tokens", "right", "gap", "pairs", "reward", "responses")
@@ -108,8 +108,8 @@ class Collate:
     pad_id: int
     attributes: tuple[str, ...]
     use_margin: bool
-    shares: bool
-    """All responses of a row are read after one prompt."""
+    hidden: int
+    """Width of a model that can read all responses to a prompt in one sequence; 0 for one that cannot."""
 
     def __call__(self, rows: Sequence[RewardRow]) -> Batch:
         """Return what READ names; tokens []; ranks and place [R, K]; margin [R]; rated [R, attributes].
@@ -118,6 +118,8 @@ class Collate:
         where its rank is above 0. `rated` is NaN for none.
         """
         most = max(2, *(len(row.ranks) for row in rows))
+        sizes = [(len(row.prompt), [len(response) for response in row.responses]) for row in rows]
+        read = read_together if self.hidden and pays(sizes, self.hidden) else read_apart
         ranks = torch.zeros(len(rows), most, dtype=torch.long)
         place = torch.zeros_like(ranks)
         start = 0
@@ -127,7 +129,7 @@ class Collate:
             place[number, :count] = torch.arange(start, start + count)
             start += count
         return {
-            **(read_together if self.shares else read_apart)(rows, self.pad_id),
+            **read(rows, self.pad_id),
             "tokens": torch.tensor(sum(len(sequence) for row in rows for sequence in row.sequences)),
             "ranks": ranks,
             "place": place,
