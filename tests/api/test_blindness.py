@@ -68,14 +68,14 @@ def planted(project: Any, kind: str, checkpoint: str) -> tuple[Any, list[str]]:
     """Return a queue of the kind with three tasks whose every secret is a word that is found again."""
     schema = {"opening": "written", "policies": [checkpoint]} if kind in TALKS else {}
     queue = make_queue(project, kind=kind, schema=schema, show_gold=True)
-    secrets = ["model-", "origin-", "0.7321", "90210", "0.3125", "secretly", "77.5"]
+    secrets = ["model-", "origin-", "0.7321", "9021090210", "0.3125", "secretly", "77.5"]
     for number in range(3):
         prompt = make_prompt(project, split="evaluation")
         responses = [
             make_response(
                 prompt, f"Text {number} {letter}.", origin=f"origin-{number}-{letter}", model_name=f"model-{letter}",
                 run_id=uuid.uuid4(), checkpoint_id=uuid.uuid4(), names_itself="secretly",
-                sampling={"temperature": 0.7321, "seed": 90210},
+                sampling={"temperature": 0.7321, "seed": 9021090210},
             )
             for letter in "abcdefghi"[: RESPONSES[kind][0]]
         ]  # fmt: skip
