@@ -63,12 +63,22 @@ def test_nothing_an_annotator_gets_says_who_wrote_what(api, queue, project):
     pair = [
         make_response(
             prompt, f"Text {letter}.", origin=f"origin-{letter}", model_name=f"model-{letter}", run_id=uuid.uuid4(),
-            checkpoint_id=uuid.uuid4(), sampling={"temperature": 0.7321, "seed": 90210},
+            checkpoint_id=uuid.uuid4(), sampling={"temperature": 0.7321, "seed": 90210902},
         )
         for letter in "xy"
     ]  # fmt: skip
     made = make_task(queue, prompt=prompt, responses=pair, propensity=0.3125)
-    secrets = ["origin-", "model", "0.7321", "90210", "0.3125", "propensity", "response_a", "shown_first", "sampling"]
+    secrets = [
+        "origin-",
+        "model",
+        "0.7321",
+        "90210902",
+        "0.3125",
+        "propensity",
+        "response_a",
+        "shown_first",
+        "sampling",
+    ]
     for response in pair:
         secrets += [str(response.pk), response.pk.hex, str(response.run_id), str(response.checkpoint_id)]
     answers = [api.post(f"queues/{queue.pk}/claim/")]

@@ -65,12 +65,12 @@ def test_nothing_on_the_page_says_who_wrote_what(client, queue, project, curator
             model_name=f"model-{letter}",
             run_id=uuid.uuid4(),
             checkpoint_id=uuid.uuid4(),
-            sampling={"temperature": 0.7321, "seed": 90210},
+            sampling={"temperature": 0.7321, "seed": 90210902},
         )
         for letter in "xy"
     ]
     task = make_task(queue, prompt=prompt, responses=pair, propensity=0.3125)
-    secrets = ["origin-x", "origin-y", "model-x", "model-y", "0.7321", "90210", "0.3125", "propensity", "response_a"]
+    secrets = ["origin-x", "origin-y", "model-x", "model-y", "0.7321", "90210902", "0.3125", "propensity", "response_a"]
     for response in pair:
         secrets += [str(response.pk), response.pk.hex, str(response.run_id), str(response.checkpoint_id)]
     form = open_task(client, queue)
