@@ -38,6 +38,11 @@ def is_adapter_directory(path: Path) -> bool:
     return (path / "adapter_config.json").is_file()
 
 
+def has_weights(path: Path) -> bool:
+    """Say whether a model's directory, or an adapter's, holds weights."""
+    return any(one.suffix in (".safetensors", ".bin") for one in path.iterdir())
+
+
 def fetched_path() -> Path:
     return Path(settings.DATA_DIR) / "models" / FETCHED_NAME
 

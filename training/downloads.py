@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from training.models import Checkpoint
 
 READ_SIZE = 2**20
 CARD = "README.md"
+NAME_THEIR_BASE = {"adapter_config.json": "base_model_name_or_path", "checkpoint.json": "base"}
+"""Files in which a model says what it stands on, and where in them."""
 
 
 class DownloadRefused(Refusal):
@@ -43,6 +46,19 @@ def checkpoint_zip(checkpoint: Checkpoint) -> Iterator[bytes]:
     return zipped(place, checkpoint, model_card(checkpoint))
 
 
+def without_place(path: Path) -> bytes:
+    """Return a file of NAME_THEIR_BASE that names the base alone: where it lies on this machine is nobody else's."""
+    content = path.read_bytes()
+    try:
+        says = json.loads(content)
+    except ValueError:
+        return content
+    base = says.get(NAME_THEIR_BASE[path.name]) if isinstance(says, dict) else None
+    if not isinstance(base, str) or not Path(base).is_absolute():
+        return content
+    return json.dumps({**says, NAME_THEIR_BASE[path.name]: Path(base).name}, indent=2).encode()
+
+
 def zipped(place: Path, checkpoint: Checkpoint, card: str) -> Iterator[bytes]:
     pipe = Pipe()
     folder = archive_name(checkpoint).removesuffix(".zip")
@@ -50,6 +66,9 @@ def zipped(place: Path, checkpoint: Checkpoint, card: str) -> Iterator[bytes]:
         archive.writestr(entry(f"{folder}/{CARD}"), card)
         for path in sorted(one for one in place.rglob("*") if one.is_file() and one != place / CARD):
             inside = entry(f"{folder}/{path.relative_to(place).as_posix()}")
+            if path.name in NAME_THEIR_BASE:
+                archive.writestr(inside, without_place(path))
+                continue
             with path.open("rb") as source, archive.open(inside, "w", force_zip64=True) as target:
                 while piece := source.read(READ_SIZE):
                     target.write(piece)

@@ -154,7 +154,8 @@ class RunForm(forms.Form):
             options = options.filter(kind=Checkpoint.Kind.POLICY, is_whole=False)
         if self.kind in (Run.Kind.SAMPLE, Run.Kind.MERGE):
             usual = options.first()
-        if self.kind in ONLINE and (scorer := self.preselected("reward", checkpoints.reward_models())):
+        scorers = checkpoints.reward_models()
+        if self.kind in ONLINE and (scorer := self.preselected("reward", scorers) or scorers.first()):
             usual = scorer.parent
         initial = self.preselected("policy", options) or usual
         return CheckpointField(options, label=label, help_text=help_text, initial=initial)

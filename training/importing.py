@@ -127,6 +127,7 @@ def check_import(
 ) -> Path:
     """Return the model's directory. Raises ImportRefused."""
     place = checked_place(path)
+    check_links(place)
     is_adapter = is_adapter_directory(place)
     check_kind(kind, is_adapter, parent, project)
     if not origin.strip() or len(origin) > 500 or "\x00" in origin:
@@ -244,12 +245,26 @@ def checked_place(path: str) -> Path:
         raise ImportRefused("path", f"{path} cannot be read: {error}") from error
     if not allowed:
         places = " or ".join(str(one) for one in allowed_directories())
-        raise ImportRefused("path", f"{path} does not lie in {places}; put it there, or add its place to MODEL_DIRS")
+        raise ImportRefused(
+            "path",
+            f"{path} does not lie in {places}; put it there and name it by its whole path, or as "
+            f"models/{Path(path.strip()).name}, or add its place to MODEL_DIRS",
+        )
     if not found:
         raise ImportRefused(
             "path", f"{place} holds no model: there is neither a config.json nor an adapter_config.json"
         )
     return place
+
+
+def check_links(place: Path) -> None:
+    """Refuse a file of the model that is a link to somewhere else: a download would hand that out."""
+    roots = [root.resolve() for root in allowed_directories()]
+    for file in place.rglob("*"):
+        if file.is_symlink() and not any(file.resolve().is_relative_to(root) for root in roots):
+            raise ImportRefused(
+                "path", f"{file} is a link that leads out of the folders for models; put the file itself there"
+            )
 
 
 def check_kind(kind: str, is_adapter: bool, parent: Checkpoint | None, project: Project) -> None:
@@ -331,8 +346,11 @@ def tensor_shapes(place: Path) -> dict[str, list[int]]:
             length = int.from_bytes(file.read(8), "little")
             head = file.read(length) if length <= HEAD_LIMIT else b""
         try:
-            shapes |= {name: list(one["shape"]) for name, one in json.loads(head).items() if name != "__metadata__"}
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            tensors = {name: one for name, one in json.loads(head).items() if name != "__metadata__"}
+            shapes |= {name: list(one["shape"]) for name, one in tensors.items()}
+            if 8 + length + max((one["data_offsets"][1] for one in tensors.values()), default=0) > path.stat().st_size:
+                raise ValueError("the last tensor ends behind the end of the file")
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise ImportRefused(
                 "path", f"{path} is no safetensors file, or only a part of one (a pointer of Git LFS, perhaps)"
             ) from error

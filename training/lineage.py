@@ -9,9 +9,9 @@ from pathlib import Path
 from django.db.models import Q
 
 from feedback.models import Queue, Response, Snapshot
-from training.base_models import is_adapter_directory, is_model_directory, resolve_path
+from training.base_models import has_weights, is_adapter_directory, is_model_directory, resolve_path
 from training.models import Checkpoint, Run
-from training.rundir import ModelSource, read_json
+from training.rundir import ModelSource, directory_digest, read_json
 
 
 class CheckpointGone(Exception):
@@ -95,13 +95,29 @@ def model_source(checkpoint: Checkpoint) -> ModelSource:
     if isinstance(base, Path) and not is_model_directory(base):
         called = "the base model" if whole.kind == Checkpoint.Kind.BASE else "the whole model"
         raise CheckpointGone(f"{called} {whole.name} is gone: {base} has no config.json")
+    if isinstance(base, Path) and not has_weights(base):
+        raise CheckpointGone(f"the weights of {whole.name} are gone: {base} has no .safetensors file")
     adapters: list[str] = []
     for trained in above:
-        place = resolve_path(trained.path)
-        if not is_adapter_directory(Path(place)):
+        place = Path(resolve_path(trained.path))
+        if not is_adapter_directory(place):
             raise CheckpointGone(f"the files of checkpoint {trained.name} are gone: {place} has no adapter_config.json")
+        if not has_weights(place):
+            raise CheckpointGone(f"the weights of checkpoint {trained.name} are gone: {place} has no .safetensors file")
         adapters.append(str(place))
     return ModelSource(str(base), tuple(adapters))
+
+
+def check_digests(checkpoint: Checkpoint) -> None:
+    """Raise CheckpointGone where the weights of `checkpoint` are not those that were recorded when it was made."""
+    whole, above = weights(checkpoint)
+    for one in (whole, *above):
+        place = resolve_path(one.path)
+        if one.sha256 and isinstance(place, Path) and directory_digest(place) != one.sha256:
+            raise CheckpointGone(
+                f"the files of checkpoint {one.name} in {place} are not those that were recorded: their sha256 differs "
+                "from the one on its page. Restore them from a backup"
+            )
 
 
 def hold(checkpoints: Iterable[Checkpoint | None]) -> None:

@@ -16,12 +16,15 @@ from feedback.splits import SAMPLED
 from training.configs import CONFIGS
 from training.lineage import ancestors
 from training.models import Checkpoint, Run
+from training.reading import seconds_per_step
 from training.runs import ONLINE
 from training.scoring import responses_to_score
 from training.snapshot_tables import READS, SFT_SOURCES, readable, rows_learned
 from training.starting import NewQueue, PromptChoice
 
 FEW_ROWS = 50
+RECENT = 10
+"""So many of the last runs are looked at for their pace."""
 MANY_PASSES = 3.0
 FEW_EVALUATION_ROWS = 30
 PAIR = 2
@@ -85,7 +88,7 @@ def plan(
         told.say("Responses without a score", responses_to_score(project=project, reward=reward, queue=queue).count())
     elif kind == Run.Kind.MERGE and policy is not None:
         tell_merge(told, policy)
-    seconds, like = expected_seconds(project, kind, config, prompt_count(project, prompts, None))
+    seconds, like = expected_seconds(project, kind, config, prompt_count(project, prompts, None), policy or reward)
     if seconds is not None and like is not None:
         told.say("Time, about", duration(seconds), f"at the pace of {like.name}")
     return told
@@ -224,13 +227,16 @@ def rows_per_step(config: Mapping[str, Any]) -> int:
 
 
 def expected_seconds(
-    project: Project, kind: str, config: Mapping[str, Any], prompts: int
+    project: Project, kind: str, config: Mapping[str, Any], prompts: int, model: Checkpoint | None
 ) -> tuple[float | None, Run | None]:
-    """Return how long the work would take at the pace of the project's last run of this kind, and that run.
+    """Return how long the work would take at the pace of the project's last such run, and that run.
 
-    Pace is time per unit of work (rows, rollouts, responses), loading included; sizes of models are not compared.
+    It is of the same kind, on the same base as `model`. Pace is the time of a row or rollout in its last steps; of a
+    run without steps, its whole time by response.
     """
-    like = project.runs.filter(kind=kind, state=Run.State.SUCCEEDED, started_at__isnull=False).first()
+    ended = project.runs.filter(kind=kind, state=Run.State.SUCCEEDED, started_at__isnull=False)
+    recent = ended.select_related("policy", "reward")[:RECENT]
+    like = next((one for one in recent if stands_on(one.policy or one.reward) == stands_on(model)), None)
     if like is None or like.finished_at is None or like.started_at is None:
         return None, None
     if kind == Run.Kind.SAMPLE:
@@ -240,7 +246,16 @@ def expected_seconds(
         done, wanted = work(kind, like.config), work(kind, config)
     if not done or not wanted:
         return None, None
+    pace = seconds_per_step(like)
+    steps = number(like.config, "updates") or number(like.config, "steps")
+    if pace is not None and steps:
+        return pace * steps * wanted / done, like
     return (like.finished_at - like.started_at).total_seconds() * wanted / done, like
+
+
+def stands_on(model: Checkpoint | None) -> Any:
+    """Return the id of the base below `model`; None for no model."""
+    return [model, *ancestors(model)][-1].pk if model else None
 
 
 def work(kind: str, config: Mapping[str, Any]) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import statistics
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,8 @@ from training.models import Run
 METRICS_AT_ONCE = 5000
 """Steps per answer; a reader that is further behind asks again."""
 TABLE_ROWS = 40
+PACE_STEPS = 20
+"""How many of the last steps say how fast a run goes."""
 
 
 def step_named(text: str) -> int | None:
@@ -51,6 +55,14 @@ def metric_names(run: Run) -> list[str]:
 def latest_metrics(run: Run) -> dict[str, Any]:
     """Return the metrics of the run's last step; empty before its first."""
     return run.metrics.order_by("-step").values_list("values", flat=True).first() or {}
+
+
+def seconds_per_step(run: Run) -> float | None:
+    """Return the median time of the run's last steps; None before its third, and for kinds without steps."""
+    rows = run.metrics.order_by("-step").values_list("values", flat=True)[:PACE_STEPS]
+    times = [row["time"] for row in rows if isinstance(row.get("time"), int | float)]
+    gaps = [later - earlier for later, earlier in itertools.pairwise(times)]
+    return statistics.median(gaps) if len(gaps) >= 2 else None
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from django.db import transaction
 
+from feedback.audit import record
+from feedback.models import User
 from training.lineage import CheckpointGone, hold, model_source
 from training.models import Checkpoint, Run
 from training.rundir import RunDirectory
-from training.runs import state_in_words
+from training.stopping import state_in_words
 
 
 class NoRetry(Exception):
@@ -15,7 +17,7 @@ class NoRetry(Exception):
 
 
 @transaction.atomic
-def retry_run(*, run: Run) -> Run:
+def retry_run(*, run: Run, by: User | None = None) -> Run:
     """Queue a failed run again, as one that has never crashed; it goes on after its last good checkpoint.
 
     Raises NoRetry for a run that did not fail, for one that left a checkpoint, and for one that could only fail again
@@ -37,6 +39,7 @@ def retry_run(*, run: Run) -> Run:
     again = Run.objects.select_related("policy", "reward", "snapshot").get(pk=run.pk)
     check_inputs_are_there(again)
     RunDirectory(run.directory).forget_ending()
+    record(project=run.project, actor=by, action="run.retry", subject=run)
     return again
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from feedback.contract import EVALUATION, TRAIN, PromptRow
 from feedback.models import Prompt
 from feedback.splits import SAMPLED
-from training.lineage import model_source
+from training.lineage import check_digests, model_source
 from training.models import Run
 from training.rundir import BadRunDirectory, ModelSource, RunDirectory, RunSpec, keep_lines
 from training.runs import ONLINE
@@ -36,6 +36,8 @@ def write_inputs(run: Run) -> RunSpec:
         needs=run.needs,
         waits_after_preflight=run.waits_after_preflight,
     )
+    for checkpoint in filter(None, (run.policy, run.reward, *run.further_models)):
+        check_digests(checkpoint)
     directory.path.mkdir(parents=True, exist_ok=True)
     if run.kind == Run.Kind.SAMPLE or run.kind in ONLINE or compares_policies(run):
         keep_lines(directory.prompts_path, [dict(row) for row in prompt_rows(run)])

@@ -1,14 +1,14 @@
-"""What people do with runs: start, cancel, pause, resume. Carrying them out is `training.worker`'s work."""
+"""Start a run. Carrying it out is `training.worker`'s work; `training.stopping` ends or pauses it."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 
+from feedback.audit import record
 from feedback.contract import EVALUATION, TRAIN
 from feedback.models import Project, Queue, Snapshot, User
 from feedback.schemas import RESPONSES
@@ -30,25 +30,18 @@ from training.landing import LEAVES
 from training.lineage import CheckpointGone, ancestors, hold, is_tuned_prompt, model_source, weights
 from training.models import Checkpoint, Run
 from training.run_refusals import RunRefused as RunRefused
-from training.rundir import RunDirectory
 from training.sample_models import check_sampling
 from training.scoring import responses_to_score
 from training.snapshot_tables import rows_read, tables_read, to_freeze
-
-
-class RunEnded(Exception):
-    """The run is over; there is nothing left to cancel or pause."""
-
-
-class NotPaused(Exception):
-    """Only a run that is paused can be resumed."""
-
 
 ONLINE = (Run.Kind.PPO, Run.Kind.GRPO, Run.Kind.RLOO, Run.Kind.ONLINE_DPO)
 """Kinds whose policy writes what it learns from, on prompts of the train split."""
 
 SHOW_RESPONSES = tuple(kind for kind, (fewest, _) in RESPONSES.items() if fewest)
 """Kinds of queue that a sample run can fill."""
+
+WORDS = {"policy": "model", "reward": "reward model"}
+"""What a refusal calls an input."""
 
 INPUTS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     # kind: (what it needs, what it may have besides)
@@ -146,6 +139,7 @@ def start_run(
         created_by=created_by,
     )
     run.others.set(further)
+    record(project=project, actor=created_by, action="run.start", subject=run, after={"name": run.name, "kind": kind})
     return run
 
 
@@ -175,7 +169,7 @@ def check_inputs(kind: str, given: Mapping[str, Any]) -> None:
     label = Run.Kind(kind).label
     for field in ("policy", "reward", "snapshot", "queue", "others", "prompt_ids"):
         if field in needed and not given[field]:
-            raise RunRefused(field, f"a run of kind {label!r} needs one")
+            raise RunRefused(field, f"a run of kind {label!r} needs a {WORDS.get(field, field)}")
         if given[field] and field not in needed | allowed:
             raise RunRefused(field, f"a run of kind {label!r} does not use one; leave it out")
     if kind == "evaluate" and not given["policy"] and not given["reward"]:
@@ -185,7 +179,7 @@ def check_inputs(kind: str, given: Mapping[str, Any]) -> None:
     if kind == "evaluate" and given["snapshot"] and given["prompt_ids"]:
         raise RunRefused("prompt_ids", "the labels of a snapshot bring their own prompts; leave these out")
     if kind == "evaluate" and not given["snapshot"] and not (given["policy"] and given["reward"]):
-        raise RunRefused("snapshot", f"a run of kind {label!r} needs one: the labels to hold the model against")
+        raise RunRefused("snapshot", f"a run of kind {label!r} needs a snapshot: the labels to hold the model against")
 
 
 def check_files(field: str, checkpoint: Checkpoint) -> None:
@@ -308,65 +302,3 @@ def check_prompts(kind: str, project: Project, prompt_ids: list[str], config: Co
 def looks_at_held_out(config: Config) -> bool:
     """Tell whether a run that learns from prompts is measured on held-out ones on the way."""
     return isinstance(config, PPOConfig) and config.evaluate_every > 0
-
-
-def cancel_run(*, run: Run, now: datetime) -> Run:
-    """Cancel `run`: at once where nothing has begun, else a worker leaves a checkpoint. Raises RunEnded.
-
-    A paused run goes to a worker for that. A second request changes nothing, nor does one after it was cancelled.
-    """
-    asked = Run.objects.filter(pk=run.pk)
-    not_begun = asked.filter(state__in=(Run.State.QUEUED, Run.State.PAUSED), attempt=0)
-    paused = asked.filter(state=Run.State.PAUSED)
-    at_work = asked.filter(state__in=(Run.State.QUEUED, Run.State.RUNNING))
-    while True:  # it may pause or be resumed between two of these statements
-        if not_begun.update(state=Run.State.CANCELLED, cancel_requested_at=now, finished_at=now):
-            break
-        with transaction.atomic():
-            if paused.update(state=Run.State.QUEUED, cancel_requested_at=now, pause_requested_at=None):
-                RunDirectory(run.directory).forget_ending()
-                break
-        if at_work.filter(cancel_requested_at__isnull=True).update(cancel_requested_at=now) or at_work.exists():
-            break
-        if asked.filter(state=Run.State.CANCELLED).exists():
-            break
-        if not paused.exists():
-            raise RunEnded(f"{run} is over: {state_in_words(run)}")
-    return Run.objects.get(pk=run.pk)
-
-
-def pause_run(*, run: Run, now: datetime) -> Run:
-    """Pause `run`: at once while it waits, else its worker saves a checkpoint after this step. Raises RunEnded.
-
-    A second request changes nothing; nor does one on a run that is being cancelled.
-    """
-    unfinished = Run.objects.filter(pk=run.pk, state__in=Run.UNFINISHED, cancel_requested_at__isnull=True)
-    if not unfinished.filter(state=Run.State.QUEUED).update(state=Run.State.PAUSED, pause_requested_at=now):
-        unfinished.filter(pause_requested_at__isnull=True).update(pause_requested_at=now)
-        if not Run.objects.filter(pk=run.pk, state__in=Run.UNFINISHED).exists():
-            raise RunEnded(f"{run} is over: {state_in_words(run)}")
-    return Run.objects.get(pk=run.pk)
-
-
-@transaction.atomic
-def resume_run(*, run: Run) -> Run:
-    """Queue a paused run again; it goes on after its last checkpoint. Raises NotPaused.
-
-    A run that had paused for somebody to look at its preflight has been looked at. A second request changes nothing.
-    """
-    paused = Run.objects.filter(pk=run.pk, state=Run.State.PAUSED)
-    went_on = paused.update(state=Run.State.QUEUED, pause_requested_at=None, error="")
-    resumed = Run.objects.get(pk=run.pk)
-    if not went_on:
-        if resumed.is_unfinished and resumed.attempt and resumed.pause_requested_at is None:
-            return resumed
-        raise NotPaused(f"{run} is not paused: {state_in_words(run)}")
-    if resumed.preflight and resumed.waits_after_preflight:
-        resumed.waits_after_preflight = False
-        resumed.save(update_fields=["waits_after_preflight"])
-    RunDirectory(run.directory).forget_ending()
-    return resumed
-
-
-def state_in_words(run: Run) -> str:
-    return Run.objects.get(pk=run.pk).get_state_display().lower()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
-import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,12 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from feedback.models import Prompt, Response, Task, Worker
-from training.models import Run, RunMetric
+from training.models import Run
 from training.plans import number, responses_each
 from training.rundir import RunDirectory
-
-PACE_STEPS = 20
-"""How many of the last steps say how fast a run goes."""
 
 
 def worker_is_alive(now: datetime) -> bool:
@@ -65,14 +60,6 @@ def watch(run: Run, now: datetime, pace: float | None = None) -> Watched:
         ),
         silent=run.state == Run.State.RUNNING and run.lease_expires_at is not None and run.lease_expires_at < now,
     )
-
-
-def seconds_per_step(run: Run) -> float | None:
-    """Return the median time of the run's last steps; None before its third, and for kinds without steps."""
-    rows = RunMetric.objects.filter(run=run).order_by("-step").values_list("values", flat=True)[:PACE_STEPS]
-    times = [row["time"] for row in rows if isinstance(row.get("time"), int | float)]
-    gaps = [later - earlier for later, earlier in itertools.pairwise(times)]
-    return statistics.median(gaps) if len(gaps) >= 2 else None
 
 
 ADVICE: tuple[tuple[tuple[str, ...], str], ...] = (

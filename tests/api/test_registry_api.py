@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from rest_framework.test import APIClient
 
 from feedback.models import Project, User
@@ -83,6 +84,16 @@ def test_card_and_download(api: APIClient, policy):
     assert f"# {policy.name}" in card.content.decode()
     archive = zipfile.ZipFile(io.BytesIO(b"".join(api.get(one(policy, "download/")).streaming_content)))
     assert any(name.endswith("adapter_config.json") for name in archive.namelist())
+
+
+def test_a_download_does_not_tell_where_the_base_lies_on_this_machine(api: APIClient, policy):
+    place = Path(settings.DATA_DIR) / policy.path
+    (place / "adapter_config.json").write_text(json.dumps({"r": 4, "base_model_name_or_path": "/srv/models/small"}))
+    (place / "checkpoint.json").write_text("{ not JSON")
+    archive = zipfile.ZipFile(io.BytesIO(b"".join(api.get(one(policy, "download/")).streaming_content)))
+    files = {Path(name).name: archive.read(name) for name in archive.namelist()}
+    assert json.loads(files["adapter_config.json"]) == {"r": 4, "base_model_name_or_path": "small"}
+    assert files["checkpoint.json"] == b"{ not JSON"
 
 
 def test_files_that_are_needed_stay_and_others_go(api: APIClient, policy):

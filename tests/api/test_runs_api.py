@@ -38,6 +38,7 @@ def base(project: Project) -> Checkpoint:
     directory = Path(settings.DATA_DIR) / "models" / project.slug
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.json").write_text("{}")
+    (directory / "model.safetensors").touch()
     return make_base_checkpoint(project, path=f"models/{project.slug}")
 
 
@@ -174,6 +175,7 @@ def test_a_ppo_run_names_its_reward_model(api: APIClient, project: Project, base
     directory = Path(settings.DATA_DIR) / reward.path
     directory.mkdir(parents=True)
     (directory / "adapter_config.json").write_text("{}")
+    (directory / "adapter_model.safetensors").touch()
     api.force_authenticate(ml_staff)
     asked = {"kind": "ppo", "policy": str(base.pk), "reward": str(reward.pk)}
     assert api.post(runs_url(project), asked, format="json").json()["reward"] == str(reward.pk)

@@ -41,6 +41,7 @@ def with_files(checkpoint: Checkpoint) -> Checkpoint:
     directory.mkdir(parents=True, exist_ok=True)
     name = "config.json" if checkpoint.kind == Checkpoint.Kind.BASE else "adapter_config.json"
     (directory / name).write_text("{}")
+    (directory / "model.safetensors").touch()
     return checkpoint
 
 

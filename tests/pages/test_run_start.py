@@ -46,6 +46,7 @@ def usable_base(project: Project, name: str = "base") -> Checkpoint:
     directory = Path(settings.DATA_DIR) / "models" / f"{project.slug}-{name}"
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.json").write_text("{}")
+    (directory / "model.safetensors").touch()
     return make_base_checkpoint(project, name=name, path=f"models/{directory.name}")
 
 
@@ -53,6 +54,7 @@ def usable(checkpoint: Checkpoint) -> Checkpoint:
     directory = Path(settings.DATA_DIR) / checkpoint.path
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "adapter_config.json").write_text("{}")
+    (directory / "adapter_model.safetensors").touch()
     return checkpoint
 
 

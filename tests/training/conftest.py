@@ -119,6 +119,7 @@ def make_model_files(place: Path) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     (place / "config.json").write_text("{}")
     (place / "adapter_config.json").write_text("{}")
+    (place / "adapter_model.safetensors").touch()
     return place
 
 

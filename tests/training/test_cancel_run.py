@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
+from feedback.models import AuditEvent
 from tests.factories import make_run
 from training.models import Run
-from training.runs import RunEnded, cancel_run
+from training.stopping import RunEnded, cancel_run
 
 pytestmark = pytest.mark.django_db
 
@@ -35,6 +36,14 @@ def test_a_run_that_was_given_back_is_left_to_a_worker_that_can_keep_its_checkpo
     run = cancel_run(run=make_run(attempt=1), now=timezone.now())
     assert run.state == "queued"
     assert run.cancel_requested_at is not None
+
+
+def test_the_audit_log_says_who_asked_for_what_and_each_once(ml_staff):
+    run = make_run(state="running", attempt=1)
+    for _ in range(2):
+        cancel_run(run=run, now=timezone.now(), by=ml_staff)
+    told = AuditEvent.objects.filter(subject="run").values_list("action", "actor", "subject_id")
+    assert list(told) == [("run.cancel", ml_staff.pk, str(run.pk))]
 
 
 def test_a_cancelled_run_stays_as_it_was_cancelled():

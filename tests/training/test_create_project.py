@@ -23,6 +23,7 @@ def model(tmp_path: Path, settings: Settings) -> Path:
     path = tmp_path / "base"
     path.mkdir()
     (path / "config.json").write_text("{}")
+    (path / "model.safetensors").touch()
     settings.BASE_MODEL = str(path)
     return path
 

@@ -152,6 +152,21 @@ def test_a_pointer_or_a_part_of_the_weights_is_refused(project, ml_staff: User, 
     assert "Git LFS" in refusal(project, ml_staff, whole_model(shelf / "small", content)).message
 
 
+def test_a_link_that_leads_out_of_the_folders_for_models_is_refused(project, ml_staff: User, shelf, tmp_path):
+    (tmp_path / "secret").write_bytes(tensors())
+    place = whole_model(shelf / "linked")
+    (place / "model.safetensors").unlink()
+    (place / "model.safetensors").symlink_to(tmp_path / "secret")
+    assert "is a link that leads out" in refusal(project, ml_staff, place).message
+
+
+def test_a_link_inside_of_them_is_followed(project, ml_staff: User, shelf):
+    place = whole_model(shelf / "linked")
+    (place / "model.safetensors").rename(shelf / "blob")
+    (place / "model.safetensors").symlink_to(shelf / "blob")
+    assert bring_in(project, ml_staff, place).name == "linked"
+
+
 def test_code_of_others_is_refused(project, ml_staff: User, shelf):
     place = whole_model(shelf / "own-code", auto_map={"AutoModel": "modeling.Model"})
     assert "auto_map" in refusal(project, ml_staff, place).message

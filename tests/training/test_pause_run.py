@@ -11,7 +11,7 @@ from training.leases import claim_run, lease_of, rest_run
 from training.models import Run
 from training.retrying import NoRetry, retry_run
 from training.rundir import Outcome, RunDirectory
-from training.runs import NotPaused, RunEnded, cancel_run, pause_run, resume_run
+from training.stopping import NotPaused, RunEnded, cancel_run, pause_run, resume_run
 
 pytestmark = pytest.mark.django_db
 

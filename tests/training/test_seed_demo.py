@@ -28,6 +28,7 @@ def model(tmp_path: Path, settings: Settings) -> Path:
     path = tmp_path / "base"
     path.mkdir()
     (path / "config.json").write_text("{}")
+    (path / "model.safetensors").touch()
     settings.BASE_MODEL = str(path)
     return path
 
@@ -116,6 +117,7 @@ def test_a_model_that_appears_later_is_used_by_the_next_start(
     seed()
     (tmp_path / "nothing here").mkdir()
     (tmp_path / "nothing here" / "config.json").write_text("{}")
+    (tmp_path / "nothing here" / "model.safetensors").touch()
     seed()
     assert Run.objects.count() == 1
     assert Queue.objects.filter(kind="conversation").count() == 1

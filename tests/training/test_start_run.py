@@ -256,6 +256,15 @@ def test_a_checkpoint_whose_files_are_gone_is_refused(project, ml_staff, base, s
     assert (said.field, "gone" in said.message) == ("policy", True)
 
 
+@pytest.mark.parametrize("which", ["base", "policy"])
+def test_a_checkpoint_whose_weights_are_gone_is_refused(project, ml_staff, base, policy, snapshot, which):
+    place = Path(settings.DATA_DIR) / {"base": base, "policy": policy}[which].path
+    for weights in place.glob("*.safetensors"):
+        weights.unlink()
+    said = refusal(project=project, kind="dpo", created_by=ml_staff, policy=policy, snapshot=snapshot)
+    assert (said.field, "has no .safetensors file" in said.message) == ("policy", True)
+
+
 def test_a_long_name_is_refused(project, ml_staff: User, base, snapshot):
     said = refusal(project=project, kind="dpo", created_by=ml_staff, name="x" * 201, policy=base, snapshot=snapshot)
     assert said.field == "name"

@@ -15,7 +15,7 @@ from tests.training.conftest import make_model_files, processes_with, wait_until
 from training.models import Checkpoint, Run, RunMetric
 from training.retrying import retry_run
 from training.rundir import WHOLE, Outcome, RunDirectory, directory_digest
-from training.runs import cancel_run, pause_run, resume_run
+from training.stopping import cancel_run, pause_run, resume_run
 from training.worker import RunWorker
 
 pytestmark = pytest.mark.torch

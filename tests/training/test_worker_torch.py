@@ -23,7 +23,8 @@ from training.base_models import register_base_model
 from training.lineage import lineage
 from training.models import Checkpoint, Run, RunMetric
 from training.rundir import RunDirectory, directory_digest
-from training.runs import cancel_run, start_run
+from training.runs import start_run
+from training.stopping import cancel_run
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 

@@ -41,16 +41,9 @@ from training.models import Checkpoint, Run
 from training.reading import metrics_after, step_named
 from training.repeating import repeat_run
 from training.retrying import NoRetry, retry_run
-from training.runs import (
-    NotPaused,
-    RunEnded,
-    RunRefused,
-    cancel_run,
-    pause_run,
-    resume_run,
-    start_run,
-)
+from training.runs import RunRefused, start_run
 from training.starting import PromptChoice, start_sweep
+from training.stopping import NotPaused, RunEnded, cancel_run, pause_run, resume_run
 
 FILTERS = {
     "runs": [
@@ -160,7 +153,9 @@ class RunCancel(APIView):
     def post(self, request: Request, run: UUID) -> ApiResponse:
         """Ask a run to stop; it leaves a checkpoint. 409 when it is over."""
         try:
-            stopped = cancel_run(run=run_or_404(request, run, "training.run"), now=timezone.now())
+            stopped = cancel_run(
+                run=run_or_404(request, run, "training.run"), now=timezone.now(), by=person_of(request)
+            )
         except RunEnded as refusal:
             raise Conflict("run_ended", str(refusal)) from refusal
         return ApiResponse(RunSerializer(stopped).data)
@@ -171,7 +166,7 @@ class RunPause(APIView):
     def post(self, request: Request, run: UUID) -> ApiResponse:
         """Ask a run to save a checkpoint and give its worker back until it is resumed. 409 when it is over."""
         try:
-            paused = pause_run(run=run_or_404(request, run, "training.run"), now=timezone.now())
+            paused = pause_run(run=run_or_404(request, run, "training.run"), now=timezone.now(), by=person_of(request))
         except RunEnded as refusal:
             raise Conflict("run_ended", str(refusal)) from refusal
         return ApiResponse(RunSerializer(paused).data)
@@ -182,7 +177,7 @@ class RunResume(APIView):
     def post(self, request: Request, run: UUID) -> ApiResponse:
         """Queue a paused run again, after its preflight too. 409 when it is not paused."""
         try:
-            resumed = resume_run(run=run_or_404(request, run, "training.run"))
+            resumed = resume_run(run=run_or_404(request, run, "training.run"), by=person_of(request))
         except NotPaused as refusal:
             raise Conflict("not_paused", str(refusal)) from refusal
         return ApiResponse(RunSerializer(resumed).data)
@@ -193,7 +188,7 @@ class RunRetry(APIView):
     def post(self, request: Request, run: UUID) -> ApiResponse:
         """Queue a failed run again; it goes on after its last good checkpoint. 409 when there is nothing to retry."""
         try:
-            again = retry_run(run=run_or_404(request, run, "training.run"))
+            again = retry_run(run=run_or_404(request, run, "training.run"), by=person_of(request))
         except NoRetry as refusal:
             raise Conflict("no_retry", str(refusal)) from refusal
         return ApiResponse(RunSerializer(again).data)

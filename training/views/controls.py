@@ -18,7 +18,8 @@ from training.models import Run
 from training.news import Seen
 from training.repeating import repeat_run
 from training.retrying import NoRetry, retry_run
-from training.runs import NotPaused, RunEnded, RunRefused, cancel_run, pause_run, resume_run
+from training.runs import RunRefused
+from training.stopping import NotPaused, RunEnded, cancel_run, pause_run, resume_run
 from training.views.runs import news_context, run_or_404
 
 
@@ -26,28 +27,32 @@ from training.views.runs import news_context, run_or_404
 @vary_on_headers("HX-Request")
 @login_required
 def run_cancel(request: SignedInRequest, project: str, run: str) -> HttpResponse:
-    return ask(request, project, run, lambda one: cancel_run(run=one, now=timezone.now()), "is asked to stop")
+    return ask(
+        request, project, run, lambda one: cancel_run(run=one, now=timezone.now(), by=request.user), "is asked to stop"
+    )
 
 
 @require_POST
 @vary_on_headers("HX-Request")
 @login_required
 def run_pause(request: SignedInRequest, project: str, run: str) -> HttpResponse:
-    return ask(request, project, run, lambda one: pause_run(run=one, now=timezone.now()), "is asked to pause")
+    return ask(
+        request, project, run, lambda one: pause_run(run=one, now=timezone.now(), by=request.user), "is asked to pause"
+    )
 
 
 @require_POST
 @vary_on_headers("HX-Request")
 @login_required
 def run_resume(request: SignedInRequest, project: str, run: str) -> HttpResponse:
-    return ask(request, project, run, lambda one: resume_run(run=one), "goes on")
+    return ask(request, project, run, lambda one: resume_run(run=one, by=request.user), "goes on")
 
 
 @require_POST
 @vary_on_headers("HX-Request")
 @login_required
 def run_retry(request: SignedInRequest, project: str, run: str) -> HttpResponse:
-    return ask(request, project, run, lambda one: retry_run(run=one), "is tried again")
+    return ask(request, project, run, lambda one: retry_run(run=one, by=request.user), "is tried again")
 
 
 @require_POST

@@ -30,6 +30,7 @@ from training.reading import (
     metric_names,
     metrics_after,
     numbers,
+    seconds_per_step,
     settings_of,
     step_named,
 )
@@ -43,7 +44,6 @@ from training.watching import (
     landed_samples,
     log_tail,
     rollout_previews,
-    seconds_per_step,
     watch,
     worker_is_alive,
 )
