@@ -10,7 +10,15 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from training.configs import AdapterConfig, GroupConfig, OnlineConfig, RewardConfig, SFTConfig, TrainingConfig
+from training.configs import (
+    AdapterConfig,
+    GroupConfig,
+    OnlineConfig,
+    PPOConfig,
+    RewardConfig,
+    SFTConfig,
+    TrainingConfig,
+)
 from training.ml import CannotRun, Paused, checks
 from training.ml.checks import ReadRow
 from training.ml.estimates import (
@@ -86,7 +94,7 @@ def look_first(
     found += row_checks(config, tokenizer, trained, measured) if trained else [NO_ROWS]
     found.append(checks.check_pad(tokenizer))
     found.append(checks.check_template(tokenizer, [one for one in (spec.policy, spec.reward) if one is not None]))
-    if isinstance(config, TrainingConfig | GroupConfig):
+    if isinstance(config, TrainingConfig | GroupConfig | PPOConfig):
         found.append(checks.check_learning_rate(config.tuning, config.learning_rate))
     found += extra
     guessed: dict[str, Any] = {}

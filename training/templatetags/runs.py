@@ -26,9 +26,11 @@ def percent(share: float | None) -> str:
 
 @register.filter
 def figure(value: Any) -> str:
-    """Return a metric's value in four significant digits; a dash for none."""
+    """Return a metric's value in four significant digits, a large one as a whole number; a dash for none."""
     if value is None:
         return "-"
+    if isinstance(value, float) and 10**4 <= abs(value) < 10**9:
+        return f"{value:,.0f}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
