@@ -1,4 +1,4 @@
-"""The checkpoints that can answer in a conversation, as the side that has them tells it.
+"""What the people's side asks of the side that has the models: which can answer in a conversation, and to forget.
 
 `feedback` imports nothing of training; settings.POLICIES names the module that speaks for it. Label schemas hold the
 ids of checkpoints (`policies`), which are opaque here.
@@ -13,7 +13,7 @@ from typing import Protocol, cast
 
 from django.conf import settings
 
-from feedback.models import Project
+from feedback.models import Project, Snapshot, User
 
 
 class Policies(Protocol):
@@ -27,6 +27,9 @@ class Policies(Protocol):
 
     def somebody_answers(self, now: datetime) -> bool:
         """Tell whether a worker that answers in conversations has been alive of late."""
+
+    def forget_snapshot(self, *, snapshot: Snapshot, by: User, now: datetime) -> None:
+        """Stop the runs that are at work on a snapshot which is withdrawn, and delete what they copied from it."""
 
 
 def policies() -> Policies:

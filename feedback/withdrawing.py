@@ -12,6 +12,7 @@ from django.db import transaction
 from feedback.audit import record
 from feedback.models import Snapshot, User
 from feedback.models.append_only import wipe
+from feedback.policies import policies
 from feedback.refusals import Refusal
 from feedback.snapshot_members import MEMBERS
 
@@ -26,9 +27,10 @@ class WithdrawalRefused(Refusal):
 
 
 def withdraw_snapshot(*, snapshot: Snapshot, name: str, reason: str, by: User, now: datetime) -> Snapshot:
-    """Mark the snapshot as withdrawn, then delete its files; again deletes what a crash may have left of them.
+    """Mark the snapshot as withdrawn, then delete its files and what runs copied from it; runs at work on it stop.
 
-    `name` has to be the snapshot's: this cannot be undone. Raises WithdrawalRefused.
+    Again deletes what a crash, or a run that was being stopped, may have left. `name` has to be the snapshot's: this
+    cannot be undone. Raises WithdrawalRefused.
     """
     reason = reason.strip()
     if name.strip() != snapshot.name:
@@ -43,6 +45,7 @@ def withdraw_snapshot(*, snapshot: Snapshot, name: str, reason: str, by: User, n
                 after={"name": snapshot.name, "sha256": snapshot.sha256}, reason=reason, now=now,
             )  # fmt: skip
     delete_files(snapshot)
+    policies().forget_snapshot(snapshot=snapshot, by=by, now=now)
     snapshot.refresh_from_db()
     return snapshot
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from feedback.models import Project
+from training.forgetting import forget_snapshot as forget_snapshot
 from training.models import Checkpoint
 from training.watching import talker_is_alive
 

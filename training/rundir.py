@@ -231,6 +231,12 @@ class RunDirectory:
     def write_preflight(self, preflight: Preflight) -> None:
         write_json(self.preflight_path, dataclasses.asdict(preflight))
 
+    def forget_examples(self) -> None:
+        """Take the example rows out of preflight.json."""
+        values = read_json(self.preflight_path)
+        if isinstance(values, dict) and values.get("examples"):
+            write_json(self.preflight_path, {**values, "examples": []})
+
     def preflight(self) -> Preflight | None:
         values = read_json(self.preflight_path)
         if values is None:

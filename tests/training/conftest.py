@@ -23,6 +23,7 @@ from environs import Env
 from feedback.models import Project, Snapshot
 from tests.conftest import DATA_DIR
 from training.models import Checkpoint
+from training.rundir import directory_digest
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120.0
@@ -124,8 +125,9 @@ def make_model_files(place: Path) -> Path:
 
 
 def with_files(checkpoint: Checkpoint) -> Checkpoint:
-    """Put files where `checkpoint` says its own are."""
-    make_model_files(Path(settings.DATA_DIR) / checkpoint.path)
+    """Put files where `checkpoint` says its own are, and record their sha256."""
+    checkpoint.sha256 = directory_digest(make_model_files(Path(settings.DATA_DIR) / checkpoint.path))
+    checkpoint.save(update_fields=["sha256"])
     return checkpoint
 
 

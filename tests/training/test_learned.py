@@ -24,7 +24,7 @@ from tests.training.conftest import with_files
 from training.lineage import learned_from
 from training.models import Checkpoint, Run
 from training.run_inputs import write_inputs
-from training.rundir import BadRunDirectory
+from training.rundir import BadRunDirectory, RunDirectory, write_json
 from training.runs import RunRefused, start_run
 
 pytestmark = pytest.mark.django_db
@@ -108,6 +108,26 @@ def test_withdrawing_again_deletes_what_a_crash_left_and_changes_no_record(snaps
     assert withdraw(snapshot, project_admin).withdrawn_at == first
     assert not (snapshot.directory / "preference-train.parquet").exists()
     assert AuditEvent.objects.filter(action="snapshot.withdraw").count() == 1
+
+
+def test_what_runs_copied_from_a_withdrawn_snapshot_goes_and_runs_at_work_stop(project, snapshot, project_admin):
+    preflight = {"checks": [{"name": "rows"}], "examples": [{"pieces": [["What I wrote.", True]]}]}
+    over = make_run(project, "dpo", snapshot=snapshot, state="succeeded", preflight=preflight)
+    at_work = make_run(project, "sft", snapshot=snapshot, state="running", preflight=preflight)
+    other = make_run(project, "sft", state="succeeded", preflight=preflight)
+    directory = RunDirectory(over.directory)
+    directory.path.mkdir(parents=True)
+    write_json(directory.preflight_path, preflight)
+    directory.previews_path.write_text("{}")
+    withdraw(snapshot, project_admin)
+    for run in (over, at_work):
+        run.refresh_from_db()
+        assert run.preflight == {"checks": [{"name": "rows"}], "examples": []}
+    assert at_work.cancel_requested_at is not None
+    assert "What I wrote" not in directory.preflight_path.read_text()
+    assert not directory.previews_path.exists()
+    other.refresh_from_db()
+    assert other.preflight == preflight
 
 
 @pytest.mark.parametrize(
