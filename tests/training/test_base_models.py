@@ -48,6 +48,7 @@ def test_a_model_below_the_data_directory_is_stored_so_that_it_can_move(project,
     checkpoint = register_base_model(project=project)
     assert (checkpoint.name, checkpoint.path) == (FETCHED_NAME, f"models/{FETCHED_NAME}")
     assert checkpoint.sha256 == directory_digest(place)
+    assert checkpoint.licence == "Apache-2.0"
     assert resolve_path(checkpoint.path) == place
     settings.DATA_DIR = tmp_path / "moved"
     assert resolve_path(checkpoint.path) == tmp_path / "moved" / "models" / FETCHED_NAME
