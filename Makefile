@@ -73,7 +73,7 @@ system-packages:
 		echo "On Debian: sudo apt-get install $$missing"; \
 	fi
 
-test: install system-packages ## Run every test (about 18 minutes on 2 cores)
+test: install system-packages ## Run every test (about 19 minutes on 2 cores)
 	@$(OFFLINE) $(QUIET_CORES) OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q $(ARGS)
 
 test-fast: install ## Run the tests that need neither torch nor a browser (a few minutes)

@@ -1,7 +1,9 @@
-"""Pages go out compressed and in the reader's language; a fragment for somebody who is logged out is a 401."""
+"""Pages go out compressed and in the reader's language; a fragment for somebody who is logged out is a 401, and
+whatever meets a database that is away a 503."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 
@@ -11,9 +13,13 @@ from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.middleware.locale import LocaleMiddleware
 from django.shortcuts import resolve_url
+from django.template.loader import render_to_string
 from django.utils import translation
 
+from feedback.alive import DATABASE_AWAY
 from feedback.views.requests import HtmxRequest
+
+logger = logging.getLogger(__name__)
 
 
 class CompressPagesMiddleware(GZipMiddleware):
@@ -46,6 +52,25 @@ class LanguageMiddleware(LocaleMiddleware):
         else:
             translation.activate(settings.LANGUAGE_CODE)
             request.LANGUAGE_CODE = settings.LANGUAGE_CODE
+
+
+class DatabaseAwayMiddleware:
+    """Answer 503 where the database is away, its disk full, or its file not to be written: nobody's request is wrong.
+
+    The API says so in its own form, see `rlhf_site.api_errors`.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if not isinstance(error, DATABASE_AWAY):
+            return None
+        logger.error("the database cannot do what %s asks: %s", request.path, error, exc_info=error)
+        return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "60"})
 
 
 class FragmentLoginMiddleware:

@@ -98,6 +98,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "rlhf_site.middleware.FragmentLoginMiddleware",
+    "rlhf_site.middleware.DatabaseAwayMiddleware",
     "allauth.account.middleware.AccountMiddleware",
 ]
 

@@ -17,12 +17,13 @@ from tests.factories import PASSWORD, make_queue, make_task
 
 LANGUAGES = [code for code, _ in settings.LANGUAGES if code != settings.LANGUAGE_CODE]
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]|\{\w+\}|</?\w+[^>]*>|%%")
+ERRORS = ("400", "403", "403_csrf", "404", "500", "503")
 TEMPLATES = [
     *sorted((settings.BASE_DIR / "feedback/templates/feedback/annotator").glob("*.html")),
     *sorted((settings.BASE_DIR / "rlhf_site/templates/account").glob("*.html")),
     *(
         settings.BASE_DIR / "rlhf_site/templates" / f"{name}.html"
-        for name in ("base", "home", "_site_header", "_field", "_pagination", "400", "403", "403_csrf", "404", "500")
+        for name in ("base", "home", "_site_header", "_field", "_pagination", *ERRORS)
     ),
 ]
 NO_TEXT = re.compile(
