@@ -9,6 +9,7 @@ from django.urls import reverse
 from feedback.models import Project, User
 from tests.factories import make_run
 from training.models import Run
+from training.rundir import WHOLE, RunDirectory
 
 pytestmark = pytest.mark.django_db
 
@@ -53,6 +54,18 @@ def test_a_running_one_says_that_it_pauses(client: Client, project: Project, ml_
     assert "Pauses after this step" in page
     assert url(run, "run-pause") not in page
     assert url(run, "run-cancel") in page
+
+
+def test_a_failed_run_says_whether_a_retry_goes_on_or_begins_anew(
+    client: Client, project: Project, ml_staff: User
+) -> None:
+    client.force_login(ml_staff)
+    run = make_run(project, state="failed", attempt=1)
+    assert "from its last checkpoint" not in client.get(url(run, "run")).content.decode()
+    kept = RunDirectory(run.directory).checkpoints_path / "checkpoint-10"
+    kept.mkdir(parents=True)
+    (kept / WHOLE).touch()
+    assert "Retry from its last checkpoint" in client.get(url(run, "run")).content.decode()
 
 
 @pytest.mark.parametrize(("name", "before", "after"), CHANGES)

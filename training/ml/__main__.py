@@ -131,6 +131,9 @@ def carry_out(run: RunDirectory) -> Outcome:
 
 
 def main(arguments: list[str]) -> int:
+    if arguments in (["-h"], ["--help"]):
+        sys.stdout.write(f"{__doc__}\nWhat lies in the directory is told at the top of training/rundir.py.\n")
+        return 0
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m training.ml RUN_DIR\n")
         return 2

@@ -188,6 +188,7 @@ def live_context(request: SignedInRequest, project: Project, run: Run, came: New
         "others": run.further_models if run.kind == Run.Kind.SAMPLE else [],
         "may_run": may(request.user, "training.run", project),
         "leaves_checkpoint": run.kind in SWEPT,
+        "goes_on": run.state == Run.State.FAILED and RunDirectory(run.directory).kept_step() is not None,
         "may_repeat": run.kind in REPEATED,
         "may_prompts": may(request.user, "feedback.manage_prompts", project),
         "checkpoint": getattr(run, "checkpoint", None),
