@@ -45,7 +45,7 @@ def is_adapter_directory(path: Path) -> bool:
 
 def has_weights(path: Path) -> bool:
     """Say whether a model's directory, or an adapter's, holds weights."""
-    return any(one.suffix in (".safetensors", ".bin") for one in path.iterdir())
+    return any(path.glob("*.safetensors")) or any(path.glob("*.bin"))
 
 
 def fetched_path() -> Path:

@@ -236,7 +236,8 @@ def expected_seconds(
     """
     ended = project.runs.filter(kind=kind, state=Run.State.SUCCEEDED, started_at__isnull=False)
     recent = ended.select_related("policy", "reward")[:RECENT]
-    like = next((one for one in recent if stands_on(one.policy or one.reward) == stands_on(model)), None)
+    base = stands_on(model)
+    like = next((one for one in recent if stands_on(one.policy or one.reward) == base), None)
     if like is None or like.finished_at is None or like.started_at is None:
         return None, None
     if kind == Run.Kind.SAMPLE:
